@@ -1,0 +1,109 @@
+//! An event: one message with its envelope decoded. Everything in it is a cheap slice of the message.
+
+use std::fmt;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use bytestring::ByteString;
+use guesthouse_connector::{Offset, PartitionId, RawHeaders};
+
+/// Whose event it is. It comes from the envelope or the subscription, never from a guest.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Tenant {
+    /// The platform itself (the nil tenant). Reaches only handlers that ask for platform events.
+    Platform,
+    /// A tenant, by the name its envelope gives.
+    Named(ByteString),
+}
+
+impl Tenant {
+    /// The nil UUID, by which envelopes name the platform.
+    pub const PLATFORM_ID: &'static str = "00000000-0000-0000-0000-000000000000";
+
+    /// Reads the name an envelope or a config gives; the nil UUID is the platform.
+    pub fn from_name(name: ByteString) -> Self {
+        if name == Self::PLATFORM_ID { Self::Platform } else { Self::Named(name) }
+    }
+
+    /// The name as an envelope writes it.
+    pub fn as_str(&self) -> &str {
+        match self {
+            Self::Platform => Self::PLATFORM_ID,
+            Self::Named(name) => name,
+        }
+    }
+}
+
+impl fmt::Display for Tenant {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// The topic a subscription reads, shared by all its events.
+#[derive(Debug, PartialEq, Eq, Hash)]
+pub struct SourceTopic {
+    /// Name of the stream.
+    pub stream: String,
+    /// Name of the topic.
+    pub topic: String,
+}
+
+/// Where and as what the broker keeps the message of an event.
+#[derive(Debug, Clone)]
+pub struct Source {
+    /// Stream and topic.
+    pub topic: Arc<SourceTopic>,
+    /// Partition, counted from zero.
+    pub partition: PartitionId,
+    /// Offset in the partition.
+    pub offset: Offset,
+    /// Message id, as the producer or its client chose it.
+    pub message_id: u128,
+    /// When the broker appended the message, in microseconds since 1970.
+    pub timestamp_micros: u64,
+    /// When the producer made the message, in microseconds since 1970.
+    pub origin_timestamp_micros: u64,
+}
+
+/// One message as it was read, before any codec looked at it.
+#[derive(Debug, Clone)]
+pub struct Message {
+    /// Where it stands.
+    pub source: Source,
+    /// Its user headers.
+    pub headers: RawHeaders,
+    /// Its payload, the envelope.
+    pub payload: Bytes,
+}
+
+/// One message with its envelope decoded.
+#[derive(Debug, Clone)]
+pub struct Event {
+    /// The message it came in, untouched.
+    pub message: Message,
+    /// Identity given by the producer.
+    pub id: ByteString,
+    /// Type, such as `order.placed`.
+    pub event_type: ByteString,
+    /// Version of the payload's schema; 0 when the envelope has none.
+    pub schema_version: u16,
+    /// Whose event it is.
+    pub tenant: Tenant,
+    /// Key by which the producer chose the partition, when it said so.
+    pub key: Option<ByteString>,
+    /// Id shared by all events of one business transaction.
+    pub correlation_id: Option<ByteString>,
+    /// Id of the event that caused this one.
+    pub causation_id: Option<ByteString>,
+    /// Id of the person or service that acted.
+    pub actor: Option<ByteString>,
+    /// W3C trace context.
+    pub traceparent: Option<ByteString>,
+    /// When the event happened, in microseconds since 1970.
+    pub timestamp_micros: u64,
+    /// Media type of the payload.
+    pub content_type: ByteString,
+    /// What the guest gets as payload.
+    pub payload: Bytes,
+}

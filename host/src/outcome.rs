@@ -1,0 +1,239 @@
+//! The outcome of one attempt: a closed list that says what happened and whose fault it was.
+
+use std::fmt;
+use std::time::Duration;
+
+use bytestring::ByteString;
+
+/// An event that a guest asks the host to publish.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Emit {
+    /// Type, dotted and lower case.
+    pub event_type: ByteString,
+    /// Version of the payload's schema.
+    pub schema_version: u16,
+    /// Topic to publish to; the one for the event's type when absent.
+    pub topic: Option<String>,
+    /// Key that chooses the partition; the tenant when absent.
+    pub key: Option<String>,
+    /// User headers to add, name and value.
+    pub headers: Vec<(String, String)>,
+    /// The payload.
+    pub payload: bytes::Bytes,
+}
+
+/// Why a guest stopped without an answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum TrapCode {
+    /// The guest executed `unreachable`: a panic, an abort or a failed assertion.
+    Unreachable,
+    /// It used more stack than allowed.
+    StackOverflow,
+    /// It read or wrote outside of its memory.
+    OutOfBounds,
+    /// Division by zero, overflow or a conversion that does not fit.
+    Arithmetic,
+    /// It called through a bad table entry.
+    IndirectCall,
+    /// It ended itself with `exit`.
+    GuestExit,
+    /// What it returned could not be read: wrong pointers, lengths or text.
+    BadAnswer,
+    /// Anything else the engine reports.
+    Other,
+}
+
+impl TrapCode {
+    /// The name used in logs, headers and metrics.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Unreachable => "unreachable",
+            Self::StackOverflow => "stack-overflow",
+            Self::OutOfBounds => "out-of-bounds",
+            Self::Arithmetic => "arithmetic",
+            Self::IndirectCall => "indirect-call",
+            Self::GuestExit => "guest-exit",
+            Self::BadAnswer => "bad-answer",
+            Self::Other => "other",
+        }
+    }
+}
+
+/// A limit that an attempt ran into, other than time and memory.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum LimitKind {
+    /// Number of emits of one event.
+    Emits,
+    /// Bytes of the emits of one event.
+    EmitBytes,
+    /// Bytes the host may allocate for what a guest returns.
+    AnswerBytes,
+    /// Handles to host resources.
+    Handles,
+}
+
+impl LimitKind {
+    /// The name used in logs, headers and metrics.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Emits => "emits",
+            Self::EmitBytes => "emit-bytes",
+            Self::AnswerBytes => "answer-bytes",
+            Self::Handles => "handles",
+        }
+    }
+}
+
+/// What one attempt ended in.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Outcome {
+    /// The guest handled the event and asks for these emits.
+    Done(Vec<Emit>),
+    /// The guest asks for another attempt.
+    Retry {
+        /// Earliest time for it, from now.
+        after: Option<Duration>,
+        /// Why, in the guest's words.
+        reason: String,
+    },
+    /// The guest says that the event will never succeed.
+    Reject {
+        /// Why, in the guest's words.
+        reason: String,
+    },
+    /// The guest stopped without an answer.
+    Trapped {
+        /// What kind of stop.
+        code: TrapCode,
+        /// The engine's message and what the guest last wrote to its error output.
+        reason: String,
+    },
+    /// The guest did not answer in time.
+    TimedOut {
+        /// The deadline it had.
+        allowed: Duration,
+    },
+    /// The guest asked for more memory than it may have.
+    OutOfMemory {
+        /// Bytes it asked for in all.
+        requested_bytes: u64,
+        /// Bytes it may have.
+        allowed_bytes: u64,
+    },
+    /// The guest ran into another limit.
+    LimitExceeded {
+        /// Which one.
+        limit: LimitKind,
+        /// How much it used.
+        used: u64,
+        /// How much it may use.
+        allowed: u64,
+    },
+    /// No codec could read the message. No guest was called.
+    Undecodable {
+        /// Stable code of the mistake.
+        code: &'static str,
+        /// What was wrong, and where.
+        reason: String,
+    },
+    /// The host could not run the attempt. Never the event's fault.
+    HostFault {
+        /// What went wrong.
+        reason: String,
+    },
+}
+
+impl Outcome {
+    /// The name used in logs, headers and metrics.
+    pub const fn kind(&self) -> OutcomeKind {
+        match self {
+            Self::Done(_) => OutcomeKind::Done,
+            Self::Retry { .. } => OutcomeKind::Retry,
+            Self::Reject { .. } => OutcomeKind::Reject,
+            Self::Trapped { .. } => OutcomeKind::Trapped,
+            Self::TimedOut { .. } => OutcomeKind::TimedOut,
+            Self::OutOfMemory { .. } => OutcomeKind::OutOfMemory,
+            Self::LimitExceeded { .. } => OutcomeKind::LimitExceeded,
+            Self::Undecodable { .. } => OutcomeKind::Undecodable,
+            Self::HostFault { .. } => OutcomeKind::HostFault,
+        }
+    }
+
+    /// A finer code inside the kind, or an empty string.
+    pub const fn code(&self) -> &'static str {
+        match self {
+            Self::Trapped { code, .. } => code.as_str(),
+            Self::LimitExceeded { limit, .. } => limit.as_str(),
+            Self::Undecodable { code, .. } => code,
+            _ => "",
+        }
+    }
+}
+
+impl fmt::Display for Outcome {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Done(emits) => write!(f, "done with {} emits", emits.len()),
+            Self::Retry { reason, .. }
+            | Self::Reject { reason }
+            | Self::Undecodable { reason, .. }
+            | Self::HostFault { reason } => f.write_str(reason),
+            Self::Trapped { code, reason } => write!(f, "{}: {reason}", code.as_str()),
+            Self::TimedOut { allowed } => {
+                write!(f, "no answer within {}", humantime::format_duration(*allowed))
+            }
+            Self::OutOfMemory { requested_bytes, allowed_bytes } => {
+                write!(f, "asked for {requested_bytes} bytes of memory, may have {allowed_bytes}")
+            }
+            Self::LimitExceeded { limit, used, allowed } => {
+                write!(f, "{} over the limit: used {used}, may use {allowed}", limit.as_str())
+            }
+        }
+    }
+}
+
+/// The kind of an [`Outcome`], without its details.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum OutcomeKind {
+    /// [`Outcome::Done`].
+    Done,
+    /// [`Outcome::Retry`].
+    Retry,
+    /// [`Outcome::Reject`].
+    Reject,
+    /// [`Outcome::Trapped`].
+    Trapped,
+    /// [`Outcome::TimedOut`].
+    TimedOut,
+    /// [`Outcome::OutOfMemory`].
+    OutOfMemory,
+    /// [`Outcome::LimitExceeded`].
+    LimitExceeded,
+    /// [`Outcome::Undecodable`].
+    Undecodable,
+    /// [`Outcome::HostFault`].
+    HostFault,
+}
+
+impl OutcomeKind {
+    /// The name used in logs, headers and metrics.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Done => "done",
+            Self::Retry => "retry",
+            Self::Reject => "reject",
+            Self::Trapped => "trapped",
+            Self::TimedOut => "timed-out",
+            Self::OutOfMemory => "out-of-memory",
+            Self::LimitExceeded => "limit-exceeded",
+            Self::Undecodable => "undecodable",
+            Self::HostFault => "host-fault",
+        }
+    }
+}
+
+impl fmt::Display for OutcomeKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
