@@ -1,0 +1,153 @@
+//! The connector: one open way to Iggy, whether the broker runs in this process or elsewhere.
+
+use std::fmt;
+
+use async_trait::async_trait;
+
+use crate::address::{GroupAddress, Offset, PartitionId, TopicAddress};
+use crate::config::ConnectorConfig;
+use crate::error::ConnectorError;
+use crate::group::GroupCursor;
+use crate::message::{OutgoingMessage, PublishRequest, ReceivedMessage};
+use crate::topology::{TopicSpec, TopicState};
+
+/// A connection to Iggy, shared by everything in a process that publishes, reads or asks.
+///
+/// [`connect`](Self::connect) is called once, before anything else, and [`shutdown`](Self::shutdown) once, after
+/// everything else; all other methods may be called from any task at any time and from many at once. Every call ends
+/// within the configured timeouts. A lost connection is opened again by the next call that needs it.
+///
+/// Dropping the future of a call gives up waiting for the answer; a write may still happen.
+#[async_trait]
+pub trait IggyConnector: Send + Sync + fmt::Debug + 'static {
+    /// Opens the connection; in embedded mode it starts the broker first.
+    ///
+    /// # Errors
+    ///
+    /// [`ConnectorError::Config`] for settings that cannot work, [`ConnectorError::Auth`] for wrong credentials,
+    /// [`ConnectorError::Connection`] or [`ConnectorError::Timeout`] when no broker answers.
+    async fn connect(&self, config: &ConnectorConfig) -> Result<(), ConnectorError>;
+
+    /// Whether the broker answered the last time somebody asked it something; a ping asks every few seconds.
+    fn is_connected(&self) -> bool;
+
+    /// Publishes one message and waits until it is confirmed.
+    ///
+    /// # Errors
+    ///
+    /// See [`publish_batch`](Self::publish_batch).
+    async fn publish(&self, request: PublishRequest) -> Result<(), ConnectorError>;
+
+    /// Publishes messages to one topic and waits until they are confirmed. Messages of one partition keep their order.
+    ///
+    /// # Errors
+    ///
+    /// Gives back the messages that are not confirmed, in their order, with the reason. Some of them may have arrived
+    /// nevertheless: a caller that tries again keeps their ids.
+    async fn publish_batch(
+        &self,
+        to: &TopicAddress,
+        messages: Vec<OutgoingMessage>,
+    ) -> Result<(), PublishBatchError>;
+
+    /// Opens a reader of one partition that starts at its beginning and leaves no trace in the broker.
+    ///
+    /// # Errors
+    ///
+    /// [`ConnectorError::Topology`] when the stream, topic or partition does not exist.
+    async fn subscribe(
+        &self,
+        stream: &str,
+        topic: &str,
+        partition: u32,
+    ) -> Result<Box<dyn MessageSubscriber>, ConnectorError>;
+
+    /// Opens a connection of its own for a new member of a consumer group; creates the group if it does not exist.
+    ///
+    /// # Errors
+    ///
+    /// [`ConnectorError::Topology`] when the topic does not exist; otherwise as [`connect`](Self::connect).
+    async fn open_group_cursor(&self, group: &GroupAddress) -> Result<GroupCursor, ConnectorError>;
+
+    /// Creates the stream and the topics that are missing and checks those that exist.
+    ///
+    /// # Errors
+    ///
+    /// [`ConnectorError::Topology`] when an existing topic has another number of partitions.
+    async fn ensure_topology(&self, stream: &str, topics: &[TopicSpec]) -> Result<(), ConnectorError>;
+
+    /// How much each partition of a topic holds.
+    ///
+    /// # Errors
+    ///
+    /// [`ConnectorError::Topology`] when the topic does not exist.
+    async fn topic_state(&self, topic: &TopicAddress) -> Result<TopicState, ConnectorError>;
+
+    /// The last offset that a group stored in each partition; `None` where it stored none.
+    ///
+    /// # Errors
+    ///
+    /// [`ConnectorError::Topology`] when the topic does not exist. A group that does not exist has stored nothing.
+    async fn group_offsets(
+        &self,
+        group: &GroupAddress,
+    ) -> Result<Vec<(PartitionId, Option<Offset>)>, ConnectorError>;
+
+    /// Reads messages of one partition from an offset on, without any consumer state. An empty answer means that
+    /// nothing is there now.
+    ///
+    /// # Errors
+    ///
+    /// [`ConnectorError::Topology`] when the topic or the partition does not exist.
+    async fn read_from(
+        &self,
+        topic: &TopicAddress,
+        partition: PartitionId,
+        from: Offset,
+        messages_max: u32,
+    ) -> Result<Vec<ReceivedMessage>, ConnectorError>;
+
+    /// Asks the broker for a sign of life.
+    ///
+    /// # Errors
+    ///
+    /// Fails when none comes.
+    async fn ping(&self) -> Result<(), ConnectorError>;
+
+    /// Closes the connection; in embedded mode it stops the broker afterwards. Group cursors should have left before.
+    ///
+    /// # Errors
+    ///
+    /// Fails when the embedded broker could not stop in order. What it confirmed is safe nevertheless.
+    async fn shutdown(&self) -> Result<(), ConnectorError>;
+}
+
+/// A reader of one partition, owned by one task.
+#[async_trait]
+pub trait MessageSubscriber: Send + Sync {
+    /// The payload of the next message; `None` when nothing is there now. Ask again later.
+    ///
+    /// # Errors
+    ///
+    /// Fails when the broker cannot be reached; the position is kept and the next call goes on from it.
+    async fn recv(&mut self) -> Result<Option<Vec<u8>>, ConnectorError> {
+        Ok(self.receive().await?.map(|message| message.payload.to_vec()))
+    }
+
+    /// The next message as it is stored; `None` when nothing is there now. Ask again later.
+    ///
+    /// # Errors
+    ///
+    /// See [`recv`](Self::recv).
+    async fn receive(&mut self) -> Result<Option<ReceivedMessage>, ConnectorError>;
+}
+
+/// Some messages of a batch are not confirmed.
+#[derive(Debug, thiserror::Error)]
+#[error("{} messages are not confirmed", unpublished.len())]
+pub struct PublishBatchError {
+    /// These, in the order in which they were given.
+    pub unpublished: Vec<OutgoingMessage>,
+    /// The first reason.
+    pub source: ConnectorError,
+}
