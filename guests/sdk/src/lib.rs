@@ -1,0 +1,46 @@
+//! Write a [Guesthouse](https://github.com/guesthouse/guesthouse) handler as one function over one event.
+//!
+//! ```
+//! use guesthouse_guest::{Emit, Event, Failure};
+//!
+//! #[guesthouse_guest::handler]
+//! fn handle(event: &Event<'_>) -> Result<Option<Emit>, Failure> {
+//!     match event.event_type() {
+//!         "user.registered" => Ok(Some(Emit::new("mail.requested", event.payload()))),
+//!         "user.deleted" => Ok(None),
+//!         other => Err(Failure::reject(format!("expected a user event, got `{other}`"))),
+//!     }
+//! }
+//! ```
+//!
+//! Built as a `cdylib` for `wasm32-wasip2`, the crate is a component that exports the batch form of the
+//! contract: the host hands over many events in one call, this crate takes them apart and calls the function
+//! for each, in order. After a failure the later events of the same lane are not run.
+//!
+//! An error settles one event, by the failure policy of the handler. A panic ends the guest: the host runs
+//! the events of the call again one by one and charges an attempt only to the one that panics.
+//!
+//! With the feature `json`, [`Event::json`], [`Event::data`] and [`Emit::json`] read and write JSON payloads.
+
+mod batch;
+mod contract;
+mod emit;
+mod event;
+mod failure;
+#[cfg(feature = "json")]
+mod json;
+pub mod log;
+
+pub use guesthouse_guest_macros::handler;
+
+pub use emit::{Emit, IntoEmits};
+pub use event::{Event, Headers, Source};
+pub use failure::Failure;
+
+/// What the code written by [`handler`](macro@handler) calls; not for use by hand.
+#[doc(hidden)]
+pub mod export {
+    pub use crate::batch::handle_batch;
+    pub use crate::contract::exports::guesthouse::handler::batch::{Answers, Guest};
+    pub use crate::contract::{export_batch, exports};
+}
