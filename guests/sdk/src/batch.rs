@@ -65,3 +65,6 @@ impl FailedLanes {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

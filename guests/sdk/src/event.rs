@@ -214,3 +214,6 @@ fn halves(word: u64) -> (u32, u32) {
 fn short(value: u32) -> u16 {
     u16::try_from(value).expect("the host sends schema versions of 16 bits")
 }
+
+#[cfg(test)]
+mod tests;

@@ -49,3 +49,6 @@ impl Emit {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

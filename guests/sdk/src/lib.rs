@@ -30,6 +30,8 @@ mod failure;
 #[cfg(feature = "json")]
 mod json;
 pub mod log;
+#[cfg(test)]
+mod sample;
 
 pub use guesthouse_guest_macros::handler;
 
