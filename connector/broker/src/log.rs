@@ -1,9 +1,31 @@
 //! The log of one partition: segment files that hold the batch records of the wire verbatim.
 //! All calls block on file I/O; the caller brings the clock and the locking.
 
+mod file;
+mod index;
+mod open;
+mod read;
+mod record;
+mod scan;
+mod segment;
+mod sync;
+
+use std::collections::VecDeque;
+use std::fs::File;
+use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use bytes::Bytes;
+
+use read::{Reply, Room};
+use record::Stamp;
+use segment::Segment;
+use sync::SyncProgress;
+pub(crate) use sync::SyncTicket;
+
+/// Bytes read at once when only ids are wanted.
+const ID_READ_BYTES: u32 = 1024 * 1024;
 
 /// How a partition's log is laid out on disk.
 #[derive(Debug, Clone, Copy)]
@@ -107,7 +129,7 @@ pub(crate) enum LogError {
         /// On which file or directory.
         path: PathBuf,
         /// Why it failed.
-        source: std::io::Error,
+        source: io::Error,
     },
     /// Stored bytes are not what was written; they are not served.
     #[error(
@@ -145,98 +167,306 @@ pub(crate) enum AppendError {
     },
 }
 
-/// A promise to make durable what was appended before it was taken. Holds no reference to the log, so the
-/// caller waits for the disk without holding the partition's lock.
-#[derive(Debug, Clone)]
-pub(crate) struct SyncTicket {}
-
-impl SyncTicket {
-    /// Waits until everything appended before this ticket was taken is on the disk. Blocks the thread. Tickets
-    /// that wait at the same time share a sync.
-    pub(crate) fn wait(&self) -> Result<(), LogError> {
-        unimplemented!()
+impl LogError {
+    fn io(action: &'static str, path: &Path) -> impl Fn(io::Error) -> Self {
+        move |source| Self::Io { action, path: path.to_owned(), source }
     }
 }
 
-/// One partition's log.
+/// One partition's log. It has a single owner at a time; [`SyncTicket`] is what lives beside it.
 #[derive(Debug)]
-pub(crate) struct PartitionLog {}
+pub(crate) struct PartitionLog {
+    dir: PathBuf,
+    settings: LogSettings,
+    sealed: VecDeque<Segment>,
+    sealed_bytes: u64,
+    sealed_messages: u64,
+    active: Segment,
+    file: Arc<File>,
+    /// Base timestamps never go backwards, so that a time can be searched for.
+    last_timestamp: u64,
+    sync: Arc<SyncProgress>,
+    /// Why nothing can be appended any more.
+    refusal: Option<String>,
+}
 
 impl PartitionLog {
     /// Creates an empty log in `dir`, removing whatever a deleted partition of the same name left there.
-    pub(crate) fn create(_dir: &Path, _settings: LogSettings) -> Result<PartitionLog, LogError> {
-        unimplemented!()
+    ///
+    /// # Errors
+    /// When the directory cannot be emptied or written.
+    pub(crate) fn create(dir: &Path, settings: LogSettings) -> Result<PartitionLog, LogError> {
+        remove_directory(dir)?;
+        Self::open(dir, settings, 0).map(|(log, _)| log)
     }
 
     /// Opens the log in `dir`, which is created when missing. A torn tail is cut off before anything can be
-    /// appended. No offset below `floor` is given to a new message.
+    /// appended. No offset below `floor` is given to a new message; a floor above zero also says that the machine
+    /// may have lost power, so that a bad tail is what never reached the disk rather than damage.
+    ///
+    /// # Errors
+    /// When a file operation fails, or segments contradict each other. Damage inside a segment is no error here:
+    /// [`Recovery`] lists it, and reads that reach it fail.
     pub(crate) fn open(
-        _dir: &Path,
-        _settings: LogSettings,
-        _floor: u64,
+        dir: &Path,
+        settings: LogSettings,
+        floor: u64,
     ) -> Result<(PartitionLog, Recovery), LogError> {
-        unimplemented!()
+        let (segments, recovery) = open::open(dir, floor)?;
+        let file = Arc::new(segments.file);
+        let sync = SyncProgress::new(dir.to_owned(), Arc::clone(&file), segments.active.bytes);
+        let (sealed, active) = (segments.sealed, segments.active);
+        let log = PartitionLog {
+            dir: dir.to_owned(),
+            settings,
+            sealed_bytes: sealed.iter().map(|segment| segment.bytes).sum(),
+            sealed_messages: sealed.iter().map(Segment::messages).sum(),
+            last_timestamp: sealed.iter().chain([&active]).map(|s| s.last_timestamp).max().unwrap_or(0),
+            sealed,
+            active,
+            file,
+            sync,
+            refusal: None,
+        };
+        Ok((log, recovery))
     }
 
-    /// Verifies `batch` (one record as it came over the wire), stamps it, and writes it with one write.
+    /// Verifies `batch` (one record as it came over the wire), stamps it, and writes it with one write. Returning
+    /// means that the operating system has it; wait on a [`PartitionLog::sync`] ticket for the disk.
+    ///
+    /// # Errors
+    /// When the batch is not valid or not written; the log is then as before. See [`AppendError`].
     pub(crate) fn append(
         &mut self,
-        _partition_id: u32,
-        _batch: &[u8],
-        _expected_messages: u32,
-        _now_micros: u64,
+        partition_id: u32,
+        batch: &[u8],
+        expected_messages: u32,
+        now_micros: u64,
     ) -> Result<Appended, AppendError> {
-        unimplemented!()
+        self.check_open()?;
+        let batch = record::check(batch, expected_messages)?;
+        let (base_offset, messages) = (self.active.next_offset, batch.message_count());
+        if base_offset.checked_add(u64::from(messages)).is_none() {
+            return Err(self.refuse("offsets are used up".to_owned()));
+        }
+        let fits =
+            self.active.bytes.saturating_add(batch.header.batch_length) <= self.settings.segment_bytes_max;
+        if !fits && self.active.bytes > 0 {
+            self.roll().map_err(AppendError::Write)?;
+        }
+        let base_timestamp = now_micros.max(self.last_timestamp);
+        let header = record::stamped(&batch, Stamp { partition_id, base_offset, base_timestamp });
+        if let Err(source) = file::append(&self.file, &record::encode(&header), batch.blob()) {
+            return Err(self.undo_write(source));
+        }
+        self.active.note(&header);
+        self.last_timestamp = base_timestamp;
+        self.sync.wrote(header.batch_length);
+        Ok(Appended { base_offset, messages })
     }
 
-    /// A ticket that covers everything appended so far.
+    /// A ticket that covers everything in the log now.
     pub(crate) fn sync(&self) -> SyncTicket {
-        unimplemented!()
+        self.sync.ticket()
     }
 
     /// Reads at most `messages_max` messages and about `bytes_max` bytes, but at least one message when there is
-    /// one.
-    pub(crate) fn read(
-        &self,
-        _from: ReadFrom,
-        _messages_max: u32,
-        _bytes_max: u32,
-    ) -> Result<Slice, LogError> {
-        unimplemented!()
+    /// one and `messages_max` is not zero. Offsets outside the log are no error: the read begins at the next
+    /// message there is.
+    ///
+    /// # Errors
+    /// When a file operation fails, or the first record to serve is damaged. Damage further on ends the reply.
+    pub(crate) fn read(&self, from: ReadFrom, messages_max: u32, bytes_max: u32) -> Result<Slice, LogError> {
+        let from = self.resolve(from)?;
+        if messages_max == 0 || from >= self.active.next_offset {
+            return Ok(Slice::default());
+        }
+        let mut reply = Reply::new(messages_max, bytes_max);
+        let first = self.sealed.partition_point(|segment| segment.next_offset <= from);
+        for segment in self.sealed.range(first..).chain([&self.active]) {
+            match self.with_file(segment, |file| reply.take(segment, file, from)) {
+                Ok(Room::Left) => {}
+                Ok(Room::Full) => break,
+                Err(LogError::Damaged { .. }) if !reply.is_empty() => break,
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(reply.finish())
     }
 
     /// The current extent. Costs no I/O.
     pub(crate) fn bounds(&self) -> LogBounds {
-        unimplemented!()
+        LogBounds {
+            first_offset: self.sealed.front().unwrap_or(&self.active).base_offset,
+            next_offset: self.active.next_offset,
+            messages: self.sealed_messages + self.active.messages(),
+            bytes: self.sealed_bytes + self.active.bytes,
+            segments: u32::try_from(self.sealed.len()).unwrap_or(u32::MAX).saturating_add(1),
+        }
     }
 
     /// Drops every message. Offsets go on counting.
+    ///
+    /// # Errors
+    /// When a file operation fails; some of the oldest segments may be gone then.
     pub(crate) fn purge(&mut self) -> Result<(), LogError> {
-        unimplemented!()
+        if self.active.bytes > 0 {
+            self.roll()?;
+        }
+        self.delete_while(|_, _| true).map(|_deleted| ())
     }
 
     /// Drops the `count` oldest sealed segments, or all sealed ones when there are fewer; answers how many.
-    pub(crate) fn delete_segments(&mut self, _count: u32) -> Result<u32, LogError> {
-        unimplemented!()
+    ///
+    /// # Errors
+    /// When a file operation fails; some of the segments may be gone then.
+    pub(crate) fn delete_segments(&mut self, count: u32) -> Result<u32, LogError> {
+        self.delete_while(|_, deleted| deleted < count)
     }
 
-    /// Drops sealed segments whose last batch is older than `time_micros`; answers how many.
-    pub(crate) fn delete_older_than(&mut self, _time_micros: u64) -> Result<u32, LogError> {
-        unimplemented!()
+    /// Drops the segments whose last batch was appended before `time_micros`; answers how many.
+    ///
+    /// # Errors
+    /// When a file operation fails; some of the segments may be gone then.
+    pub(crate) fn delete_older_than(&mut self, time_micros: u64) -> Result<u32, LogError> {
+        if self.active.bytes > 0 && self.active.last_timestamp < time_micros {
+            self.roll()?;
+        }
+        self.delete_while(|log, _| {
+            log.sealed.front().is_some_and(|oldest| oldest.last_timestamp < time_micros)
+        })
     }
 
     /// Drops the oldest sealed segments until the log fits in `bytes_max`; answers how many.
-    pub(crate) fn delete_beyond(&mut self, _bytes_max: u64) -> Result<u32, LogError> {
-        unimplemented!()
+    ///
+    /// # Errors
+    /// When a file operation fails; some of the segments may be gone then.
+    pub(crate) fn delete_beyond(&mut self, bytes_max: u64) -> Result<u32, LogError> {
+        self.delete_while(|log, _| log.sealed_bytes + log.active.bytes > bytes_max)
     }
 
-    /// Ids of the messages in the last `messages_max` messages, oldest first, to rebuild a window of seen ids.
-    pub(crate) fn recent_ids(&self, _messages_max: u32) -> Result<Vec<u128>, LogError> {
-        unimplemented!()
+    /// Ids of the last `messages_max` messages, oldest first, to rebuild a window of seen ids.
+    ///
+    /// # Errors
+    /// As [`PartitionLog::read`].
+    pub(crate) fn recent_ids(&self, messages_max: u32) -> Result<Vec<u128>, LogError> {
+        let mut ids = Vec::new();
+        let mut next = self.resolve(ReadFrom::Last(messages_max))?;
+        while next < self.active.next_offset {
+            let slice = self.read(ReadFrom::Offset(next), u32::MAX, ID_READ_BYTES)?;
+            let Some(last) = slice.last_offset else { break };
+            ids.extend(record::ids(&slice.records));
+            next = last + 1;
+        }
+        Ok(ids)
     }
 
     /// Removes the log and its directory.
+    ///
+    /// # Errors
+    /// When a file operation fails; what is left is removed by [`PartitionLog::create`].
     pub(crate) fn delete(self) -> Result<(), LogError> {
-        unimplemented!()
+        remove_directory(&self.dir)
+    }
+
+    /// Seals the active segment and goes on in a new one. What is sealed is on the disk, so that only the last
+    /// segment can ever have a torn tail.
+    fn roll(&mut self) -> Result<(), LogError> {
+        self.sync.ticket().wait()?;
+        let (active, file) = Segment::create(&self.dir, self.active.next_offset)?;
+        let sealed = std::mem::replace(&mut self.active, active);
+        self.file = Arc::new(file);
+        self.sync.switch(Arc::clone(&self.file));
+        sealed.keep_index();
+        self.sealed_bytes += sealed.bytes;
+        self.sealed_messages += sealed.messages();
+        self.sealed.push_back(sealed);
+        Ok(())
+    }
+
+    /// Takes the log back to its end before a failed write.
+    fn undo_write(&mut self, source: io::Error) -> AppendError {
+        let failure = LogError::io("write to segment", &self.active.path)(source);
+        if let Err(error) = file::shorten(&self.file, self.active.bytes) {
+            return self.refuse(format!("a partly written batch could not be removed: {error}"));
+        }
+        AppendError::Write(failure)
+    }
+
+    fn refuse(&mut self, reason: String) -> AppendError {
+        self.refusal = Some(reason.clone());
+        AppendError::Refusing { path: self.dir.clone(), reason }
+    }
+
+    fn check_open(&self) -> Result<(), AppendError> {
+        match self.refusal.as_deref().or(self.sync.failure()) {
+            Some(reason) => Err(AppendError::Refusing { path: self.dir.clone(), reason: reason.to_owned() }),
+            None => Ok(()),
+        }
+    }
+
+    /// The lowest offset that a read may serve.
+    fn resolve(&self, from: ReadFrom) -> Result<u64, LogError> {
+        match from {
+            ReadFrom::Offset(offset) => Ok(offset),
+            ReadFrom::Timestamp(timestamp) => self.offset_at(timestamp),
+            ReadFrom::Last(messages) => Ok(self.offset_before_end(u64::from(messages))),
+        }
+    }
+
+    fn offset_at(&self, timestamp: u64) -> Result<u64, LogError> {
+        let first = self.sealed.partition_point(|segment| segment.last_timestamp < timestamp);
+        let segment = self.sealed.get(first).unwrap_or(&self.active);
+        self.with_file(segment, |file| read::offset_at(segment, file, timestamp))
+    }
+
+    /// Offsets are dense inside a segment but not between two, so this counts back segment by segment.
+    fn offset_before_end(&self, mut messages: u64) -> u64 {
+        for segment in [&self.active].into_iter().chain(self.sealed.iter().rev()) {
+            match messages.checked_sub(segment.messages()) {
+                None | Some(0) => return segment.next_offset - messages,
+                Some(left) => messages = left,
+            }
+        }
+        0
+    }
+
+    /// Runs `work` on the file of `segment`. Sealed ones are opened for the occasion, so that a long log does not
+    /// use up the file handles of the process.
+    fn with_file<T>(
+        &self,
+        segment: &Segment,
+        work: impl FnOnce(&File) -> Result<T, LogError>,
+    ) -> Result<T, LogError> {
+        if segment.base_offset == self.active.base_offset {
+            work(&self.file)
+        } else {
+            work(&segment.open_for_read()?)
+        }
+    }
+
+    /// Removes sealed segments, oldest first, while `more(self, deleted so far)` holds.
+    fn delete_while(&mut self, more: impl Fn(&Self, u32) -> bool) -> Result<u32, LogError> {
+        let mut deleted = 0;
+        while more(self, deleted) {
+            let Some(oldest) = self.sealed.front() else { break };
+            oldest.remove()?;
+            self.sealed_bytes -= oldest.bytes;
+            self.sealed_messages -= oldest.messages();
+            self.sealed.pop_front();
+            deleted += 1;
+        }
+        if deleted > 0 {
+            file::sync_directory(&self.dir)?;
+        }
+        Ok(deleted)
+    }
+}
+
+fn remove_directory(dir: &Path) -> Result<(), LogError> {
+    match std::fs::remove_dir_all(dir) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        Err(error) => Err(LogError::io("remove directory", dir)(error)),
+        Ok(()) => dir.parent().map_or(Ok(()), file::sync_directory),
     }
 }

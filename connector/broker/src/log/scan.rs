@@ -1,0 +1,119 @@
+//! Reads a segment from its start and verifies every record, to learn where its good part ends.
+
+use std::fs::File;
+
+use iggy_binary_protocol::batch::{BATCH_HEADER_SIZE, BatchHeader, decode_batch_slice};
+
+use super::record::MESSAGE_BYTES_MIN;
+use super::segment::Segment;
+use super::{LogError, file};
+
+const CHUNK_BYTES: u64 = 1024 * 1024;
+
+/// What stands behind the good part of a segment.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Tail {
+    /// Nothing.
+    Clean,
+    /// The beginning of a record that was never finished, or zeros.
+    Torn,
+    /// Bytes that no interrupted write of ours leaves behind.
+    Damaged(String),
+}
+
+/// Reads `file` and notes its good records in `segment`, which must be empty. `file_bytes` is the file's length.
+pub(super) fn scan(segment: &mut Segment, file: &File, file_bytes: u64) -> Result<Tail, LogError> {
+    let mut window = Window { file, file_bytes, start: 0, held: Vec::new() };
+    let path = segment.path.clone();
+    let failed = LogError::io("read segment", &path);
+    while segment.bytes < file_bytes {
+        let bytes = window.record_at(segment.bytes).map_err(&failed)?;
+        match verify(bytes, segment.next_offset) {
+            Ok(header) => segment.note(&header),
+            Err(reason) => {
+                let tail = classify(bytes, segment.next_offset, file_bytes - segment.bytes);
+                let zeros = tail != Tail::Torn && window.is_zero_from(segment.bytes).map_err(&failed)?;
+                return Ok(match tail {
+                    Tail::Torn => Tail::Torn,
+                    _ if zeros => Tail::Torn,
+                    _ => Tail::Damaged(reason),
+                });
+            }
+        }
+    }
+    Ok(Tail::Clean)
+}
+
+/// An offset above every one that the bytes behind the good part of a segment can have held.
+pub(super) fn offset_beyond_damage(segment: &Segment, file_bytes: u64) -> u64 {
+    let unreadable = file_bytes.saturating_sub(segment.bytes);
+    segment.next_offset.saturating_add(unreadable.div_ceil(MESSAGE_BYTES_MIN))
+}
+
+fn verify(bytes: &[u8], expected_offset: u64) -> Result<BatchHeader, String> {
+    let header = decode_batch_slice(bytes).map_err(|error| error.to_string())?.header;
+    if header.base_offset != expected_offset || header.message_count == 0 {
+        return Err(format!("it starts at offset {} where {expected_offset} was due", header.base_offset));
+    }
+    Ok(header)
+}
+
+/// Tells an unfinished record from a spoilt one: a write that stops leaves a beginning and nothing else.
+fn classify(bytes: &[u8], expected_offset: u64, left: u64) -> Tail {
+    if left < BATCH_HEADER_SIZE as u64 {
+        return Tail::Torn;
+    }
+    match BatchHeader::decode(bytes) {
+        Ok(header) if header.base_offset == expected_offset && header.batch_length > left => Tail::Torn,
+        _ => Tail::Damaged(String::new()),
+    }
+}
+
+/// A moving view of a file, so that small records do not cost a system call each.
+struct Window<'f> {
+    file: &'f File,
+    file_bytes: u64,
+    start: u64,
+    held: Vec<u8>,
+}
+
+impl Window<'_> {
+    /// All bytes of the record at `position` that the file has, perhaps more.
+    fn record_at(&mut self, position: u64) -> std::io::Result<&[u8]> {
+        self.hold(position, BATCH_HEADER_SIZE as u64)?;
+        if let Ok(header) = BatchHeader::decode(self.from(position)) {
+            self.hold(position, header.batch_length)?;
+        }
+        Ok(self.from(position))
+    }
+
+    fn is_zero_from(&mut self, mut position: u64) -> std::io::Result<bool> {
+        while position < self.file_bytes {
+            self.hold(position, CHUNK_BYTES)?;
+            let held = self.from(position);
+            if held.iter().any(|byte| *byte != 0) {
+                return Ok(false);
+            }
+            position += held.len() as u64;
+        }
+        Ok(true)
+    }
+
+    fn from(&self, position: u64) -> &[u8] {
+        let skipped = usize::try_from(position.saturating_sub(self.start)).unwrap_or(usize::MAX);
+        self.held.get(skipped..).unwrap_or_default()
+    }
+
+    /// Makes sure that `bytes` from `position` on are held, as far as the file goes.
+    fn hold(&mut self, position: u64, bytes: u64) -> std::io::Result<()> {
+        let end = position.saturating_add(bytes).min(self.file_bytes);
+        if self.start <= position && end <= self.start + self.held.len() as u64 {
+            return Ok(());
+        }
+        let end = end.max(position + CHUNK_BYTES).min(self.file_bytes);
+        self.start = position;
+        self.held.clear();
+        let length = usize::try_from(end - position).map_err(std::io::Error::other)?;
+        file::read_into(self.file, position, length, &mut self.held)
+    }
+}
