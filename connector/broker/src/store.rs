@@ -1,9 +1,29 @@
 //! Everything the broker remembers besides messages: the catalog, consumer offsets, offset floors, and the root
-//! user. One redb file, `meta.redb`, and a small journal for offsets. All calls block on file I/O.
+//! user. One redb file, `meta.redb`, and a small journal for offsets. All calls block on file I/O. A change of the
+//! catalog is on the disk when its call returns.
 
+mod boot;
+mod database;
+mod journal;
+mod offsets;
+
+use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
+use redb::{ReadableTable, WriteTransaction};
 use serde::{Deserialize, Serialize};
+
+use boot::{BootMark, Ending};
+use database::{Database, FLOORS, GROUPS, STREAMS, TOPICS};
+use offsets::Offsets;
+
+/// Offsets reserved at once for a partition, so that appends seldom wait for the database.
+const FLOOR_BLOCK: u64 = 65_536;
+
+const BOOT_KEY: &str = "boot";
+const ROOT_KEY: &str = "root";
+const NEXT_STREAM_KEY: &str = "next-stream-id";
 
 /// One option of a stream or topic, kept as it came over the wire.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -149,128 +169,317 @@ pub(crate) enum StoreError {
         /// Why it failed.
         source: Box<redb::Error>,
     },
+    /// The file was written by another version of the broker.
+    #[error(
+        "{path} has format {found}, this broker knows format {known}; run the version that wrote it, or choose another data directory"
+    )]
+    UnknownFormat {
+        /// The database file.
+        path: PathBuf,
+        /// Its format.
+        found: u32,
+        /// The format of this broker.
+        known: u32,
+    },
+    /// A stored value does not have its type.
+    #[error("a value in {path} cannot be read or written")]
+    Value {
+        /// The database file.
+        path: PathBuf,
+        /// Why.
+        source: postcard::Error,
+    },
+    /// The offset journal cannot be used.
+    #[error("cannot {action} the offset journal {path}")]
+    Journal {
+        /// What was tried.
+        action: &'static str,
+        /// The journal file.
+        path: PathBuf,
+        /// Why it failed.
+        source: io::Error,
+    },
+}
+
+impl StoreError {
+    fn database(action: &'static str, path: &Path, error: impl Into<redb::Error>) -> Self {
+        Self::Database { action, path: path.to_owned(), source: Box::new(error.into()) }
+    }
 }
 
 /// The open store. Shared between threads; one writer at a time inside.
-pub(crate) struct Store {}
+#[derive(Debug)]
+pub(crate) struct Store {
+    database: Database,
+    /// Taken before a transaction begins, never inside one.
+    offsets: Mutex<Offsets>,
+    boot_id: Option<String>,
+    log_ends: LogEnds,
+}
 
 impl Store {
     /// Opens or creates `meta.redb` in `data_dir`, which must exist.
-    pub(crate) fn open(_data_dir: &Path) -> Result<Store, StoreError> {
-        unimplemented!()
+    ///
+    /// # Errors
+    /// When the files cannot be opened, are open in another process, or have an unknown format.
+    pub(crate) fn open(data_dir: &Path) -> Result<Store, StoreError> {
+        let database = Database::open(data_dir)?;
+        let offsets = Mutex::new(Offsets::open(data_dir, &database)?);
+        let boot_id = boot::current_boot_id();
+        let last: Option<BootMark> = database.value(BOOT_KEY)?;
+        let log_ends = boot::log_ends(last.as_ref(), boot_id.as_deref());
+        Ok(Store { database, offsets, boot_id, log_ends })
     }
 
-    /// Whether the ends of the logs are exact at this start. Decides between `0` and
+    /// Whether the ends of the logs were exact when this store was opened. Decides between `0` and
     /// [`Store::floor`] as the floor of every log.
     pub(crate) fn log_ends(&self) -> LogEnds {
-        unimplemented!()
+        self.log_ends
     }
 
     /// Records that the broker runs on this boot of the machine. Call it once EVERY log has been opened with its
     /// floor, and before the first append.
+    ///
+    /// # Errors
+    /// When the database cannot be written.
     pub(crate) fn mark_running(&self) -> Result<(), StoreError> {
-        unimplemented!()
+        self.mark(Ending::Open)
     }
 
     /// Records a clean stop. Call it after every log has been synced, as the last thing.
+    ///
+    /// # Errors
+    /// When the database cannot be written.
     pub(crate) fn mark_clean(&self) -> Result<(), StoreError> {
-        unimplemented!()
+        self.offsets().absorb(&self.database, "absorb the offset journal", |_| Ok(()), |_| false)?;
+        self.mark(Ending::Clean)
     }
 
     /// Reads the catalog.
+    ///
+    /// # Errors
+    /// When the database cannot be read.
     pub(crate) fn load(&self) -> Result<CatalogImage, StoreError> {
-        unimplemented!()
+        Ok(CatalogImage {
+            next_stream_id: self.database.value(NEXT_STREAM_KEY)?.unwrap_or_default(),
+            streams: self.database.all(STREAMS)?,
+            topics: self.database.all(TOPICS)?,
+            groups: self.database.all(GROUPS)?,
+        })
     }
 
     /// Creates or replaces a stream.
-    pub(crate) fn put_stream(&self, _stream: &StreamMeta) -> Result<(), StoreError> {
-        unimplemented!()
+    ///
+    /// # Errors
+    /// When the database cannot be written.
+    pub(crate) fn put_stream(&self, stream: &StreamMeta) -> Result<(), StoreError> {
+        let value = self.database.encode(stream)?;
+        let next: u32 = self.database.value(NEXT_STREAM_KEY)?.unwrap_or_default();
+        let next = self.database.encode(&next.max(stream.id.saturating_add(1)))?;
+        self.database.write("store a stream", |txn| {
+            txn.open_table(STREAMS)?.insert(stream.id, value.as_slice())?;
+            txn.open_table(database::META)?.insert(NEXT_STREAM_KEY, next.as_slice())?;
+            Ok(())
+        })
     }
 
     /// Deletes a stream with its topics, their groups, offsets and floors, at once.
-    pub(crate) fn delete_stream(&self, _stream_id: u32) -> Result<(), StoreError> {
-        unimplemented!()
+    ///
+    /// # Errors
+    /// When the database cannot be written; everything is as before then.
+    pub(crate) fn delete_stream(&self, stream_id: u32) -> Result<(), StoreError> {
+        let work = |txn: &WriteTransaction| {
+            txn.open_table(STREAMS)?.remove(stream_id)?;
+            txn.open_table(TOPICS)?.retain(|(stream, _), _| stream != stream_id)?;
+            txn.open_table(GROUPS)?.retain(|(stream, ..), _| stream != stream_id)?;
+            txn.open_table(FLOORS)?.retain(|(stream, ..), _| stream != stream_id)?;
+            Ok(())
+        };
+        self.offsets().absorb(&self.database, "delete a stream", work, |key| key.stream_id == stream_id)
     }
 
     /// Creates or replaces a topic. Offsets and floors of partitions at or above `partitions_count` go with it.
-    pub(crate) fn put_topic(&self, _topic: &TopicMeta) -> Result<(), StoreError> {
-        unimplemented!()
+    ///
+    /// # Errors
+    /// When the database cannot be written; everything is as before then.
+    pub(crate) fn put_topic(&self, topic: &TopicMeta) -> Result<(), StoreError> {
+        let value = self.database.encode(topic)?;
+        let (stream_id, topic_id, count) = (topic.stream_id, topic.id, topic.partitions_count);
+        let gone =
+            |(stream, topic, partition)| (stream, topic) == (stream_id, topic_id) && partition >= count;
+        let work = |txn: &WriteTransaction| {
+            txn.open_table(TOPICS)?.insert((stream_id, topic_id), value.as_slice())?;
+            txn.open_table(FLOORS)?.retain(|partition, _| !gone(partition))?;
+            Ok(())
+        };
+        let gone_offset = |key: &OffsetKey| gone((key.stream_id, key.topic_id, key.partition_id));
+        self.offsets().absorb(&self.database, "store a topic", work, gone_offset)
     }
 
     /// Deletes a topic with its groups, offsets and floors, at once.
-    pub(crate) fn delete_topic(&self, _stream_id: u32, _topic_id: u32) -> Result<(), StoreError> {
-        unimplemented!()
+    ///
+    /// # Errors
+    /// When the database cannot be written; everything is as before then.
+    pub(crate) fn delete_topic(&self, stream_id: u32, topic_id: u32) -> Result<(), StoreError> {
+        let gone = (stream_id, topic_id);
+        let work = |txn: &WriteTransaction| {
+            txn.open_table(TOPICS)?.remove(gone)?;
+            txn.open_table(GROUPS)?.retain(|(stream, topic, _), _| (stream, topic) != gone)?;
+            txn.open_table(FLOORS)?.retain(|(stream, topic, _), _| (stream, topic) != gone)?;
+            Ok(())
+        };
+        let gone_offset = |key: &OffsetKey| (key.stream_id, key.topic_id) == gone;
+        self.offsets().absorb(&self.database, "delete a topic", work, gone_offset)
     }
 
     /// Creates or replaces a consumer group.
-    pub(crate) fn put_group(&self, _group: &GroupMeta) -> Result<(), StoreError> {
-        unimplemented!()
+    ///
+    /// # Errors
+    /// When the database cannot be written.
+    pub(crate) fn put_group(&self, group: &GroupMeta) -> Result<(), StoreError> {
+        let value = self.database.encode(group)?;
+        self.database.write("store a consumer group", |txn| {
+            let key = (group.stream_id, group.topic_id, group.id);
+            txn.open_table(GROUPS)?.insert(key, value.as_slice())?;
+            Ok(())
+        })
     }
 
     /// Deletes a consumer group with its offsets, at once.
+    ///
+    /// # Errors
+    /// When the database cannot be written; everything is as before then.
     pub(crate) fn delete_group(
         &self,
-        _stream_id: u32,
-        _topic_id: u32,
-        _group_id: u32,
+        stream_id: u32,
+        topic_id: u32,
+        group_id: u32,
     ) -> Result<(), StoreError> {
-        unimplemented!()
+        let work = |txn: &WriteTransaction| {
+            txn.open_table(GROUPS)?.remove((stream_id, topic_id, group_id))?;
+            Ok(())
+        };
+        let gone = |key: &OffsetKey| {
+            (key.stream_id, key.topic_id, key.consumer) == (stream_id, topic_id, ConsumerKey::Group(group_id))
+        };
+        self.offsets().absorb(&self.database, "delete a consumer group", work, gone)
     }
 
     /// The stored offset. From memory.
-    pub(crate) fn offset(&self, _key: OffsetKey) -> Option<u64> {
-        unimplemented!()
+    pub(crate) fn offset(&self, key: OffsetKey) -> Option<u64> {
+        self.offsets().get(key)
     }
 
     /// Stores one offset so that it survives the death of the process. A few microseconds.
-    pub(crate) fn put_offset(&self, _key: OffsetKey, _offset: u64) -> Result<(), StoreError> {
-        unimplemented!()
+    ///
+    /// # Errors
+    /// When the journal cannot be written; the offset is as before then.
+    pub(crate) fn put_offset(&self, key: OffsetKey, offset: u64) -> Result<(), StoreError> {
+        self.put_offsets(&[(key, offset)], OffsetDurability::Written)
     }
 
     /// Stores offsets.
+    ///
+    /// # Errors
+    /// When the journal cannot be written, and the offsets are as before, or cannot be synced.
     pub(crate) fn put_offsets(
         &self,
-        _offsets: &[(OffsetKey, u64)],
-        _durability: OffsetDurability,
+        offsets: &[(OffsetKey, u64)],
+        durability: OffsetDurability,
     ) -> Result<(), StoreError> {
-        unimplemented!()
+        let changes: Vec<_> = offsets.iter().map(|(key, offset)| (*key, Some(*offset))).collect();
+        let file = self.offsets().change(&self.database, &changes)?;
+        match durability {
+            OffsetDurability::Written => Ok(()),
+            OffsetDurability::Synced => {
+                file.sync_data().map_err(|source| self.offsets().journal_error("sync", source))
+            }
+        }
     }
 
     /// Deletes a stored offset; answers whether there was one.
-    pub(crate) fn delete_offset(&self, _key: OffsetKey) -> Result<bool, StoreError> {
-        unimplemented!()
+    ///
+    /// # Errors
+    /// When the journal cannot be written; the offset is as before then.
+    pub(crate) fn delete_offset(&self, key: OffsetKey) -> Result<bool, StoreError> {
+        let mut offsets = self.offsets();
+        if offsets.get(key).is_none() {
+            return Ok(false);
+        }
+        offsets.change(&self.database, &[(key, None)]).map(|_file| true)
     }
 
-    /// Deletes all offsets stored for a topic (for a purge).
-    pub(crate) fn delete_topic_offsets(&self, _stream_id: u32, _topic_id: u32) -> Result<(), StoreError> {
-        unimplemented!()
+    /// Deletes all offsets stored for a topic, for a purge.
+    ///
+    /// # Errors
+    /// When the database cannot be written; everything is as before then.
+    pub(crate) fn delete_topic_offsets(&self, stream_id: u32, topic_id: u32) -> Result<(), StoreError> {
+        let gone = |key: &OffsetKey| (key.stream_id, key.topic_id) == (stream_id, topic_id);
+        self.offsets().absorb(&self.database, "delete the offsets of a topic", |_| Ok(()), gone)
     }
 
     /// The floor reserved for a partition: no offset at or above it was ever given to a message. Zero when none
     /// was reserved.
-    pub(crate) fn floor(&self, _partition: PartitionKey) -> Result<u64, StoreError> {
-        unimplemented!()
+    ///
+    /// # Errors
+    /// When the database cannot be read.
+    pub(crate) fn floor(&self, partition: PartitionKey) -> Result<u64, StoreError> {
+        self.database.read("read a floor", |txn| {
+            let floor = txn.open_table(FLOORS)?.get(partition.row())?;
+            Ok(floor.map_or(0, |floor| floor.value()))
+        })
     }
 
-    /// Reserves offsets for a partition durably, from `next_offset` on, at least `messages` and a whole block of
-    /// 65,536 beyond. Answers the new floor: offsets below it may be minted. Call it before the first append of a
-    /// run and whenever an append would reach the last answer.
+    /// Reserves offsets for a partition durably, from `next_offset` on, `messages` and a whole block of 65,536
+    /// beyond. Answers the new floor: offsets below it may be minted. Call it before the first append of a run and
+    /// whenever an append would reach the last answer.
+    ///
+    /// # Errors
+    /// When the database cannot be written; nothing may be appended then.
     pub(crate) fn reserve_floor(
         &self,
-        _partition: PartitionKey,
-        _next_offset: u64,
-        _messages: u32,
+        partition: PartitionKey,
+        next_offset: u64,
+        messages: u32,
     ) -> Result<u64, StoreError> {
-        unimplemented!()
+        let wanted = next_offset.saturating_add(u64::from(messages)).saturating_add(FLOOR_BLOCK);
+        self.database.write("reserve offsets", |txn| {
+            let mut floors = txn.open_table(FLOORS)?;
+            let held = floors.get(partition.row())?.map_or(0, |floor| floor.value());
+            let floor = wanted.max(held);
+            floors.insert(partition.row(), floor)?;
+            Ok(floor)
+        })
     }
 
     /// The root user, if one was stored.
+    ///
+    /// # Errors
+    /// When the database cannot be read.
     pub(crate) fn root_credentials(&self) -> Result<Option<StoredCredentials>, StoreError> {
-        unimplemented!()
+        self.database.value(ROOT_KEY)
     }
 
     /// Stores the root user.
-    pub(crate) fn set_root_credentials(&self, _credentials: &StoredCredentials) -> Result<(), StoreError> {
-        unimplemented!()
+    ///
+    /// # Errors
+    /// When the database cannot be written.
+    pub(crate) fn set_root_credentials(&self, credentials: &StoredCredentials) -> Result<(), StoreError> {
+        self.database.put_value(ROOT_KEY, credentials)
+    }
+
+    fn mark(&self, ending: Ending) -> Result<(), StoreError> {
+        self.database.put_value(BOOT_KEY, &BootMark { boot_id: self.boot_id.clone(), ending })
+    }
+
+    /// Offsets change all at once or not at all, so a panic elsewhere leaves them usable.
+    fn offsets(&self) -> MutexGuard<'_, Offsets> {
+        self.offsets.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl PartitionKey {
+    fn row(self) -> (u32, u32, u32) {
+        (self.stream_id, self.topic_id, self.partition_id)
     }
 }

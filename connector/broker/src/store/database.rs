@@ -1,0 +1,134 @@
+//! The redb file: its tables, its format version, and transactions that name what they were for.
+
+use std::path::{Path, PathBuf};
+
+use redb::{ReadTransaction, ReadableDatabase, ReadableTable, TableDefinition, WriteTransaction};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use super::StoreError;
+
+/// Single values by name.
+pub(super) const META: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("meta");
+/// Streams by id.
+pub(super) const STREAMS: TableDefinition<'_, u32, &[u8]> = TableDefinition::new("streams");
+/// Topics by stream and id.
+pub(super) const TOPICS: TableDefinition<'_, (u32, u32), &[u8]> = TableDefinition::new("topics");
+/// Groups by stream, topic and id.
+pub(super) const GROUPS: TableDefinition<'_, (u32, u32, u32), &[u8]> = TableDefinition::new("groups");
+/// Offsets by stream, topic, partition, kind of consumer and consumer.
+pub(super) const OFFSETS: TableDefinition<'_, OffsetRow, u64> = TableDefinition::new("offsets");
+/// Floors by stream, topic and partition.
+pub(super) const FLOORS: TableDefinition<'_, (u32, u32, u32), u64> = TableDefinition::new("floors");
+
+/// Key of an offset in [`OFFSETS`].
+pub(super) type OffsetRow = (u32, u32, u32, u8, u32);
+
+const FILE_NAME: &str = "meta.redb";
+const FORMAT_KEY: &str = "format";
+const FORMAT: u32 = 1;
+const CACHE_BYTES: usize = 4 * 1024 * 1024;
+
+/// The open file.
+#[derive(Debug)]
+pub(super) struct Database {
+    inner: redb::Database,
+    path: PathBuf,
+}
+
+impl Database {
+    /// Opens or creates the file and checks its format.
+    pub(super) fn open(data_dir: &Path) -> Result<Self, StoreError> {
+        let path = data_dir.join(FILE_NAME);
+        let inner = redb::Database::builder()
+            .set_cache_size(CACHE_BYTES)
+            .create(&path)
+            .map_err(|error| StoreError::database("open the catalog", &path, error))?;
+        let database = Self { inner, path };
+        database.write("create the tables", |txn| {
+            txn.open_table(STREAMS)?;
+            txn.open_table(TOPICS)?;
+            txn.open_table(GROUPS)?;
+            txn.open_table(OFFSETS)?;
+            txn.open_table(FLOORS)?;
+            txn.open_table(META)?;
+            Ok(())
+        })?;
+        match database.value::<u32>(FORMAT_KEY)? {
+            None => database.put_value(FORMAT_KEY, &FORMAT)?,
+            Some(FORMAT) => {}
+            Some(found) => {
+                return Err(StoreError::UnknownFormat { path: database.path, found, known: FORMAT });
+            }
+        }
+        Ok(database)
+    }
+
+    /// Runs `work` in a transaction that is on the disk when this returns. An error leaves everything as it was.
+    pub(super) fn write<T>(
+        &self,
+        action: &'static str,
+        work: impl FnOnce(&WriteTransaction) -> Result<T, redb::Error>,
+    ) -> Result<T, StoreError> {
+        let run = || {
+            let txn = self.inner.begin_write()?;
+            let done = work(&txn)?;
+            txn.commit()?;
+            Ok(done)
+        };
+        run().map_err(|error: redb::Error| StoreError::database(action, &self.path, error))
+    }
+
+    /// Runs `work` on an unchanging view.
+    pub(super) fn read<T>(
+        &self,
+        action: &'static str,
+        work: impl FnOnce(&ReadTransaction) -> Result<T, redb::Error>,
+    ) -> Result<T, StoreError> {
+        let run = || work(&self.inner.begin_read()?);
+        run().map_err(|error: redb::Error| StoreError::database(action, &self.path, error))
+    }
+
+    /// A single value.
+    pub(super) fn value<T: DeserializeOwned>(&self, key: &str) -> Result<Option<T>, StoreError> {
+        let bytes = self.read("read a setting", |txn| {
+            Ok(txn.open_table(META)?.get(key)?.map(|value| value.value().to_vec()))
+        })?;
+        bytes.map(|bytes| self.decode(&bytes)).transpose()
+    }
+
+    /// Stores a single value.
+    pub(super) fn put_value<T: Serialize>(&self, key: &str, value: &T) -> Result<(), StoreError> {
+        let bytes = self.encode(value)?;
+        self.write("store a setting", |txn| {
+            txn.open_table(META)?.insert(key, bytes.as_slice())?;
+            Ok(())
+        })
+    }
+
+    /// All values of a table of encoded values, in the order of keys.
+    pub(super) fn all<K, T>(&self, table: TableDefinition<'_, K, &[u8]>) -> Result<Vec<T>, StoreError>
+    where
+        K: redb::Key + 'static,
+        T: DeserializeOwned,
+    {
+        let rows = self.read("read the catalog", |txn| {
+            let table = txn.open_table(table)?;
+            table.iter()?.map(|row| Ok(row?.1.value().to_vec())).collect::<Result<Vec<_>, redb::Error>>()
+        })?;
+        rows.iter().map(|bytes| self.decode(bytes)).collect()
+    }
+
+    /// A value as stored.
+    pub(super) fn encode<T: Serialize>(&self, value: &T) -> Result<Vec<u8>, StoreError> {
+        postcard::to_stdvec(value).map_err(|source| self.undecodable(source))
+    }
+
+    fn decode<T: DeserializeOwned>(&self, bytes: &[u8]) -> Result<T, StoreError> {
+        postcard::from_bytes(bytes).map_err(|source| self.undecodable(source))
+    }
+
+    fn undecodable(&self, source: postcard::Error) -> StoreError {
+        StoreError::Value { path: self.path.clone(), source }
+    }
+}

@@ -1,0 +1,121 @@
+//! Consumer offsets: all of them in memory, the recent changes in the journal, the rest in the database.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs::File;
+use std::path::Path;
+use std::sync::Arc;
+
+use redb::{ReadableTable, WriteTransaction};
+
+use super::database::{Database, META, OFFSETS, OffsetRow};
+use super::journal::{Change, Journal};
+use super::{ConsumerKey, OffsetKey, StoreError};
+
+const EPOCH_KEY: &str = "journal-epoch";
+const KIND_CONSUMER: u8 = 0;
+const KIND_GROUP: u8 = 1;
+
+/// The offsets of all consumers and groups.
+#[derive(Debug)]
+pub(super) struct Offsets {
+    known: BTreeMap<OffsetKey, u64>,
+    /// Keys whose value in the database is out of date.
+    changed: BTreeSet<OffsetKey>,
+    journal: Journal,
+}
+
+impl Offsets {
+    /// Reads what the database and the journal hold.
+    pub(super) fn open(data_dir: &Path, database: &Database) -> Result<Self, StoreError> {
+        let epoch = database.value(EPOCH_KEY)?.unwrap_or_default();
+        let known = database.read("read the offsets", |txn| {
+            let table = txn.open_table(OFFSETS)?;
+            table
+                .iter()?
+                .map(|row| row.map(|(key, offset)| (key_of(key.value()), offset.value())))
+                .collect::<Result<BTreeMap<_, _>, _>>()
+                .map_err(redb::Error::from)
+        })?;
+        let (journal, changes) = Journal::open(data_dir, epoch)?;
+        let mut offsets = Self { known, changed: BTreeSet::new(), journal };
+        offsets.apply(&changes);
+        Ok(offsets)
+    }
+
+    /// The offset stored under `key`.
+    pub(super) fn get(&self, key: OffsetKey) -> Option<u64> {
+        self.known.get(&key).copied()
+    }
+
+    /// Writes changes to the journal. Answers the file to sync if they must survive the loss of power.
+    pub(super) fn change(
+        &mut self,
+        database: &Database,
+        changes: &[Change],
+    ) -> Result<Arc<File>, StoreError> {
+        if self.journal.is_full() {
+            self.absorb(database, "absorb the offset journal", |_| Ok(()), |_| false)?;
+        }
+        self.journal.append(changes)?;
+        self.apply(changes);
+        Ok(self.journal.file())
+    }
+
+    /// Commits `work` together with everything the journal holds, and forgets the offsets that `gone` names, all or
+    /// nothing. An old journal can therefore not bring back offsets of what `work` deleted.
+    pub(super) fn absorb(
+        &mut self,
+        database: &Database,
+        action: &'static str,
+        work: impl FnOnce(&WriteTransaction) -> Result<(), redb::Error>,
+        gone: impl Fn(&OffsetKey) -> bool,
+    ) -> Result<(), StoreError> {
+        let dropped: Vec<OffsetKey> = self.known.keys().filter(|key| gone(key)).copied().collect();
+        let epoch = database.encode(&self.journal.next_epoch())?;
+        database.write(action, |txn| {
+            work(txn)?;
+            let mut table = txn.open_table(OFFSETS)?;
+            for key in self.changed.iter().chain(&dropped) {
+                match self.known.get(key).filter(|_| !gone(key)) {
+                    Some(offset) => table.insert(row_of(key), offset)?,
+                    None => table.remove(row_of(key))?,
+                };
+            }
+            txn.open_table(META)?.insert(EPOCH_KEY, epoch.as_slice())?;
+            Ok(())
+        })?;
+        self.known.retain(|key, _| !gone(key));
+        self.changed.clear();
+        self.journal.start_over();
+        Ok(())
+    }
+
+    /// An error about the journal.
+    pub(super) fn journal_error(&self, action: &'static str, source: std::io::Error) -> StoreError {
+        self.journal.error(action, source)
+    }
+
+    fn apply(&mut self, changes: &[Change]) {
+        for (key, offset) in changes {
+            match offset {
+                Some(offset) => self.known.insert(*key, *offset),
+                None => self.known.remove(key),
+            };
+            self.changed.insert(*key);
+        }
+    }
+}
+
+fn row_of(key: &OffsetKey) -> OffsetRow {
+    let (kind, consumer) = match key.consumer {
+        ConsumerKey::Consumer(id) => (KIND_CONSUMER, id),
+        ConsumerKey::Group(id) => (KIND_GROUP, id),
+    };
+    (key.stream_id, key.topic_id, key.partition_id, kind, consumer)
+}
+
+fn key_of((stream_id, topic_id, partition_id, kind, consumer): OffsetRow) -> OffsetKey {
+    let consumer =
+        if kind == KIND_GROUP { ConsumerKey::Group(consumer) } else { ConsumerKey::Consumer(consumer) };
+    OffsetKey { stream_id, topic_id, partition_id, consumer }
+}
