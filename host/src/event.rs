@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use bytestring::ByteString;
-use guesthouse_connector::{Offset, PartitionId, RawHeaders};
+use guesthouse_connector::{Offset, PartitionId, RawHeaders, TopicAddress};
 
 /// Whose event it is. It comes from the envelope or the subscription, never from a guest.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -47,6 +47,13 @@ pub struct SourceTopic {
     pub stream: String,
     /// Name of the topic.
     pub topic: String,
+}
+
+impl SourceTopic {
+    /// The address of the topic.
+    pub fn address(&self) -> TopicAddress {
+        TopicAddress { stream: self.stream.clone(), topic: self.topic.clone() }
+    }
 }
 
 /// Where and as what the broker keeps the message of an event.

@@ -1,1 +1,61 @@
-//! Placeholder.
+//! Guesthouse runs tenant-specific event handlers, written as WebAssembly components, on events from Apache Iggy.
+//!
+//! A [`Host`] reads topics through consumer groups, hands every event to the sandboxed guests that want it, and
+//! commits what is settled: handled, or given up on and confirmed in the dead letter queue. It never commits an
+//! event that is neither.
+//!
+//! It is not a broker (see `guesthouse-connector` for the embedded one), not a workflow engine, and it promises
+//! at least once, not exactly once: a handler may see an event again after a crash.
+//!
+//! ```no_run
+//! use guesthouse::{Config, Host};
+//!
+//! # async fn example() -> Result<(), Box<dyn std::error::Error>> {
+//! let config = Config::load("guesthouse.yaml".as_ref(), std::env::vars())?;
+//! let host = Host::builder().config(config).build().await?;
+//! let report = host.run(async { drop(tokio::signal::ctrl_c().await) }).await?;
+//! println!("{} events settled", report.counters.settled);
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! The modules in the order in which an event meets them: a `poller` reads it and a `codec` decodes it, `route`
+//! finds its handlers, a `lane` keeps its order, the `sandbox` runs the guest, `verdict` judges the `outcome`,
+//! the `publisher` brings emits and `dead_letter`s to the broker, and the `ledger` says what may be committed.
+
+mod board;
+pub mod cli;
+mod codec;
+mod config;
+mod counters;
+mod dead_letter;
+mod dispatch;
+mod event;
+mod handler;
+mod histogram;
+mod host;
+mod identity;
+mod lane;
+mod ledger;
+mod outcome;
+mod poller;
+mod publisher;
+mod retry;
+mod route;
+mod sandbox;
+mod subscription;
+mod telemetry;
+mod verdict;
+
+pub use config::{Config, SubscriptionConfig};
+pub use counters::{Counters, TenantCounters};
+pub use dispatch::DispatchSettings;
+pub use event::Tenant;
+pub use handler::{FailurePolicy, HandlerConfig, HandlerName, InvalidHandlerName};
+pub use histogram::Histogram;
+pub use host::{BuildError, Host, HostBuilder, HostHandle, RunError, RunReport};
+pub use lane::{InvalidOrder, OrderBy};
+pub use retry::{OnFault, RetryPolicy};
+pub use route::{InvalidPattern, Pattern, TenantScope};
+pub use sandbox::{AdmissionError, Grants, GuestLimits, Isolation, SandboxError, SandboxSettings};
+pub use subscription::SubscriptionError;

@@ -1,0 +1,148 @@
+//! Codecs: how the bytes of a message become an event, and how an emit becomes the bytes of a message.
+//!
+//! What a codec cannot read comes back whole, with a stable code and a reason, so that it can be put into the dead
+//! letter queue. Nothing a message contains makes a codec panic.
+
+mod emit;
+mod envelope;
+mod headers;
+mod json;
+mod raw;
+
+use bytestring::ByteString;
+use guesthouse_connector::OutgoingMessage;
+
+use crate::event::{Event, Message};
+use crate::identity::EmitId;
+use crate::outcome::Emit;
+
+pub use emit::EmitError;
+pub use json::{Publication, read_publication};
+pub use raw::{RawCodec, RawEventType, RawTenant};
+
+/// How the messages of a subscription are read, and how the emits of its handlers are written.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub enum Codec {
+    /// JSON envelopes, root and contract.
+    #[default]
+    Json,
+    /// No envelope: the payload is the message, and headers say the rest.
+    Raw(RawCodec),
+}
+
+/// Why a message could not be decoded.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{reason}")]
+pub struct DecodeError {
+    code: DecodeErrorCode,
+    reason: String,
+}
+
+/// What kind of mistake a message contains.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum DecodeErrorCode {
+    /// The payload is not JSON.
+    JsonSyntax,
+    /// The payload is JSON, but not an envelope.
+    JsonEnvelope,
+    /// The header `tenant-id` names another tenant than the envelope.
+    TenantMismatch,
+    /// The header `event-type` or `event-id` says something else than the envelope.
+    HeaderMismatch,
+    /// A header that must be there is not.
+    HeaderMissing,
+    /// A header's value cannot be what it stands for.
+    HeaderInvalid,
+}
+
+impl DecodeErrorCode {
+    /// The name used in logs, headers and metrics.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::JsonSyntax => "json-syntax",
+            Self::JsonEnvelope => "json-envelope",
+            Self::TenantMismatch => "tenant-mismatch",
+            Self::HeaderMismatch => "header-mismatch",
+            Self::HeaderMissing => "header-missing",
+            Self::HeaderInvalid => "header-invalid",
+        }
+    }
+}
+
+impl DecodeError {
+    pub(crate) fn new(code: DecodeErrorCode, reason: impl Into<String>) -> Self {
+        Self { code, reason: reason.into() }
+    }
+
+    /// The stable name of the kind of mistake.
+    pub const fn code(&self) -> &'static str {
+        self.code.as_str()
+    }
+}
+
+impl Codec {
+    /// Reads a message. The event's fields are slices of it wherever that is possible.
+    ///
+    /// # Errors
+    /// Gives the message back with what is wrong with it.
+    #[expect(clippy::result_large_err, reason = "the message must come back whole, and boxing it would cost more")]
+    pub fn decode(&self, message: Message) -> Result<Event, (Message, DecodeError)> {
+        match self {
+            Self::Json => json::decode(message),
+            Self::Raw(raw) => raw.decode(message),
+        }
+    }
+
+    /// Writes an emit of a handler as a message. The tenant is the cause's; the key is the emit's, or else the
+    /// tenant. The same cause, emit and id give the same message but for the time in its envelope.
+    ///
+    /// # Errors
+    /// When the emit cannot be published, which is the guest's fault.
+    pub fn encode_emit(
+        &self,
+        cause: &Event,
+        emit: &Emit,
+        id: EmitId,
+        now_micros: u64,
+    ) -> Result<OutgoingMessage, EmitError> {
+        emit::check(emit)?;
+        match self {
+            Self::Json => json::encode_emit(cause, emit, id, now_micros),
+            Self::Raw(_) => raw::encode_emit(cause, emit, id),
+        }
+    }
+}
+
+/// The topic that events of a type belong to.
+pub fn topic_for(event_type: &str) -> &'static str {
+    if event_type == "module.build.queued" {
+        "module-build"
+    } else if event_type.starts_with("index.") || event_type.starts_with("build.") {
+        "system"
+    } else {
+        "domain"
+    }
+}
+
+/// A slice of `whole` where `text` borrows from it, else a string of its own.
+fn slice(whole: &ByteString, text: std::borrow::Cow<'_, str>) -> ByteString {
+    match text {
+        std::borrow::Cow::Borrowed(text) => whole.slice_ref(text),
+        std::borrow::Cow::Owned(text) => ByteString::from(text),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn topics_follow_the_platforms_routing() {
+        assert_eq!(topic_for("module.build.queued"), "module-build");
+        assert_eq!(topic_for("module.build.done"), "domain");
+        assert_eq!(topic_for("index.reindex_requested"), "system");
+        assert_eq!(topic_for("build.finished"), "system");
+        assert_eq!(topic_for("indexed"), "domain");
+        assert_eq!(topic_for("order.placed"), "domain");
+    }
+}

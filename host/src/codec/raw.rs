@@ -1,0 +1,153 @@
+//! The `raw` codec: messages without an envelope, described by their headers and the subscription.
+
+use std::borrow::Cow;
+
+use bytestring::ByteString;
+use guesthouse_connector::OutgoingMessage;
+
+use super::emit::{self, EmitError};
+use super::headers::{EVENT_TYPE, EventHeaders, SCHEMA_VERSION, TENANT_ID, own};
+use super::{DecodeError, DecodeErrorCode};
+use crate::event::{Event, Message, Tenant};
+use crate::identity::EmitId;
+use crate::outcome::Emit;
+
+const MEDIA_TYPE: &str = "application/octet-stream";
+
+/// Where events without an envelope get their tenant and type from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RawCodec {
+    /// Whose events they are.
+    pub tenant: RawTenant,
+    /// Of which type they are.
+    pub event_type: RawEventType,
+}
+
+/// Whose the events of a raw subscription are.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum RawTenant {
+    /// All this tenant's.
+    Fixed(Tenant),
+    /// The tenant's that the header `tenant-id` names.
+    Header,
+}
+
+/// Of which type the events of a raw subscription are.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum RawEventType {
+    /// All of this type.
+    Fixed(ByteString),
+    /// Of the type that the header `event-type` names.
+    Header,
+}
+
+impl RawCodec {
+    #[expect(
+        clippy::result_large_err,
+        reason = "the message must come back whole, and boxing it would cost more"
+    )]
+    pub(super) fn decode(&self, message: Message) -> Result<Event, (Message, DecodeError)> {
+        match self.describe(&message) {
+            Ok(described) => Ok(described.into_event(message)),
+            Err(error) => Err((message, error)),
+        }
+    }
+
+    fn describe(&self, message: &Message) -> Result<Described, DecodeError> {
+        let mut headers = EventHeaders::read(&message.headers);
+        Ok(Described {
+            id: match headers.event_id.take() {
+                Some(id) => own(id),
+                None => uuid_text(message.source.message_id),
+            },
+            tenant: self.tenant(headers.tenant_id.take())?,
+            event_type: self.event_type(headers.event_type.take())?,
+            schema_version: match headers.schema_version.take() {
+                Some(text) => text.parse().map_err(|_| {
+                    let reason = format!("header `{SCHEMA_VERSION}` is `{text}`, expected 0 to 65535");
+                    DecodeError::new(DecodeErrorCode::HeaderInvalid, reason)
+                })?,
+                None => 0,
+            },
+            key: headers.partition_key.take().map(own),
+            content_type: headers.content_type.take().map_or(ByteString::from_static(MEDIA_TYPE), own),
+            traceparent: headers.take_traceparent(),
+        })
+    }
+
+    fn tenant(&self, header: Option<Cow<'_, str>>) -> Result<Tenant, DecodeError> {
+        match (&self.tenant, header) {
+            (RawTenant::Header, header) => Ok(Tenant::from_name(required(TENANT_ID, header)?)),
+            (RawTenant::Fixed(fixed), Some(header)) if header != fixed.as_str() => {
+                let reason = format!(
+                    "header `{TENANT_ID}` is `{header}`, but the subscription reads for `{fixed}` only"
+                );
+                Err(DecodeError::new(DecodeErrorCode::TenantMismatch, reason))
+            }
+            (RawTenant::Fixed(fixed), _) => Ok(fixed.clone()),
+        }
+    }
+
+    fn event_type(&self, header: Option<Cow<'_, str>>) -> Result<ByteString, DecodeError> {
+        match &self.event_type {
+            RawEventType::Header => required(EVENT_TYPE, header),
+            RawEventType::Fixed(fixed) => Ok(fixed.clone()),
+        }
+    }
+}
+
+/// What the headers and the subscription say of a message.
+struct Described {
+    id: ByteString,
+    event_type: ByteString,
+    schema_version: u16,
+    tenant: Tenant,
+    key: Option<ByteString>,
+    traceparent: Option<ByteString>,
+    content_type: ByteString,
+}
+
+impl Described {
+    fn into_event(self, message: Message) -> Event {
+        Event {
+            id: self.id,
+            event_type: self.event_type,
+            schema_version: self.schema_version,
+            tenant: self.tenant,
+            key: self.key,
+            correlation_id: None,
+            causation_id: None,
+            actor: None,
+            traceparent: self.traceparent,
+            timestamp_micros: message.source.origin_timestamp_micros,
+            content_type: self.content_type,
+            payload: message.payload.clone(),
+            message,
+        }
+    }
+}
+
+fn required(name: &str, header: Option<Cow<'_, str>>) -> Result<ByteString, DecodeError> {
+    let Some(text) = header else {
+        let reason = format!("header `{name}` is missing, and the subscription takes it from there");
+        return Err(DecodeError::new(DecodeErrorCode::HeaderMissing, reason));
+    };
+    if text.chars().any(char::is_control) {
+        let reason = format!("header `{name}` has control characters");
+        return Err(DecodeError::new(DecodeErrorCode::HeaderInvalid, reason));
+    }
+    Ok(own(text))
+}
+
+fn uuid_text(id: u128) -> ByteString {
+    ByteString::from(uuid::Uuid::from_u128(id).hyphenated().to_string())
+}
+
+pub(super) fn encode_emit(cause: &Event, emit: &Emit, id: EmitId) -> Result<OutgoingMessage, EmitError> {
+    let mut headers = emit::headers(cause, emit, id)?;
+    emit::default_content_type(&mut headers, MEDIA_TYPE)?;
+    emit::message(cause, emit, id, (headers, emit.payload.clone()))
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,148 @@
+//! Counters of a running host: what came in, what became of it, per tenant.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use crate::event::Tenant;
+use crate::handler::HandlerName;
+use crate::histogram::Histogram;
+use crate::outcome::OutcomeKind;
+
+/// Most tenants that are counted by name; the rest is counted together under [`OTHER_TENANTS`].
+const TENANTS_MAX: usize = 10_000;
+
+/// The name under which tenants beyond the bound are counted.
+const OTHER_TENANTS: &str = "(other tenants)";
+
+/// A snapshot of what a host counted since it started.
+///
+/// Two sums always hold once nothing is unsettled: `received = settled + given_back`, and
+/// `deliveries = handled + dead_letters`, where undecodable messages are dead letters without a delivery.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Counters {
+    /// Messages read, those read again after a loss of the connection included.
+    pub received: u64,
+    /// Messages settled.
+    pub settled: u64,
+    /// Messages read and not settled now.
+    pub unsettled: u64,
+    /// Messages given back because their partition was taken away.
+    pub given_back: u64,
+    /// Messages that no handler wanted.
+    pub unmatched: u64,
+    /// Messages that no codec could read. Each is a dead letter.
+    pub undecodable: u64,
+    /// Guest calls of several events that failed as a whole and were run again one by one.
+    pub batches_split: u64,
+    /// Partitions assigned now.
+    pub partitions: u64,
+    /// Time from the producer's clock to settled, of messages that a handler wanted. The two clocks are those of
+    /// different machines when producer and host are.
+    pub latency: Histogram,
+    /// Counters of each tenant.
+    pub tenants: BTreeMap<String, TenantCounters>,
+    /// Dead letters by handler, then by outcome.
+    pub dead_letters: BTreeMap<String, BTreeMap<String, u64>>,
+}
+
+/// What was counted for one tenant.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TenantCounters {
+    /// Events read.
+    pub received: u64,
+    /// Events times handlers that want them.
+    pub deliveries: u64,
+    /// Deliveries handled.
+    pub handled: u64,
+    /// Attempts that were followed by another one.
+    pub retried: u64,
+    /// Events that guests asked to publish.
+    pub emitted: u64,
+    /// Deliveries given up, by outcome.
+    pub dead_letters: BTreeMap<String, u64>,
+}
+
+impl Counters {
+    pub(crate) fn received(&mut self, tenant: &Tenant, deliveries: usize) {
+        self.received += 1;
+        if deliveries == 0 {
+            self.unmatched += 1;
+            self.settled += 1;
+        }
+        let counters = self.tenant(tenant);
+        counters.received += 1;
+        counters.deliveries += deliveries as u64;
+    }
+
+    pub(crate) fn settled(&mut self, latency_micros: u64) {
+        self.settled += 1;
+        self.latency.record(latency_micros);
+    }
+
+    pub(crate) fn undecodable(&mut self) {
+        self.received += 1;
+        self.undecodable += 1;
+        let by_outcome = self.dead_letters.entry("(decode)".to_owned()).or_default();
+        *by_outcome.entry(OutcomeKind::Undecodable.as_str().to_owned()).or_default() += 1;
+    }
+
+    pub(crate) fn handled(&mut self, tenant: &Tenant, emits: usize) {
+        let counters = self.tenant(tenant);
+        counters.handled += 1;
+        counters.emitted += emits as u64;
+    }
+
+    pub(crate) fn retried(&mut self, tenant: &Tenant) {
+        self.tenant(tenant).retried += 1;
+    }
+
+    pub(crate) fn dead(&mut self, tenant: &Tenant, handler: &HandlerName, outcome: OutcomeKind) {
+        let outcome = outcome.as_str();
+        *self.tenant(tenant).dead_letters.entry(outcome.to_owned()).or_default() += 1;
+        let by_outcome = self.dead_letters.entry(handler.as_str().to_owned()).or_default();
+        *by_outcome.entry(outcome.to_owned()).or_default() += 1;
+    }
+
+    /// Adds the counts of another subscription.
+    pub(crate) fn add(&mut self, other: &Self) {
+        self.received += other.received;
+        self.settled += other.settled;
+        self.unsettled += other.unsettled;
+        self.given_back += other.given_back;
+        self.unmatched += other.unmatched;
+        self.undecodable += other.undecodable;
+        self.batches_split += other.batches_split;
+        self.partitions += other.partitions;
+        self.latency.add(&other.latency);
+        for (tenant, theirs) in &other.tenants {
+            let ours = self.tenants.entry(tenant.clone()).or_default();
+            ours.received += theirs.received;
+            ours.deliveries += theirs.deliveries;
+            ours.handled += theirs.handled;
+            ours.retried += theirs.retried;
+            ours.emitted += theirs.emitted;
+            add_counts(&mut ours.dead_letters, &theirs.dead_letters);
+        }
+        for (handler, theirs) in &other.dead_letters {
+            add_counts(self.dead_letters.entry(handler.clone()).or_default(), theirs);
+        }
+    }
+
+    fn tenant(&mut self, tenant: &Tenant) -> &mut TenantCounters {
+        let full = self.tenants.len() >= TENANTS_MAX;
+        let name = tenant.as_str();
+        let known = self.tenants.contains_key(name);
+        let name = if full && !known { OTHER_TENANTS } else { name };
+        if !self.tenants.contains_key(name) {
+            self.tenants.insert(name.to_owned(), TenantCounters::default());
+        }
+        self.tenants.get_mut(name).expect("it was inserted just above")
+    }
+}
+
+fn add_counts(ours: &mut BTreeMap<String, u64>, theirs: &BTreeMap<String, u64>) {
+    for (name, count) in theirs {
+        *ours.entry(name.clone()).or_default() += count;
+    }
+}

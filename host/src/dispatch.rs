@@ -1,0 +1,435 @@
+//! The dispatcher of one subscription: the pure state machine between reading and committing.
+//!
+//! It is told what happened (partitions assigned and revoked, events read, calls ended, effects confirmed) and
+//! asked what to do (calls to make, messages to publish, offsets to commit, polling to pause). It does no I/O and
+//! has no clock and no randomness of its own, so a simulation can drive it through every order of events.
+
+pub(crate) mod effects;
+pub(crate) mod pace;
+pub(crate) mod partitions;
+pub(crate) mod queues;
+
+#[cfg(test)]
+mod tests;
+
+use std::collections::{HashMap, VecDeque};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use rand::rngs::SmallRng;
+use rand::{RngExt, SeedableRng};
+
+use self::effects::{Death, EffectId, Effects, PublishJob};
+use self::pace::Pace;
+use self::partitions::{AssignmentId, Commit, Due, PartitionKey, Partitions, Polling, Ticket};
+use self::queues::{Batch, Company, Delivery, LaneId, Queues};
+use crate::codec::DecodeError;
+use crate::counters::Counters;
+use crate::event::{Event, Message, Tenant};
+use crate::handler::HandlerConfig;
+use crate::lane::QueueKey;
+use crate::ledger::{Entering, Settled};
+use crate::outcome::{Emit, Outcome};
+use crate::route::{HandlerIndex, Routes};
+use crate::sandbox::{Answer, CallEvent, CallId, CallReport, CallResult, Isolation};
+use crate::verdict::{History, Verdict, judge};
+
+pub use self::partitions::DispatchSettings;
+
+/// What a subscription read: an event, or a message that no codec could read.
+pub(crate) type Decoded = Result<Event, (Message, DecodeError)>;
+
+/// A moment, on the clock that only goes forward and on the one people read.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Now {
+    pub(crate) instant: Instant,
+    pub(crate) unix_micros: u64,
+}
+
+/// A guest call to make.
+#[derive(Debug)]
+pub(crate) struct Call {
+    pub(crate) id: CallId,
+    pub(crate) handler: HandlerIndex,
+    pub(crate) tenant: Tenant,
+    pub(crate) events: Vec<CallEvent>,
+}
+
+/// A handler with what the dispatcher learns about it.
+#[derive(Debug)]
+struct Plan {
+    config: Arc<HandlerConfig>,
+    pace: Pace,
+}
+
+/// A call that has not ended.
+#[derive(Debug)]
+struct InFlight {
+    handler: HandlerIndex,
+    items: Vec<(LaneId, Delivery)>,
+}
+
+/// What an ended call tells about each of its deliveries.
+#[derive(Debug, Clone, Copy)]
+struct CallFacts {
+    duration: Duration,
+    memory_peak_bytes: u64,
+}
+
+/// The dispatcher of one subscription.
+#[derive(Debug)]
+pub(crate) struct Dispatcher {
+    plans: Vec<Plan>,
+    routes: Routes,
+    partitions: Partitions,
+    queues: Queues,
+    calls: HashMap<CallId, InFlight>,
+    calls_made: u64,
+    effects: Effects,
+    open_effects: HashMap<EffectId, Ticket>,
+    jobs: VecDeque<PublishJob>,
+    counters: Counters,
+    random: SmallRng,
+    /// Scratch space of [`Self::read`].
+    found: Vec<HandlerIndex>,
+}
+
+impl Dispatcher {
+    /// A dispatcher for these handlers. `seed` feeds the jitter of retries.
+    pub(crate) fn new(
+        handlers: Vec<Arc<HandlerConfig>>,
+        effects: Effects,
+        settings: DispatchSettings,
+        seed: u64,
+    ) -> Self {
+        let routes = Routes::new(handlers.iter().map(|h| (h.tenants.clone(), h.events.clone())).collect());
+        let plan = |config: Arc<HandlerConfig>| Plan {
+            pace: Pace::new(config.batch_max, config.batch_time_target),
+            config,
+        };
+        Self {
+            plans: handlers.into_iter().map(plan).collect(),
+            routes,
+            partitions: Partitions::new(settings),
+            queues: Queues::default(),
+            calls: HashMap::new(),
+            calls_made: 0,
+            effects,
+            open_effects: HashMap::new(),
+            jobs: VecDeque::new(),
+            counters: Counters::default(),
+            random: SmallRng::seed_from_u64(seed),
+            found: Vec::new(),
+        }
+    }
+
+    /// A partition is this host's from now on.
+    pub(crate) fn assigned(&mut self, partition: PartitionKey, assignment: AssignmentId, now: Now) {
+        self.partitions.assign(partition, assignment, now.instant);
+    }
+
+    /// A partition is no longer this host's: what is not settled is given back, unsettled.
+    pub(crate) fn revoked(&mut self, partition: PartitionKey) {
+        let given_back = self.partitions.revoke(partition);
+        self.counters.given_back += given_back as u64;
+    }
+
+    /// Messages of a partition were read, in the order of their offsets.
+    pub(crate) fn read(&mut self, partition: PartitionKey, messages: Vec<Decoded>, now: Now) {
+        for decoded in messages {
+            match decoded {
+                Ok(event) => self.route(partition, event),
+                Err((message, error)) => self.bury_undecodable(partition, &message, error, now),
+            }
+        }
+    }
+
+    /// The next guest call, if any is ready. The caller bounds how many are under way.
+    pub(crate) fn next_call(&mut self) -> Option<Call> {
+        let (plans, partitions) = (&self.plans, &self.partitions);
+        let size = |key: &QueueKey| plans.get(key.handler.0).map_or(1, Plan::batch_size);
+        let batch = self.queues.take_batch(size, |ticket| partitions.is_current(ticket))?;
+        Some(self.open_call(batch))
+    }
+
+    /// A call could not be started: its deliveries go back to where they were.
+    pub(crate) fn call_refused(&mut self, id: CallId) {
+        let Some(call) = self.calls.remove(&id) else { return };
+        let untouched = call.items.into_iter().map(|(lane, delivery)| (lane, delivery, None)).collect();
+        self.give_back(untouched);
+    }
+
+    /// A guest call ended.
+    pub(crate) fn call_ended(&mut self, report: CallReport, now: Now) {
+        let Some(call) = self.calls.remove(&report.id) else { return };
+        let facts = CallFacts { duration: report.duration, memory_peak_bytes: report.memory_peak_bytes };
+        let handler = call.handler;
+        match report.result {
+            CallResult::Answered(answers) => {
+                if let Some(plan) = self.plans.get_mut(handler.0) {
+                    plan.pace.learn(report.duration, call.items.len());
+                }
+                self.answered(call, answers, facts, now);
+            }
+            CallResult::Failed(outcome) if call.items.len() == 1 => {
+                self.answered(call, vec![(0, Answer::Failed(outcome))], facts, now);
+            }
+            CallResult::Failed(outcome) => self.call_failed(call, &outcome, now),
+        }
+    }
+
+    /// The broker confirmed every message of an effect.
+    pub(crate) fn published(&mut self, effect: EffectId, now: Now) {
+        if let Some(ticket) = self.open_effects.remove(&effect) {
+            self.settle_part(ticket, now);
+        }
+    }
+
+    /// Whether something must be published.
+    pub(crate) fn has_job(&self) -> bool {
+        !self.jobs.is_empty()
+    }
+
+    /// Messages to publish, oldest first. Each must be reported by [`Self::published`] once it is confirmed.
+    pub(crate) fn next_job(&mut self) -> Option<PublishJob> {
+        self.jobs.pop_front()
+    }
+
+    /// Offsets to commit now.
+    pub(crate) fn take_commits(&mut self, due: Due, now: Now) -> Vec<Commit> {
+        self.partitions.take_commits(due, now.instant)
+    }
+
+    /// Partitions whose polling must pause or go on.
+    pub(crate) fn take_polling_changes(&mut self) -> Vec<(PartitionKey, Polling)> {
+        self.partitions.take_polling_changes()
+    }
+
+    /// Lets lanes go on whose rest is over.
+    pub(crate) fn wake(&mut self, now: Now) {
+        self.queues.wake(now.instant);
+    }
+
+    /// When [`Self::wake`] is due.
+    pub(crate) fn next_wake(&self) -> Option<Instant> {
+        self.queues.next_wake()
+    }
+
+    /// Whether nothing is under way and nothing can start: all is settled, or waits for a retry.
+    pub(crate) fn is_at_rest(&self) -> bool {
+        self.calls.is_empty() && self.open_effects.is_empty() && !self.queues.has_ready()
+    }
+
+    /// What was counted so far.
+    pub(crate) fn counters(&self) -> Counters {
+        let mut counters = self.counters.clone();
+        counters.unsettled = self.partitions.unsettled_events() as u64;
+        counters.partitions = self.partitions.count() as u64;
+        counters
+    }
+
+    fn route(&mut self, partition: PartitionKey, event: Event) {
+        let mut found = std::mem::take(&mut self.found);
+        self.routes.find(&event.tenant, &event.event_type, &mut found);
+        let parts = u32::try_from(found.len()).unwrap_or(u32::MAX);
+        if let Some(ticket) = self.partitions.enter(partition, entering(&event.message, parts)) {
+            self.counters.received(&event.tenant, found.len());
+            self.enqueue(&found, event, ticket);
+        }
+        self.found = found;
+    }
+
+    fn enqueue(&mut self, handlers: &[HandlerIndex], event: Event, ticket: Ticket) {
+        let event = Arc::new(event);
+        for handler in handlers {
+            let Some(plan) = self.plans.get(handler.0) else { continue };
+            let order = plan.config.order_by.key_of(&event);
+            let key = QueueKey { handler: *handler, tenant: event.tenant.clone() };
+            let delivery = Delivery {
+                event: Arc::clone(&event),
+                ticket,
+                attempts: 0,
+                first_failure: None,
+                company: Company::Shared,
+            };
+            self.queues.push(&key, order, delivery);
+        }
+    }
+
+    fn bury_undecodable(&mut self, at: PartitionKey, message: &Message, error: DecodeError, now: Now) {
+        let Some(ticket) = self.partitions.enter(at, entering(message, 1)) else { return };
+        self.counters.undecodable();
+        let outcome = Outcome::Undecodable { code: error.code(), reason: error.to_string() };
+        let job = self.effects.undecodable(message, &outcome, now);
+        self.start_effect(job, ticket);
+    }
+
+    fn open_call(&mut self, batch: Batch) -> Call {
+        self.calls_made += 1;
+        let id = CallId(self.calls_made);
+        let mut lane_before = None;
+        let mut lane_number = 0;
+        let mut events = Vec::with_capacity(batch.items.len());
+        for (lane, delivery) in &batch.items {
+            if lane_before.replace(*lane).is_some_and(|before| before != *lane) {
+                lane_number += 1;
+            }
+            let event = Arc::clone(&delivery.event);
+            events.push(CallEvent { event, attempt: delivery.attempts + 1, lane: lane_number });
+        }
+        let handler = batch.key.handler;
+        self.calls.insert(id, InFlight { handler, items: batch.items });
+        Call { id, handler, tenant: batch.key.tenant, events }
+    }
+
+    fn answered(&mut self, call: InFlight, answers: Vec<(usize, Answer)>, facts: CallFacts, now: Now) {
+        let mut answers = answers.into_iter().peekable();
+        let mut back = Vec::new();
+        for (at, (lane, delivery)) in call.items.into_iter().enumerate() {
+            let answer = answers.next_if(|(index, _)| *index == at).map(|(_, answer)| answer);
+            if !self.partitions.is_current(delivery.ticket) {
+                back.push((lane, None, None));
+                continue;
+            }
+            let kept = match answer.unwrap_or(Answer::Done(Vec::new())) {
+                Answer::Done(emits) => self.done(call.handler, delivery, &emits, (facts, now)),
+                Answer::Failed(outcome) => self.failed(call.handler, delivery, &outcome, (facts, now)),
+                Answer::NotRun => Some((delivery, None)),
+            };
+            let (delivery, rest) = kept.map_or((None, None), |(delivery, rest)| (Some(delivery), rest));
+            back.push((lane, delivery, rest));
+        }
+        self.give_back_kept(back);
+    }
+
+    /// A call of several events failed as a whole. Nothing of it counts: if it was a guest's fault each event
+    /// runs again alone, so that only the guilty one is charged.
+    fn call_failed(&mut self, call: InFlight, outcome: &Outcome, now: Now) {
+        let policy = self.plans.get(call.handler.0).map(|plan| plan.config.retry.clone()).unwrap_or_default();
+        let history = History { attempts: 1, age: Duration::ZERO };
+        let rest = match judge(outcome, history, &policy, 1.0) {
+            Verdict::GiveBackFor(wait) => Some(now.instant + wait),
+            Verdict::RetryAfter(_) | Verdict::DeadLetter => None,
+        };
+        self.counters.batches_split += u64::from(rest.is_none());
+        let company = if rest.is_none() { Company::Alone } else { Company::Shared };
+        let again = |(lane, delivery)| (lane, Delivery { company, ..delivery }, rest);
+        self.give_back(call.items.into_iter().map(again).collect());
+    }
+
+    fn done(
+        &mut self,
+        handler: HandlerIndex,
+        delivery: Delivery,
+        emits: &[Emit],
+        (facts, now): (CallFacts, Now),
+    ) -> Option<(Delivery, Option<Instant>)> {
+        let Some(plan) = self.plans.get(handler.0) else { return None };
+        if emits.is_empty() {
+            self.counters.handled(&delivery.event.tenant, 0);
+            self.settle_part(delivery.ticket, now);
+            return None;
+        }
+        match self.effects.emits(&plan.config, &delivery.event, emits, now) {
+            Ok(job) => {
+                self.counters.handled(&delivery.event.tenant, emits.len());
+                self.start_effect(job, delivery.ticket);
+                None
+            }
+            Err(error) => {
+                let outcome = Outcome::Reject { reason: error.to_string() };
+                self.failed(handler, delivery, &outcome, (facts, now))
+            }
+        }
+    }
+
+    /// Judges a failed attempt. What comes back is to run again, after the time it names.
+    fn failed(
+        &mut self,
+        handler: HandlerIndex,
+        mut delivery: Delivery,
+        outcome: &Outcome,
+        (facts, now): (CallFacts, Now),
+    ) -> Option<(Delivery, Option<Instant>)> {
+        let config = Arc::clone(&self.plans.get(handler.0)?.config);
+        let first = *delivery.first_failure.get_or_insert((now.instant, now.unix_micros));
+        let age = now.instant.saturating_duration_since(first.0);
+        let history = History { attempts: delivery.attempts + 1, age };
+        match judge(outcome, history, &config.retry, self.random.random()) {
+            Verdict::GiveBackFor(wait) => {
+                tracing::error!(handler = %config.name, %outcome, "the host could not run a guest");
+                Some((delivery, Some(now.instant + wait)))
+            }
+            Verdict::RetryAfter(wait) => {
+                delivery.attempts += 1;
+                self.counters.retried(&delivery.event.tenant);
+                Some((delivery, Some(now.instant + wait)))
+            }
+            Verdict::DeadLetter => {
+                let death = Death {
+                    config: &config,
+                    outcome,
+                    attempts: delivery.attempts + 1,
+                    first_failed_micros: first.1,
+                    duration: facts.duration,
+                    memory_peak_bytes: facts.memory_peak_bytes,
+                };
+                let job = self.effects.dead_letter(&delivery.event, &death, now);
+                self.counters.dead(&delivery.event.tenant, &config.name, outcome.kind());
+                self.start_effect(job, delivery.ticket);
+                None
+            }
+        }
+    }
+
+    fn give_back(&mut self, items: Vec<(LaneId, Delivery, Option<Instant>)>) {
+        let kept = |(lane, delivery, rest)| (lane, Some(delivery), rest);
+        self.give_back_kept(items.into_iter().map(kept).collect());
+    }
+
+    /// Puts what must run again back at the head of its lane, in order, and lets the lanes of the call go on.
+    fn give_back_kept(&mut self, items: Vec<(LaneId, Option<Delivery>, Option<Instant>)>) {
+        let mut lanes: Vec<(LaneId, Option<Instant>)> = Vec::new();
+        for (lane, delivery, rest) in items.into_iter().rev() {
+            if let Some(delivery) = delivery {
+                self.queues.give_back(lane, delivery);
+            }
+            match lanes.last_mut() {
+                Some((last, until)) if *last == lane => *until = (*until).max(rest),
+                _ => lanes.push((lane, rest)),
+            }
+        }
+        for (lane, rest) in lanes {
+            self.queues.release(lane, rest);
+        }
+    }
+
+    fn start_effect(&mut self, job: PublishJob, ticket: Ticket) {
+        self.open_effects.insert(job.effect, ticket);
+        self.jobs.push_back(job);
+    }
+
+    fn settle_part(&mut self, ticket: Ticket, now: Now) {
+        if let Some(Settled::Whole { origin_micros }) = self.partitions.settle_part(ticket) {
+            self.counters.settled(now.unix_micros.saturating_sub(origin_micros));
+        }
+    }
+}
+
+fn entering(message: &Message, parts: u32) -> Entering {
+    Entering {
+        offset: message.source.offset,
+        parts,
+        bytes: message.payload.len(),
+        origin_micros: message.source.origin_timestamp_micros,
+    }
+}
+
+impl Plan {
+    fn batch_size(&self) -> usize {
+        match self.config.isolation {
+            Isolation::Reuse => self.pace.batch_size(),
+            Isolation::Fresh => 1,
+        }
+    }
+}

@@ -1,0 +1,281 @@
+//! The queues: every delivery that waits for a guest, by handler and tenant, and inside by lane.
+//!
+//! Queues with something to run stand in a ring and take turns, so a tenant with a long queue does not hold
+//! up the others. Inside a queue, ready lanes take turns too. A lane runs in one call at a time.
+
+use std::collections::{BinaryHeap, HashMap, VecDeque};
+use std::cmp::Reverse;
+use std::sync::Arc;
+use std::time::Instant;
+
+use slab::Slab;
+
+use super::partitions::Ticket;
+use crate::event::Event;
+use crate::lane::{OrderKey, QueueKey};
+
+/// Queues that are kept when they are empty, so that a tenant's next event finds its own again.
+const IDLE_QUEUES_MAX: usize = 4096;
+
+/// One event on its way to one handler.
+#[derive(Debug, Clone)]
+pub(crate) struct Delivery {
+    pub(crate) event: Arc<Event>,
+    pub(crate) ticket: Ticket,
+    /// Failed attempts that count.
+    pub(crate) attempts: u32,
+    /// When the first attempt failed: for the age, and in microseconds since 1970 for the record.
+    pub(crate) first_failure: Option<(Instant, u64)>,
+    /// Whether it must have a guest call of its own, because a call that it was part of failed.
+    pub(crate) company: Company,
+}
+
+/// With whom a delivery may share a guest call.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Company {
+    Shared,
+    Alone,
+}
+
+/// Names a lane while it has something to run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub(crate) struct LaneId(usize);
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum LaneState {
+    /// Stands in its queue's list of ready lanes.
+    Ready,
+    /// Some of its deliveries are in a guest call.
+    Running,
+    /// Waits for a time before its first delivery runs again.
+    Resting,
+}
+
+#[derive(Debug)]
+struct Lane {
+    queue: usize,
+    key: OrderKey,
+    state: LaneState,
+    pending: VecDeque<Delivery>,
+}
+
+#[derive(Debug)]
+struct Queue {
+    key: QueueKey,
+    /// Lanes by key; those of [`OrderKey::Alone`] are not listed.
+    lanes: HashMap<OrderKey, LaneId>,
+    lanes_open: usize,
+    ready: VecDeque<LaneId>,
+    in_ring: bool,
+}
+
+/// Deliveries taken for one guest call, all of one queue, lane by lane.
+#[derive(Debug)]
+pub(crate) struct Batch {
+    pub(crate) key: QueueKey,
+    pub(crate) items: Vec<(LaneId, Delivery)>,
+}
+
+/// All deliveries that wait, of one subscription.
+#[derive(Debug, Default)]
+pub(crate) struct Queues {
+    queues: Slab<Queue>,
+    by_key: HashMap<QueueKey, usize>,
+    lanes: Slab<Lane>,
+    ring: VecDeque<usize>,
+    rests: BinaryHeap<Reverse<(Instant, LaneId)>>,
+}
+
+impl Queues {
+    /// Puts a delivery at the end of its lane.
+    pub(crate) fn push(&mut self, key: &QueueKey, order: OrderKey, delivery: Delivery) {
+        let queue_at = self.queue_of(key);
+        let lane_id = self.lane_of(queue_at, order);
+        if let Some(lane) = self.lanes.get_mut(lane_id.0) {
+            lane.pending.push_back(delivery);
+        }
+    }
+
+    /// Takes the deliveries of the next guest call: of the queue whose turn it is, at most `size(key)`.
+    /// Deliveries that `is_current` denies are dropped on the way.
+    pub(crate) fn take_batch(
+        &mut self,
+        size: impl Fn(&QueueKey) -> usize,
+        is_current: impl Fn(Ticket) -> bool,
+    ) -> Option<Batch> {
+        while let Some(queue_at) = self.ring.pop_front() {
+            let Some(queue) = self.queues.get_mut(queue_at) else { continue };
+            queue.in_ring = false;
+            let mut batch = Batch { key: queue.key.clone(), items: Vec::new() };
+            let room = size(&batch.key).max(1);
+            self.fill(queue_at, room, &is_current, &mut batch.items);
+            self.enter_ring(queue_at);
+            self.forget_if_idle(queue_at);
+            if !batch.items.is_empty() {
+                return Some(batch);
+            }
+        }
+        None
+    }
+
+    /// Puts a delivery back at the head of its lane. Give them back in reverse order.
+    pub(crate) fn give_back(&mut self, lane: LaneId, delivery: Delivery) {
+        if let Some(lane) = self.lanes.get_mut(lane.0) {
+            lane.pending.push_front(delivery);
+        }
+    }
+
+    /// Ends the call a lane was running in. It goes on when something is pending: at once, or at `rest_until`.
+    pub(crate) fn release(&mut self, id: LaneId, rest_until: Option<Instant>) {
+        let Some(lane) = self.lanes.get_mut(id.0) else { return };
+        match rest_until {
+            _ if lane.pending.is_empty() => self.close_lane(id),
+            Some(until) => {
+                lane.state = LaneState::Resting;
+                self.rests.push(Reverse((until, id)));
+            }
+            None => self.make_ready(id),
+        }
+    }
+
+    /// Makes lanes ready whose rest is over.
+    pub(crate) fn wake(&mut self, now: Instant) {
+        while let Some(Reverse((_, id))) = self.rests.pop_if(|Reverse((until, _))| *until <= now) {
+            if self.lanes.get(id.0).is_some_and(|lane| lane.state == LaneState::Resting) {
+                self.make_ready(id);
+            }
+        }
+    }
+
+    /// When the next lane has rested.
+    pub(crate) fn next_wake(&self) -> Option<Instant> {
+        self.rests.peek().map(|Reverse((until, _))| *until)
+    }
+
+    /// Whether a batch could be taken now.
+    pub(crate) fn has_ready(&self) -> bool {
+        !self.ring.is_empty()
+    }
+
+    fn fill(
+        &mut self,
+        queue_at: usize,
+        room: usize,
+        is_current: &impl Fn(Ticket) -> bool,
+        items: &mut Vec<(LaneId, Delivery)>,
+    ) {
+        while items.len() < room {
+            let Some(id) = self.queues.get(queue_at).and_then(|queue| queue.ready.front().copied()) else {
+                return;
+            };
+            let Some(lane) = self.lanes.get_mut(id.0) else { return };
+            while lane.pending.pop_front_if(|delivery| !is_current(delivery.ticket)).is_some() {}
+            let before = items.len();
+            let joins = |delivery: &Delivery, taken: usize| {
+                taken == 0 || (taken < room && delivery.company == Company::Shared)
+            };
+            while let Some(delivery) = lane.pending.pop_front_if(|delivery| {
+                !is_current(delivery.ticket) || joins(delivery, items.len())
+            }) {
+                if !is_current(delivery.ticket) {
+                    continue;
+                }
+                let company = delivery.company;
+                items.push((id, delivery));
+                if company == Company::Alone {
+                    break;
+                }
+            }
+            let closed = items.len() == 1 && items.first().is_some_and(|(_, d)| d.company == Company::Alone);
+            if items.len() == before && !lane.pending.is_empty() {
+                return; // The head of this lane wants a call of its own: the next one.
+            }
+            self.leave_ready(queue_at);
+            if items.len() == before {
+                self.close_lane(id);
+            } else if let Some(lane) = self.lanes.get_mut(id.0) {
+                lane.state = LaneState::Running;
+            }
+            if closed {
+                return;
+            }
+        }
+    }
+
+    fn leave_ready(&mut self, queue_at: usize) {
+        if let Some(queue) = self.queues.get_mut(queue_at) {
+            queue.ready.pop_front();
+        }
+    }
+
+    fn queue_of(&mut self, key: &QueueKey) -> usize {
+        if let Some(at) = self.by_key.get(key) {
+            return *at;
+        }
+        let queue = Queue {
+            key: key.clone(),
+            lanes: HashMap::new(),
+            lanes_open: 0,
+            ready: VecDeque::new(),
+            in_ring: false,
+        };
+        let at = self.queues.insert(queue);
+        self.by_key.insert(key.clone(), at);
+        at
+    }
+
+    fn lane_of(&mut self, queue_at: usize, key: OrderKey) -> LaneId {
+        let known = self.queues.get(queue_at).and_then(|queue| queue.lanes.get(&key).copied());
+        if let Some(id) = known {
+            return id;
+        }
+        let lane =
+            Lane { queue: queue_at, key: key.clone(), state: LaneState::Ready, pending: VecDeque::new() };
+        let id = LaneId(self.lanes.insert(lane));
+        if let Some(queue) = self.queues.get_mut(queue_at) {
+            queue.lanes_open += 1;
+            queue.ready.push_back(id);
+            if key != OrderKey::Alone {
+                queue.lanes.insert(key, id);
+            }
+        }
+        self.enter_ring(queue_at);
+        id
+    }
+
+    fn make_ready(&mut self, id: LaneId) {
+        let Some(lane) = self.lanes.get_mut(id.0) else { return };
+        lane.state = LaneState::Ready;
+        let queue_at = lane.queue;
+        if let Some(queue) = self.queues.get_mut(queue_at) {
+            queue.ready.push_back(id);
+        }
+        self.enter_ring(queue_at);
+    }
+
+    fn enter_ring(&mut self, queue_at: usize) {
+        let Some(queue) = self.queues.get_mut(queue_at) else { return };
+        if !queue.in_ring && !queue.ready.is_empty() {
+            queue.in_ring = true;
+            self.ring.push_back(queue_at);
+        }
+    }
+
+    fn close_lane(&mut self, id: LaneId) {
+        let Some(lane) = self.lanes.try_remove(id.0) else { return };
+        if let Some(queue) = self.queues.get_mut(lane.queue) {
+            queue.lanes_open -= 1;
+            queue.lanes.remove(&lane.key);
+        }
+        self.forget_if_idle(lane.queue);
+    }
+
+    fn forget_if_idle(&mut self, queue_at: usize) {
+        let idle = self.queues.get(queue_at).is_some_and(|queue| queue.lanes_open == 0 && !queue.in_ring);
+        if idle && self.queues.len() > IDLE_QUEUES_MAX
+            && let Some(queue) = self.queues.try_remove(queue_at)
+        {
+            self.by_key.remove(&queue.key);
+        }
+    }
+}

@@ -1,0 +1,335 @@
+//! The host: opens the connection, admits the components, and runs every subscription until it is told to stop.
+
+use std::future::Future;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use guesthouse_connector::{ConnectorError, IggyConnector, connector};
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+
+use crate::config::{Config, SubscriptionConfig};
+use crate::counters::Counters;
+use crate::dispatch::Dispatcher;
+use crate::dispatch::effects::Effects;
+use crate::event::SourceTopic;
+use crate::handler::{HandlerConfig, HandlerName};
+use crate::sandbox::{AdmissionError, AdmittedComponent, GuestSpec, Sandbox, SandboxError};
+use crate::subscription::{Run, Subscription, SubscriptionError, View};
+
+/// A host that is built and not yet running.
+#[derive(Debug)]
+pub struct Host {
+    connector: Arc<dyn IggyConnector>,
+    /// Whether this host opened the connection and so must close it.
+    ownership: Ownership,
+    sandbox: Sandbox,
+    subscriptions: Vec<Subscription>,
+    drain: Duration,
+    control: watch::Sender<Run>,
+    handle: HostHandle,
+    ended: watch::Sender<Ended>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Ownership {
+    Owned,
+    Shared,
+}
+
+/// Whether a host has ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+enum Ended {
+    #[default]
+    No,
+    Yes,
+}
+
+/// A host could not be built.
+#[derive(Debug, thiserror::Error)]
+pub enum BuildError {
+    /// The broker could not be opened, or its topics are not as configured.
+    #[error("cannot open the broker")]
+    Connect(#[source] ConnectorError),
+    /// The sandbox could not be started.
+    #[error("cannot start the sandbox")]
+    Sandbox(#[source] SandboxError),
+    /// A component file could not be read.
+    #[error("handler `{handler}`: cannot read its component {}", path.display())]
+    Component {
+        /// Whose component.
+        handler: HandlerName,
+        /// Which file.
+        path: std::path::PathBuf,
+        /// What went wrong.
+        source: std::io::Error,
+    },
+    /// A component was refused.
+    #[error("handler `{handler}`: its component {} is refused", path.display())]
+    Admission {
+        /// Whose component.
+        handler: HandlerName,
+        /// Which file.
+        path: std::path::PathBuf,
+        /// Why.
+        source: AdmissionError,
+    },
+}
+
+/// A running host ended in a way it must not.
+#[derive(Debug, thiserror::Error)]
+pub enum RunError {
+    /// A subscription ended by itself.
+    #[error(transparent)]
+    Subscription(#[from] SubscriptionError),
+    /// The task of a subscription panicked.
+    #[error("a subscription ended by itself; this is a fault of the host")]
+    Panicked(#[source] tokio::task::JoinError),
+}
+
+/// What a host did, told when it ends.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RunReport {
+    /// What it counted.
+    pub counters: Counters,
+}
+
+/// Builds a [`Host`].
+#[derive(Debug, Default)]
+pub struct HostBuilder {
+    config: Config,
+    connector: Option<Arc<dyn IggyConnector>>,
+}
+
+impl HostBuilder {
+    /// What the host does; the defaults otherwise.
+    #[must_use]
+    pub fn config(mut self, config: Config) -> Self {
+        self.config = config;
+        self
+    }
+
+    /// A connection that is open already and stays open when the host ends. Without it the host opens its own
+    /// by the configuration and closes it in the end.
+    #[must_use]
+    pub fn connector(mut self, connector: Arc<dyn IggyConnector>) -> Self {
+        self.connector = Some(connector);
+        self
+    }
+
+    /// Starts the sandbox, admits every component, opens the connection and sees to the topics. Reads nothing yet.
+    ///
+    /// # Errors
+    /// When any of it fails; nothing keeps running then.
+    pub async fn build(self) -> Result<Host, BuildError> {
+        let config = self.config;
+        let sandbox = Sandbox::start(&config.sandbox).map_err(BuildError::Sandbox)?;
+        // Components first: a refused one should not leave topics behind.
+        let admitted = admit_all(&sandbox, &config.handlers).await?;
+        let (connector, ownership) = match self.connector {
+            Some(shared) => (shared, Ownership::Shared),
+            None => (open(&config).await?, Ownership::Owned),
+        };
+        let ensured = connector.ensure_topology(&config.connector.stream_name, &config.topology).await;
+        if let Err(error) = ensured {
+            close(connector.as_ref(), ownership).await;
+            return Err(BuildError::Connect(error));
+        }
+        let subscriptions: Vec<Subscription> = config
+            .subscriptions
+            .iter()
+            .map(|subscription| assemble(subscription, &config, (&sandbox, &connector), &admitted))
+            .collect();
+        let (control, _) = watch::channel(Run::On);
+        let (ended, has_ended) = watch::channel(Ended::No);
+        let views = subscriptions.iter().map(|subscription| Arc::clone(&subscription.view)).collect();
+        let handle = HostHandle {
+            views,
+            connector: Arc::clone(&connector),
+            control: control.clone(),
+            has_ended,
+        };
+        let drain = config.dispatch.drain;
+        Ok(Host { connector, ownership, sandbox, subscriptions, drain, control, handle, ended })
+    }
+}
+
+impl Host {
+    /// Begins a host.
+    pub fn builder() -> HostBuilder {
+        HostBuilder::default()
+    }
+
+    /// A handle to look at the host and to stop it, valid before, while and after it runs.
+    pub fn handle(&self) -> HostHandle {
+        self.handle.clone()
+    }
+
+    /// Runs until `shutdown` completes or a handle says stop; then drains: reads nothing more, finishes what was
+    /// read within the configured time, commits what is settled, leaves the groups and closes what it opened.
+    ///
+    /// Dropping the future ends the host at once. Nothing is lost by that: what was not committed is read again.
+    ///
+    /// # Errors
+    /// When a task of the host ends by itself, which is a fault of the host.
+    pub async fn run(self, shutdown: impl Future<Output = ()>) -> Result<RunReport, RunError> {
+        let mut tasks = JoinSet::new();
+        for subscription in self.subscriptions {
+            tasks.spawn(subscription.run(self.control.subscribe()));
+        }
+        let ended = supervise(&mut tasks, shutdown, &self.control, self.drain).await;
+        tasks.shutdown().await;
+        let sandbox = self.sandbox;
+        // Guests in the middle of a call end by their deadline; the threads are joined off the async ones.
+        if tokio::task::spawn_blocking(move || sandbox.shutdown()).await.is_err() {
+            tracing::error!("the sandbox did not stop in order");
+        }
+        close(self.connector.as_ref(), self.ownership).await;
+        self.ended.send_replace(Ended::Yes);
+        ended.map(|counters| RunReport { counters })
+    }
+}
+
+/// Waits for the subscriptions to end, and asks them to when `shutdown` completes.
+async fn supervise(
+    tasks: &mut JoinSet<Result<Counters, SubscriptionError>>,
+    shutdown: impl Future<Output = ()>,
+    control: &watch::Sender<Run>,
+    drain: Duration,
+) -> Result<Counters, RunError> {
+    let mut counters = Counters::default();
+    let mut run = control.subscribe();
+    tokio::pin!(shutdown);
+    loop {
+        let stopping = *run.borrow_and_update() != Run::On;
+        if stopping && tasks.is_empty() {
+            return Ok(counters);
+        }
+        tokio::select! {
+            () = &mut shutdown, if !stopping => {
+                tracing::info!(?drain, "stopping: finishing what was read");
+                control.send_replace(Run::DrainUntil(Instant::now() + drain));
+            }
+            Some(ended) = tasks.join_next() => counters.add(&ended.map_err(RunError::Panicked)??),
+            _ = run.changed() => {}
+        }
+    }
+}
+
+/// Looks at a host and stops it. Cheap to clone; dropping it changes nothing.
+#[derive(Debug, Clone)]
+pub struct HostHandle {
+    views: Vec<Arc<View>>,
+    connector: Arc<dyn IggyConnector>,
+    control: watch::Sender<Run>,
+    has_ended: watch::Receiver<Ended>,
+}
+
+impl HostHandle {
+    /// Whether the host reads all its topics and can publish what it must.
+    pub fn is_ready(&self) -> bool {
+        !self.is_finished() && self.connector.is_connected() && self.views.iter().all(|view| view.is_ready())
+    }
+
+    /// Whether the host has ended.
+    pub fn is_finished(&self) -> bool {
+        *self.has_ended.borrow() == Ended::Yes
+    }
+
+    /// What the host counted, at most a quarter of a second old.
+    pub fn counters(&self) -> Counters {
+        let mut counters = Counters::default();
+        for view in &self.views {
+            counters.add(&view.counters.borrow());
+        }
+        counters
+    }
+
+    /// Asks the host to drain within `deadline` and waits until it has ended. Cancelling only stops waiting.
+    pub async fn stop(&self, deadline: Duration) {
+        self.control.send_replace(Run::DrainUntil(Instant::now() + deadline));
+        let mut has_ended = self.has_ended.clone();
+        // The sender lives in the host: if it is gone without a word, the host was dropped, which also is an end.
+        drop(has_ended.wait_for(|ended| *ended == Ended::Yes).await);
+    }
+}
+
+async fn open(config: &Config) -> Result<Arc<dyn IggyConnector>, BuildError> {
+    let connector = connector(config.connector.mode);
+    connector.connect(&config.connector).await.map_err(BuildError::Connect)?;
+    Ok(connector)
+}
+
+async fn close(connector: &dyn IggyConnector, ownership: Ownership) {
+    if ownership == Ownership::Shared {
+        return;
+    }
+    if let Err(error) = connector.shutdown().await {
+        tracing::warn!(%error, "the connection did not close in order; what was confirmed is safe");
+    }
+}
+
+async fn admit_all(
+    sandbox: &Sandbox,
+    handlers: &[HandlerConfig],
+) -> Result<Vec<(Arc<HandlerConfig>, Arc<AdmittedComponent>)>, BuildError> {
+    let mut admitted = Vec::with_capacity(handlers.len());
+    for config in handlers {
+        let component = admit(sandbox, config).await?;
+        tracing::info!(handler = %config.name, digest = component.digest(), "component admitted");
+        admitted.push((Arc::new(config.clone()), component));
+    }
+    Ok(admitted)
+}
+
+/// Reads, checks and compiles the component of one handler.
+pub(crate) async fn admit(
+    sandbox: &Sandbox,
+    config: &HandlerConfig,
+) -> Result<Arc<AdmittedComponent>, BuildError> {
+    let (handler, path) = (config.name.clone(), config.component.clone());
+    let bytes = match tokio::fs::read(&path).await {
+        Ok(bytes) => Bytes::from(bytes),
+        Err(source) => return Err(BuildError::Component { handler, path, source }),
+    };
+    let spec = GuestSpec {
+        handler: handler.clone(),
+        limits: config.limits.clone(),
+        grants: config.grants,
+        isolation: config.isolation,
+    };
+    sandbox.admit(spec, bytes).await.map_err(|source| BuildError::Admission { handler, path, source })
+}
+
+fn assemble(
+    subscription: &SubscriptionConfig,
+    config: &Config,
+    (sandbox, connector): (&Sandbox, &Arc<dyn IggyConnector>),
+    admitted: &[(Arc<HandlerConfig>, Arc<AdmittedComponent>)],
+) -> Subscription {
+    let stream = &config.connector.stream_name;
+    let topic = |topic: &String| Arc::new(SourceTopic { stream: stream.clone(), topic: topic.clone() });
+    let topics: Vec<Arc<SourceTopic>> = subscription.topics.iter().map(topic).collect();
+    let codec = Arc::new(subscription.codec.clone());
+    let ours = admitted.iter().filter(|(handler, _)| handler.subscription == subscription.name);
+    let (handlers, components): (Vec<_>, Vec<_>) = ours.cloned().unzip();
+    let effects = Effects::new(
+        Arc::clone(&codec),
+        subscription.group.clone(),
+        config.dead_letters.topic.clone(),
+        handlers.iter().zip(&components).map(|(h, c)| (h.name.clone(), c.digest().to_owned())).collect(),
+    );
+    let dispatcher = Dispatcher::new(handlers, effects, config.dispatch.clone(), rand::random());
+    Subscription {
+        name: subscription.name.clone(),
+        group: subscription.group.clone(),
+        view: Arc::new(View::new(topics.len())),
+        topics,
+        codec,
+        dispatcher,
+        components,
+        sandbox: sandbox.clone(),
+        connector: Arc::clone(connector),
+    }
+}

@@ -1,0 +1,171 @@
+//! Identities that are the same on every attempt, after every crash and on every host: hashes of what the broker
+//! keeps. They contain no clock, no attempt number, and no version of host or component.
+//!
+//! Each is the first 16 bytes of a BLAKE3 hash over length-framed parts, the first of which names the kind of
+//! identity. A frame is the part's length as eight big-endian bytes and then the part. Numbers are big-endian.
+
+use std::fmt;
+
+use crate::event::Message;
+use crate::handler::HandlerName;
+
+const EVENT_DOMAIN: &[u8] = b"guesthouse event v1";
+const DEAD_LETTER_DOMAIN: &[u8] = b"guesthouse dead letter v1";
+const UNDECODABLE_DOMAIN: &[u8] = b"guesthouse undecodable v1";
+const EMIT_DOMAIN: &[u8] = b"guesthouse emit v1";
+
+/// Which event it is, even where a broker minted the same offset twice.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct EventIdentity(u128);
+
+/// The message id of an event's dead letter.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct DeadLetterId(u128);
+
+/// The message id of one emit of a handler for an event.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct EmitId(u128);
+
+impl EventIdentity {
+    /// Hashes stream, topic, partition, offset, message id, origin timestamp and the payload's hash.
+    pub fn of(message: &Message) -> Self {
+        let source = &message.source;
+        Self(hash(&[
+            EVENT_DOMAIN,
+            source.topic.stream.as_bytes(),
+            source.topic.topic.as_bytes(),
+            &source.partition.0.to_be_bytes(),
+            &source.offset.0.to_be_bytes(),
+            &source.message_id.to_be_bytes(),
+            &source.origin_timestamp_micros.to_be_bytes(),
+            blake3::hash(&message.payload).as_bytes(),
+        ]))
+    }
+}
+
+impl DeadLetterId {
+    /// The dead letter of an event that a handler gave up on.
+    pub fn of_handler(event: EventIdentity, handler: &HandlerName) -> Self {
+        Self(hash(&[DEAD_LETTER_DOMAIN, &event.0.to_be_bytes(), handler.as_str().as_bytes()]))
+    }
+
+    /// The dead letter of a message that no codec could read.
+    pub fn of_undecodable(event: EventIdentity) -> Self {
+        Self(hash(&[UNDECODABLE_DOMAIN, &event.0.to_be_bytes()]))
+    }
+
+    /// The id as the broker takes it. Never zero.
+    pub const fn as_u128(self) -> u128 {
+        self.0
+    }
+}
+
+impl EmitId {
+    /// The emit at a position, counted from zero, in the list that a handler returned for an event.
+    pub fn of(event: EventIdentity, handler: &HandlerName, index: u32) -> Self {
+        let parts: [&[u8]; 4] =
+            [EMIT_DOMAIN, &event.0.to_be_bytes(), handler.as_str().as_bytes(), &index.to_be_bytes()];
+        Self(hash(&parts))
+    }
+
+    /// The id as the broker takes it. Never zero.
+    pub const fn as_u128(self) -> u128 {
+        self.0
+    }
+}
+
+macro_rules! display_as_uuid {
+    ($($id:ty),+) => {
+        $(impl fmt::Display for $id {
+            /// The hyphenated form of a UUID.
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                uuid::Uuid::from_u128(self.0).hyphenated().fmt(f)
+            }
+        })+
+    };
+}
+
+display_as_uuid!(EventIdentity, DeadLetterId, EmitId);
+
+/// Zero means "choose one for me" to the broker's clients, so the one hash in 2^128 becomes one.
+fn hash(parts: &[&[u8]]) -> u128 {
+    let mut hasher = blake3::Hasher::new();
+    for part in parts {
+        hasher.update(&(part.len() as u64).to_be_bytes());
+        hasher.update(part);
+    }
+    let mut first = [0; 16];
+    hasher.finalize_xof().fill(&mut first);
+    u128::from_be_bytes(first).max(1)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use bytes::Bytes;
+    use guesthouse_connector::{Offset, PartitionId, RawHeaders};
+
+    use super::*;
+    use crate::event::{Source, SourceTopic};
+
+    fn message() -> Message {
+        let topic = Arc::new(SourceTopic { stream: "rustok".into(), topic: "domain".into() });
+        let source = Source {
+            topic,
+            partition: PartitionId(3),
+            offset: Offset(42),
+            message_id: 7,
+            timestamp_micros: 2,
+            origin_timestamp_micros: 1,
+        };
+        Message { source, headers: RawHeaders::default(), payload: Bytes::from_static(b"{}") }
+    }
+
+    fn handler(name: &str) -> HandlerName {
+        HandlerName::new(name).unwrap()
+    }
+
+    /// These values are a promise: a change would make repeats look new.
+    #[test]
+    fn identities_are_fixed() {
+        let event = EventIdentity::of(&message());
+        let totals = handler("order-totals");
+        assert_eq!(event.to_string(), "EVENT");
+        assert_eq!(DeadLetterId::of_handler(event, &totals).to_string(), "DEAD");
+        assert_eq!(DeadLetterId::of_undecodable(event).to_string(), "UNDEC");
+        assert_eq!(EmitId::of(event, &totals, 0).to_string(), "EMIT0");
+        assert_eq!(EmitId::of(event, &totals, 1).to_string(), "EMIT1");
+    }
+
+    #[test]
+    fn each_part_of_the_source_counts_and_the_append_time_does_not() {
+        let original = EventIdentity::of(&message());
+        let changes: [fn(&mut Message); 7] = [
+            |m| m.source.topic = Arc::new(SourceTopic { stream: "rusto".into(), topic: "kdomain".into() }),
+            |m| m.source.topic = Arc::new(SourceTopic { stream: "rustok".into(), topic: "system".into() }),
+            |m| m.source.partition = PartitionId(4),
+            |m| m.source.offset = Offset(43),
+            |m| m.source.message_id = 8,
+            |m| m.source.origin_timestamp_micros = 9,
+            |m| m.payload = Bytes::from_static(b"[]"),
+        ];
+        for change in changes {
+            let mut changed = message();
+            change(&mut changed);
+            assert_ne!(EventIdentity::of(&changed), original, "{changed:?}");
+        }
+        let mut appended_later = message();
+        appended_later.source.timestamp_micros = 99;
+        assert_eq!(EventIdentity::of(&appended_later), original);
+    }
+
+    #[test]
+    fn handlers_and_positions_have_ids_of_their_own() {
+        let event = EventIdentity::of(&message());
+        let (a, b) = (handler("a"), handler("b"));
+        assert_ne!(DeadLetterId::of_handler(event, &a), DeadLetterId::of_handler(event, &b));
+        assert_ne!(EmitId::of(event, &a, 0), EmitId::of(event, &b, 0));
+        assert_ne!(EmitId::of(event, &a, 0), EmitId::of(event, &a, 1));
+    }
+}

@@ -1,0 +1,253 @@
+//! The poller: owns one group cursor, reads and decodes what it may, and stores offsets when told.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use guesthouse_connector::{
+    ConnectorError, CursorStep, GroupAddress, GroupCursor, IggyConnector, Offset, PartitionId,
+    ReceivedMessage, StoreOutcome,
+};
+use tokio::sync::mpsc;
+
+use crate::board::{Board, Phase};
+use crate::codec::Codec;
+use crate::dispatch::Decoded;
+use crate::dispatch::effects::EffectId;
+use crate::dispatch::partitions::{AssignmentId, PartitionKey, TopicIndex};
+use crate::event::{Message, Source, SourceTopic};
+
+/// Shortest wait after a round that found nothing.
+const IDLE_MIN: Duration = Duration::from_millis(1);
+
+/// Longest wait after a round that found nothing.
+const IDLE_MAX: Duration = Duration::from_millis(10);
+
+/// Waits between attempts to open a cursor that the broker refuses.
+const REFUSED_WAIT: Duration = Duration::from_secs(2);
+
+/// What the tasks around a dispatcher tell it.
+#[derive(Debug)]
+pub(crate) enum Input {
+    /// A partition is ours.
+    Assigned(PartitionKey, AssignmentId),
+    /// A partition is no longer ours.
+    Revoked(PartitionKey),
+    /// Messages were read.
+    Read(PartitionKey, Vec<Decoded>),
+    /// Effects are confirmed.
+    Published(Vec<EffectId>),
+}
+
+/// Reads one topic as a member of the subscription's group.
+#[derive(Debug)]
+pub(crate) struct Poller {
+    pub(crate) topic: TopicIndex,
+    pub(crate) source: Arc<SourceTopic>,
+    pub(crate) group: String,
+    pub(crate) codec: Arc<Codec>,
+    pub(crate) connector: Arc<dyn IggyConnector>,
+    pub(crate) board: Arc<Board>,
+    pub(crate) inputs: mpsc::Sender<Input>,
+    pub(crate) membership: Arc<Membership>,
+}
+
+/// Whether a poller is a member of its group now.
+#[derive(Debug, Default)]
+pub(crate) struct Membership(std::sync::atomic::AtomicBool);
+
+impl Membership {
+    /// Whether the poller has its assignment and the broker answers.
+    pub(crate) fn is_held(&self) -> bool {
+        self.0.load(std::sync::atomic::Ordering::Acquire)
+    }
+
+    fn set(&self, held: bool) {
+        self.0.store(held, std::sync::atomic::Ordering::Release);
+    }
+}
+
+/// What a poller keeps while it holds a cursor.
+#[derive(Debug, Default)]
+struct Round {
+    assignments: HashMap<PartitionId, AssignmentId>,
+    assignments_made: u64,
+    idle: Duration,
+}
+
+impl Poller {
+    /// Reads until the board says [`Phase::Leaving`], through every loss of the connection, and then leaves the
+    /// group. Ends early when nobody listens to what it reads.
+    ///
+    /// Cancelling it loses nothing: what was not committed is read again.
+    pub(crate) async fn run(self) {
+        let Some(mut cursor) = self.open().await else { return };
+        let mut round = Round::default();
+        while self.board.phase() < Phase::Leaving {
+            self.store_commits(&mut cursor, &round).await;
+            if self.step(&mut cursor, &mut round).await.is_break() {
+                break;
+            }
+        }
+        self.store_commits(&mut cursor, &round).await;
+        self.membership.set(false);
+        if let Err(error) = cursor.leave().await {
+            tracing::warn!(topic = %self.source.topic, %error, "could not leave the group; the broker will notice");
+        }
+    }
+
+    async fn open(&self) -> Option<GroupCursor> {
+        let group = GroupAddress { topic: self.source.address(), group: self.group.clone() };
+        loop {
+            match self.connector.open_group_cursor(&group).await {
+                Ok(cursor) => return Some(cursor),
+                Err(error) => tracing::error!(topic = %self.source.topic, %error, "cannot join the group"),
+            }
+            if !self.rest(REFUSED_WAIT).await {
+                return None;
+            }
+        }
+    }
+
+    /// Waits, unless the poller must leave; tells whether it may go on.
+    async fn rest(&self, wait: Duration) -> bool {
+        let end = tokio::time::Instant::now() + wait;
+        while self.board.phase() < Phase::Leaving {
+            tokio::select! {
+                () = tokio::time::sleep_until(end) => return true,
+                () = self.board.changed() => {}
+            }
+        }
+        false
+    }
+
+    async fn step(&self, cursor: &mut GroupCursor, round: &mut Round) -> std::ops::ControlFlow<()> {
+        let paused = self.board.paused();
+        let polling = self.board.phase() == Phase::Polling;
+        let step = {
+            let step = cursor.step(|partition| polling && !paused.contains(&partition));
+            tokio::pin!(step);
+            loop {
+                tokio::select! {
+                    biased;
+                    step = &mut step => break step,
+                    // A request is never cut short for a commit, but a lost connection must not hold up the end.
+                    () = self.board.changed(), if !self.membership.is_held() => {
+                        if self.board.phase() == Phase::Leaving {
+                            return std::ops::ControlFlow::Break(());
+                        }
+                    }
+                }
+            }
+        };
+        match step {
+            Ok(step) => self.take(step, round).await,
+            Err(error) => {
+                self.membership.set(false);
+                tracing::error!(topic = %self.source.topic, %error, "cannot read");
+                if self.rest(REFUSED_WAIT).await {
+                    std::ops::ControlFlow::Continue(())
+                } else {
+                    std::ops::ControlFlow::Break(())
+                }
+            }
+        }
+    }
+
+    async fn take(&self, step: CursorStep, round: &mut Round) -> std::ops::ControlFlow<()> {
+        let inputs = match step {
+            CursorStep::Assigned(assigned) => {
+                self.membership.set(true);
+                let begin = |partition: PartitionId| Input::Assigned(self.key(partition), round.begin(partition));
+                assigned.into_iter().map(|assignment| assignment.partition).map(begin).collect()
+            }
+            CursorStep::Revoked(revoked) => {
+                let end = |partition: PartitionId| {
+                    round.assignments.remove(&partition);
+                    Input::Revoked(self.key(partition))
+                };
+                revoked.into_iter().map(end).collect()
+            }
+            CursorStep::Messages { partition, messages } => {
+                round.idle = IDLE_MIN;
+                vec![Input::Read(self.key(partition), self.decode(partition, messages))]
+            }
+            CursorStep::Empty => {
+                self.membership.set(true);
+                self.idle(round).await;
+                Vec::new()
+            }
+            CursorStep::Disconnected { error, wait } => {
+                self.membership.set(false);
+                tracing::warn!(topic = %self.source.topic, %error, ?wait, "lost the broker; connecting again");
+                Vec::new()
+            }
+        };
+        for input in inputs {
+            if self.inputs.send(input).await.is_err() {
+                return std::ops::ControlFlow::Break(());
+            }
+        }
+        std::ops::ControlFlow::Continue(())
+    }
+
+    async fn idle(&self, round: &mut Round) {
+        round.idle = (round.idle * 2).clamp(IDLE_MIN, IDLE_MAX);
+        tokio::select! {
+            () = tokio::time::sleep(round.idle) => {}
+            () = self.board.changed() => {}
+        }
+    }
+
+    async fn store_commits(&self, cursor: &mut GroupCursor, round: &Round) {
+        for (partition, (assignment, offset)) in self.board.take_commits() {
+            // A commit from before the partition went and came back says nothing about its new owner's progress.
+            if round.assignments.get(&partition) != Some(&assignment) {
+                continue;
+            }
+            match cursor.store_offset(partition, offset).await {
+                Ok(StoreOutcome::Stored) => self.log_commit(partition, offset),
+                Ok(StoreOutcome::NotOwner) => {
+                    tracing::info!(topic = %self.source.topic, %partition, "another member owns the partition now");
+                }
+                Err(error) => self.commit_failed(partition, offset, &error),
+            }
+        }
+    }
+
+    fn log_commit(&self, partition: PartitionId, offset: Offset) {
+        tracing::trace!(topic = %self.source.topic, %partition, %offset, "committed");
+    }
+
+    fn commit_failed(&self, partition: PartitionId, offset: Offset, error: &ConnectorError) {
+        tracing::warn!(topic = %self.source.topic, %partition, %offset, %error, "could not commit; events may be read again");
+    }
+
+    fn decode(&self, partition: PartitionId, messages: Vec<ReceivedMessage>) -> Vec<Decoded> {
+        let decode = |received: ReceivedMessage| {
+            let source = Source {
+                topic: Arc::clone(&self.source),
+                partition,
+                offset: received.offset,
+                message_id: received.id,
+                timestamp_micros: received.timestamp_micros,
+                origin_timestamp_micros: received.origin_timestamp_micros,
+            };
+            self.codec.decode(Message { source, headers: received.headers, payload: received.payload })
+        };
+        messages.into_iter().map(decode).collect()
+    }
+
+    fn key(&self, partition: PartitionId) -> PartitionKey {
+        PartitionKey { topic: self.topic, partition }
+    }
+}
+
+impl Round {
+    fn begin(&mut self, partition: PartitionId) -> AssignmentId {
+        self.assignments_made += 1;
+        let assignment = AssignmentId(self.assignments_made);
+        self.assignments.insert(partition, assignment);
+        assignment
+    }
+}

@@ -1,0 +1,124 @@
+//! The one engine of the process, and the clock that lets it interrupt guests.
+
+use std::num::NonZeroUsize;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::thread::{self, JoinHandle, Thread};
+use std::time::Duration;
+
+use wasmtime::{Config, Engine, OptLevel, Strategy, WasmBacktraceDetails};
+
+/// Time between two ticks: how exactly guests are stopped.
+const TICK: Duration = Duration::from_millis(10);
+/// Stack of a guest.
+const GUEST_STACK_BYTES: usize = 512 << 10;
+/// Frames of a backtrace.
+const BACKTRACE_FRAMES_MAX: NonZeroUsize = NonZeroUsize::new(16).expect("16 is not zero");
+
+/// Makes the engine: Cranelift for speed, guests interruptible, and no proposal that guests of today's
+/// toolchains do not need, because what is off cannot be attacked.
+pub(super) fn engine() -> wasmtime::Result<Engine> {
+    let mut config = Config::new();
+    config
+        .strategy(Strategy::Cranelift)
+        .cranelift_opt_level(OptLevel::Speed)
+        .parallel_compilation(false)
+        .epoch_interruption(true)
+        .max_wasm_stack(GUEST_STACK_BYTES)
+        .wasm_component_model(true)
+        .concurrency_support(false)
+        .wasm_threads(false)
+        .shared_memory(false)
+        .wasm_exceptions(false)
+        .wasm_gc(false)
+        .wasm_function_references(false)
+        .gc_support(false)
+        .wasm_memory64(false)
+        .wasm_multi_memory(false)
+        .wasm_tail_call(false)
+        .wasm_relaxed_simd(false)
+        .guard_before_linear_memory(true)
+        .debug_info(false)
+        .wasm_backtrace_details(WasmBacktraceDetails::Disable)
+        .wasm_backtrace_max_frames(Some(BACKTRACE_FRAMES_MAX));
+    Engine::new(&config)
+}
+
+/// Counts the engine's epochs up, every [`TICK`], while guests run; asleep otherwise.
+#[derive(Debug)]
+pub(super) struct Clock {
+    state: Arc<ClockState>,
+    ticker: Thread,
+}
+
+#[derive(Debug, Default)]
+struct ClockState {
+    running: AtomicUsize,
+    stopped: AtomicBool,
+}
+
+/// Keeps the clock ticking until it is dropped.
+#[derive(Debug)]
+pub(super) struct Ticking<'a>(&'a ClockState);
+
+impl Clock {
+    /// Starts the ticking thread. It ends after [`Clock::stop`].
+    pub(super) fn start(engine: Engine) -> std::io::Result<(Self, JoinHandle<()>)> {
+        let state = Arc::new(ClockState::default());
+        let ticker_state = Arc::clone(&state);
+        let handle = thread::Builder::new()
+            .name("guest-clock".to_owned())
+            .spawn(move || tick(&engine, &ticker_state))?;
+        Ok((Self { state, ticker: handle.thread().clone() }, handle))
+    }
+
+    /// Says that a guest is about to run.
+    pub(super) fn ticking(&self) -> Ticking<'_> {
+        if self.state.running.fetch_add(1, Ordering::SeqCst) == 0 {
+            self.ticker.unpark();
+        }
+        Ticking(&self.state)
+    }
+
+    /// Ends the ticking thread; guests that still run then are not stopped any more.
+    pub(super) fn stop(&self) {
+        self.state.stopped.store(true, Ordering::SeqCst);
+        self.ticker.unpark();
+    }
+}
+
+impl Drop for Ticking<'_> {
+    fn drop(&mut self) {
+        self.0.running.fetch_sub(1, Ordering::SeqCst);
+    }
+}
+
+/// Ticks within which a guest has had at least `deadline`: one more than fit, because the first may be short.
+pub(super) fn ticks(deadline: Duration) -> u64 {
+    let ticks = deadline.as_nanos().div_ceil(TICK.as_nanos()).saturating_add(1);
+    u64::try_from(ticks).unwrap_or(u64::MAX)
+}
+
+fn tick(engine: &Engine, state: &ClockState) {
+    while !state.stopped.load(Ordering::SeqCst) {
+        if state.running.load(Ordering::SeqCst) == 0 {
+            thread::park();
+        } else {
+            thread::sleep(TICK);
+            engine.increment_epoch();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_deadline_is_never_cut_short_by_rounding() {
+        assert_eq!(ticks(Duration::from_millis(250)), 26);
+        assert_eq!(ticks(Duration::from_millis(251)), 27);
+        assert_eq!(ticks(Duration::ZERO), 1);
+        assert!(ticks(Duration::MAX) > u64::from(u32::MAX));
+    }
+}

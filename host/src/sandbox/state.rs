@@ -1,0 +1,75 @@
+//! What the host keeps for one guest.
+
+use std::time::{Duration, Instant, SystemTime};
+
+use crate::sandbox::memory::MemoryMeter;
+use crate::sandbox::output::Output;
+
+/// The data of a guest's store.
+#[derive(Debug)]
+pub(super) struct GuestState {
+    pub(super) memory: MemoryMeter,
+    pub(super) output: Output,
+    pub(super) time: FrozenTime,
+    pub(super) seed: (u64, u64),
+}
+
+/// Time as a guest sees it: whole milliseconds, read when it first looks in a call and standing still until the
+/// next one. It is enough to date things, and useless to measure the host with.
+#[derive(Debug)]
+pub(super) struct FrozenTime {
+    born: Instant,
+    seen: Option<(Duration, u64)>,
+}
+
+/// How coarse a guest's time is.
+pub(super) const TIME_RESOLUTION: Duration = Duration::from_millis(1);
+
+impl FrozenTime {
+    pub(super) fn new() -> Self {
+        Self { born: Instant::now(), seen: None }
+    }
+
+    /// Lets the time move on to the next look.
+    pub(super) fn begin_call(&mut self) {
+        self.seen = None;
+    }
+
+    /// Time since 1970.
+    pub(super) fn since_1970(&mut self) -> Duration {
+        self.look().0
+    }
+
+    /// Nanoseconds since the guest was born.
+    pub(super) fn monotonic_nanos(&mut self) -> u64 {
+        self.look().1
+    }
+
+    fn look(&mut self) -> (Duration, u64) {
+        *self.seen.get_or_insert_with(|| {
+            let since_1970 = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+            let age = coarse(self.born.elapsed());
+            (coarse(since_1970), u64::try_from(age.as_nanos()).unwrap_or(u64::MAX))
+        })
+    }
+}
+
+fn coarse(time: Duration) -> Duration {
+    let finer_nanos = time.subsec_nanos() % TIME_RESOLUTION.subsec_nanos();
+    time.saturating_sub(Duration::from_nanos(finer_nanos.into()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_guests_time_is_coarse_and_stands_still_within_a_call() {
+        let mut time = FrozenTime::new();
+        let (wall, monotonic) = (time.since_1970(), time.monotonic_nanos());
+        assert!(wall > Duration::from_secs(1_600_000_000));
+        assert_eq!(wall.subsec_nanos() % 1_000_000, 0);
+        assert_eq!(monotonic % 1_000_000, 0);
+        assert_eq!((time.since_1970(), time.monotonic_nanos()), (wall, monotonic));
+    }
+}

@@ -1,0 +1,314 @@
+//! A running subscription: the thin shell that drives its dispatcher with pollers, guests and a publisher.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use guesthouse_connector::IggyConnector;
+use tokio::sync::{mpsc, watch};
+use tokio::task::JoinSet;
+
+use crate::board::{Board, Phase};
+use crate::codec::Codec;
+use crate::counters::Counters;
+use crate::dispatch::effects::PublishJob;
+use crate::dispatch::partitions::{Due, PartitionKey, Polling, TopicIndex};
+use crate::dispatch::{Dispatcher, Now};
+use crate::event::SourceTopic;
+use crate::poller::{Input, Membership, Poller};
+use crate::publisher::{self, Delivery};
+use crate::sandbox::{AdmittedComponent, CallReport, GuestCall, Sandbox};
+
+/// Inputs that wait for the dispatcher. Pollers wait when it is full.
+const INPUTS_MAX: usize = 64;
+
+/// Jobs that wait for the publisher; more wait in the dispatcher, bounded by the events in flight.
+const JOBS_MAX: usize = 4_096;
+
+/// Longest time between two looks at what is due.
+const TICK: Duration = Duration::from_millis(20);
+
+/// How often the counters are made visible.
+const COUNTERS_EVERY: Duration = Duration::from_millis(250);
+
+/// How long a leaving poller may take for its last commits.
+const LEAVE_MAX: Duration = Duration::from_secs(5);
+
+/// One subscription, ready to run.
+#[derive(Debug)]
+pub(crate) struct Subscription {
+    pub(crate) name: String,
+    pub(crate) group: String,
+    pub(crate) topics: Vec<Arc<SourceTopic>>,
+    pub(crate) codec: Arc<Codec>,
+    pub(crate) dispatcher: Dispatcher,
+    /// The component of each handler, in the order of the dispatcher's handlers.
+    pub(crate) components: Vec<Arc<AdmittedComponent>>,
+    pub(crate) sandbox: Sandbox,
+    pub(crate) connector: Arc<dyn IggyConnector>,
+    pub(crate) view: Arc<View>,
+}
+
+/// What others may see of a running subscription.
+#[derive(Debug)]
+pub(crate) struct View {
+    pub(crate) memberships: Vec<Arc<Membership>>,
+    pub(crate) delivery: Arc<Delivery>,
+    pub(crate) counters: watch::Sender<Counters>,
+}
+
+impl View {
+    /// A view of a subscription over this many topics.
+    pub(crate) fn new(topics: usize) -> Self {
+        Self {
+            memberships: (0..topics).map(|_| Arc::default()).collect(),
+            delivery: Arc::default(),
+            counters: watch::Sender::default(),
+        }
+    }
+
+    /// Whether it reads all its topics and can publish what it must.
+    pub(crate) fn is_ready(&self) -> bool {
+        self.delivery.is_working() && self.memberships.iter().all(|membership| membership.is_held())
+    }
+}
+
+/// A task of a subscription ended in a way it must not.
+#[derive(Debug, thiserror::Error)]
+#[error("a task of subscription `{subscription}` ended by itself; this is a fault of the host")]
+pub struct SubscriptionError {
+    subscription: String,
+    source: Option<tokio::task::JoinError>,
+}
+
+/// How much longer a host runs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Run {
+    /// Without end.
+    On,
+    /// Until all that was read is settled, at the latest until this time.
+    DrainUntil(Instant),
+}
+
+/// The running form: the dispatcher and its ends of all channels.
+struct Running {
+    dispatcher: Dispatcher,
+    components: Vec<Arc<AdmittedComponent>>,
+    sandbox: Sandbox,
+    boards: Vec<Arc<Board>>,
+    jobs: mpsc::Sender<PublishJob>,
+    reports: mpsc::Sender<CallReport>,
+    calls_under_way: usize,
+    view: Arc<View>,
+}
+
+impl Subscription {
+    /// Runs until told to drain, and then until all is settled or time is up.
+    ///
+    /// # Errors
+    /// When one of its tasks panics. What was not committed is read again by the next run.
+    pub(crate) async fn run(self, mut run: watch::Receiver<Run>) -> Result<Counters, SubscriptionError> {
+        let (inputs_tx, mut inputs) = mpsc::channel(INPUTS_MAX);
+        let (reports_tx, mut reports) = mpsc::channel(self.sandbox.call_slots().max(1));
+        let (jobs_tx, jobs) = mpsc::channel(JOBS_MAX);
+        let boards: Vec<Arc<Board>> = self.topics.iter().map(|_| Arc::default()).collect();
+        let mut pollers = self.spawn_pollers(&boards, &inputs_tx);
+        let mut publishers = JoinSet::new();
+        let stream = self.topics.first().map(|topic| topic.stream.clone()).unwrap_or_default();
+        let delivery = Arc::clone(&self.view.delivery);
+        publishers.spawn(publisher::run(Arc::clone(&self.connector), stream, jobs, inputs_tx, delivery));
+
+        let mut running = Running {
+            dispatcher: self.dispatcher,
+            components: self.components,
+            sandbox: self.sandbox,
+            boards,
+            jobs: jobs_tx,
+            reports: reports_tx,
+            calls_under_way: 0,
+            view: self.view,
+        };
+        let ended = running.drive(&mut inputs, &mut reports, &mut run, (&mut pollers, &mut publishers)).await;
+        running.leave(&mut inputs, &mut pollers).await;
+        let counters = running.show_counters();
+        match ended {
+            Ended::Drained => Ok(counters),
+            Ended::TaskDied(source) => Err(SubscriptionError { subscription: self.name, source }),
+        }
+    }
+
+    fn spawn_pollers(&self, boards: &[Arc<Board>], inputs: &mpsc::Sender<Input>) -> JoinSet<()> {
+        let mut pollers = JoinSet::new();
+        let memberships = &self.view.memberships;
+        for (at, ((source, board), membership)) in self.topics.iter().zip(boards).zip(memberships).enumerate() {
+            let poller = Poller {
+                topic: TopicIndex(at),
+                source: Arc::clone(source),
+                group: self.group.clone(),
+                codec: Arc::clone(&self.codec),
+                connector: Arc::clone(&self.connector),
+                board: Arc::clone(board),
+                inputs: inputs.clone(),
+                membership: Arc::clone(membership),
+            };
+            pollers.spawn(poller.run());
+        }
+        pollers
+    }
+}
+
+/// Why the driving ended.
+#[derive(Debug)]
+enum Ended {
+    Drained,
+    TaskDied(Option<tokio::task::JoinError>),
+}
+
+impl Running {
+    async fn drive(
+        &mut self,
+        inputs: &mut mpsc::Receiver<Input>,
+        reports: &mut mpsc::Receiver<CallReport>,
+        run: &mut watch::Receiver<Run>,
+        (pollers, publishers): (&mut JoinSet<()>, &mut JoinSet<()>),
+    ) -> Ended {
+        let mut counters_shown = Instant::now();
+        loop {
+            let end = *run.borrow_and_update();
+            if self.is_over(end) {
+                return Ended::Drained;
+            }
+            tokio::select! {
+                biased;
+                Some(report) = reports.recv() => self.take_report(report),
+                permit = self.jobs.reserve(), if self.dispatcher.has_job() => {
+                    let Ok(permit) = permit else { return Ended::TaskDied(None) };
+                    if let Some(job) = self.dispatcher.next_job() {
+                        permit.send(job);
+                    }
+                }
+                Some(input) = inputs.recv() => self.take_input(input),
+                Some(ended) = pollers.join_next() => return Ended::TaskDied(ended.err()),
+                Some(ended) = publishers.join_next() => return Ended::TaskDied(ended.err()),
+                () = tokio::time::sleep(self.until_due()) => {}
+                _ = run.changed() => {}
+            }
+            while let Ok(report) = reports.try_recv() {
+                self.take_report(report);
+            }
+            self.act();
+            if counters_shown.elapsed() >= COUNTERS_EVERY {
+                counters_shown = Instant::now();
+                self.show_counters();
+            }
+        }
+    }
+
+    /// Whether nothing is left to do, once draining; on the way there it stops the polling.
+    fn is_over(&self, run: Run) -> bool {
+        let Run::DrainUntil(end) = run else { return false };
+        for board in &self.boards {
+            board.enter(Phase::Draining);
+        }
+        self.dispatcher.is_at_rest() || Instant::now() >= end
+    }
+
+    fn take_report(&mut self, report: CallReport) {
+        self.calls_under_way = self.calls_under_way.saturating_sub(1);
+        self.dispatcher.call_ended(report, now());
+    }
+
+    fn take_input(&mut self, input: Input) {
+        match input {
+            Input::Assigned(partition, assignment) => {
+                self.dispatcher.assigned(partition, assignment, now());
+                if let Some(board) = self.board_of(partition) {
+                    board.set_polling(partition.partition, Polling::Go);
+                }
+            }
+            Input::Revoked(partition) => self.dispatcher.revoked(partition),
+            Input::Read(partition, messages) => self.dispatcher.read(partition, messages, now()),
+            Input::Published(effects) => {
+                let now = now();
+                for effect in effects {
+                    self.dispatcher.published(effect, now);
+                }
+            }
+        }
+    }
+
+    /// Does what the dispatcher wants done now.
+    fn act(&mut self) {
+        let now = now();
+        self.dispatcher.wake(now);
+        self.start_calls();
+        for commit in self.dispatcher.take_commits(Due::Now, now) {
+            if let Some(board) = self.board_of(commit.partition) {
+                board.commit(commit.partition.partition, commit.assignment, commit.offset);
+            }
+        }
+        for (partition, polling) in self.dispatcher.take_polling_changes() {
+            if let Some(board) = self.board_of(partition) {
+                board.set_polling(partition.partition, polling);
+            }
+        }
+    }
+
+    fn start_calls(&mut self) {
+        while self.calls_under_way < self.sandbox.call_slots() {
+            let Some(call) = self.dispatcher.next_call() else { return };
+            let id = call.id;
+            let Some(component) = self.components.get(call.handler.0) else { return };
+            let guest_call = GuestCall {
+                id,
+                component: Arc::clone(component),
+                tenant: call.tenant,
+                events: call.events,
+                reply: self.reports.clone(),
+            };
+            if self.sandbox.submit(guest_call).is_err() {
+                // Other subscriptions hold all slots; the next tick asks again.
+                self.dispatcher.call_refused(id);
+                return;
+            }
+            self.calls_under_way += 1;
+        }
+    }
+
+    fn until_due(&self) -> Duration {
+        let next = self.dispatcher.next_wake();
+        next.map_or(TICK, |at| at.saturating_duration_since(Instant::now()).min(TICK))
+    }
+
+    fn board_of(&self, partition: PartitionKey) -> Option<&Arc<Board>> {
+        self.boards.get(partition.topic.0)
+    }
+
+    /// Hands out the last commits and waits until the pollers have stored them and left the group.
+    async fn leave(&mut self, inputs: &mut mpsc::Receiver<Input>, pollers: &mut JoinSet<()>) {
+        for commit in self.dispatcher.take_commits(Due::All, now()) {
+            if let Some(board) = self.board_of(commit.partition) {
+                board.commit(commit.partition.partition, commit.assignment, commit.offset);
+            }
+        }
+        for board in &self.boards {
+            board.enter(Phase::Leaving);
+        }
+        // Nobody listens any more: a poller that waits to be heard stops waiting.
+        inputs.close();
+        let all_left = async { while pollers.join_next().await.is_some() {} };
+        if tokio::time::timeout(LEAVE_MAX, all_left).await.is_err() {
+            tracing::warn!("some pollers did not leave in time; the broker will notice");
+        }
+    }
+
+    fn show_counters(&self) -> Counters {
+        let counters = self.dispatcher.counters();
+        self.view.counters.send_replace(counters.clone());
+        counters
+    }
+}
+
+fn now() -> Now {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    Now { instant: Instant::now(), unix_micros: u64::try_from(since.as_micros()).unwrap_or(u64::MAX) }
+}
