@@ -10,6 +10,7 @@ const LAST_RETRY: u32 = 2;
 const BLOCK_BYTES: usize = 1024 * 1024;
 
 #[derive(Deserialize)]
+#[serde(expecting = "an object with the member `behave`")]
 struct Picky {
     behave: Behave,
 }

@@ -7,6 +7,7 @@ use crate::{Emit, Event, Failure};
 /// The form in which `serde` writes a variant with `tag = "type", content = "data"`. The tag says the same as
 /// the type of the event and is not read.
 #[derive(Deserialize)]
+#[serde(expecting = "an object with the member `data`")]
 struct Tagged<T> {
     data: T,
 }

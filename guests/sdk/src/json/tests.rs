@@ -41,6 +41,7 @@ fn a_rejection_says_where_and_why() {
         "rejects the event: payload of `order.placed` does not parse: missing field `total` at line 1 column 47"
     );
     assert!(parse(r#"{"type":"OrderPlaced"}"#).unwrap_err().to_string().contains("missing field `data`"));
+    assert!(parse("[]").unwrap_err().to_string().contains("expected an object with the member `data`"));
     assert!(parse("").unwrap_err().to_string().contains("EOF while parsing"));
 }
 
