@@ -51,6 +51,7 @@ impl Emit {
 }
 
 /// What a handler may return on success: `()`, an [`Emit`], an `Option` of one, a `Vec` or an array of them.
+#[diagnostic::on_unimplemented(message = "a handler cannot return `{Self}` on success")]
 pub trait IntoEmits {
     /// The emits, in the order in which they are published. Called once per handled event.
     fn into_emits(self) -> impl IntoIterator<Item = Emit>;

@@ -17,8 +17,8 @@
 //! contract: the host hands over many events in one call, this crate takes them apart and calls the function
 //! for each, in order. After a failure the later events of the same lane are not run.
 //!
-//! An error settles one event, by the failure policy of the handler. A panic ends the guest: the host runs
-//! the events of the call again one by one and charges an attempt only to the one that panics.
+//! A [`Failure`] concerns one event only. A panic ends the guest: the host runs the events of the call again
+//! one by one and charges an attempt only to the one that panics.
 //!
 //! With the feature `json`, [`Event::json`], [`Event::data`] and [`Emit::json`] read and write JSON payloads.
 
