@@ -470,3 +470,6 @@ fn remove_directory(dir: &Path) -> Result<(), LogError> {
         Ok(()) => dir.parent().map_or(Ok(()), file::sync_directory),
     }
 }
+
+#[cfg(test)]
+mod tests;
