@@ -1,0 +1,38 @@
+//! Everything that continuous integration runs.
+
+use anyhow::Result;
+
+use crate::check::{DOCS, FORMAT, GUEST_LINTS, LINTS};
+use crate::steps::{self, Step};
+use crate::workspace::Workspace;
+use crate::{console, program};
+
+const GUESTS: Step = Step { title: "guests", run: Workspace::build_guests };
+const TESTS: Step = Step { title: "tests", run: tests };
+const GUEST_TESTS: Step = Step { title: "tests of the guest SDK", run: guest_tests };
+const DEPENDENCIES: Step = Step { title: "dependencies", run: dependencies };
+
+/// Runs it.
+pub(crate) fn run(workspace: &Workspace) -> Result<()> {
+    let steps = [FORMAT, LINTS, GUEST_LINTS, GUESTS, TESTS, GUEST_TESTS, DOCS, DEPENDENCIES];
+    steps::run(workspace, &steps)
+}
+
+fn tests(workspace: &Workspace) -> Result<()> {
+    program::run(&mut workspace.cargo(&["test", "--locked", "--workspace"]))
+}
+
+fn guest_tests(workspace: &Workspace) -> Result<()> {
+    let all = ["test", "--locked", "--package", "guesthouse-guest", "--all-features"];
+    program::run(&mut workspace.guests_cargo(&all))
+}
+
+/// The arrows between crates and the sources of all packages were checked by the tests; licences need a tool that
+/// takes minutes to build.
+fn dependencies(workspace: &Workspace) -> Result<()> {
+    if !program::exists("cargo-deny") {
+        console::note("skipped: cargo-deny is not installed; `cargo install --locked cargo-deny` brings it");
+        return Ok(());
+    }
+    program::run(&mut workspace.cargo(&["deny", "--all-features", "check", "bans", "licenses", "sources"]))
+}

@@ -1,0 +1,135 @@
+//! Where things are, and how they are built.
+
+use std::env;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use anyhow::{Context as _, Result, ensure};
+use clap::ValueEnum;
+use serde::Deserialize;
+
+use crate::{console, program};
+
+/// The target that guests are built for.
+pub(crate) const GUEST_TARGET: &str = "wasm32-wasip2";
+
+/// How much the compiler does for the speed of a program.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Profile {
+    /// Quick to build
+    Dev,
+    /// Quick to run
+    Release,
+}
+
+/// The two workspaces of the repository: the host's and the guests'.
+#[derive(Debug)]
+pub(crate) struct Workspace {
+    root: PathBuf,
+    target: PathBuf,
+    guests_target: PathBuf,
+}
+
+/// What `cargo metadata` says, as far as it is of use here.
+#[derive(Deserialize)]
+struct Metadata {
+    target_directory: PathBuf,
+}
+
+impl Workspace {
+    /// Finds the repository that this program was built from, and asks cargo where it builds.
+    pub(crate) fn find() -> Result<Self> {
+        let manifest = Path::new(env!("CARGO_MANIFEST_DIR"));
+        let root = manifest.parent().context("xtask lies inside of the repository")?.to_owned();
+        let target = target_of(&root)?;
+        let guests_target = target_of(&root.join("guests"))?;
+        Ok(Self { root, target, guests_target })
+    }
+
+    /// A file of the repository.
+    pub(crate) fn file(&self, path: &str) -> PathBuf {
+        self.root.join(path)
+    }
+
+    /// A file among those that are built.
+    pub(crate) fn built(&self, path: &str) -> PathBuf {
+        self.target.join(path)
+    }
+
+    /// Cargo in the host's workspace.
+    pub(crate) fn cargo(&self, arguments: &[&str]) -> Command {
+        cargo(&self.root, arguments)
+    }
+
+    /// Cargo in the guests' workspace.
+    pub(crate) fn guests_cargo(&self, arguments: &[&str]) -> Command {
+        cargo(&self.root.join("guests"), arguments)
+    }
+
+    /// Builds the guests; always optimised, since that is what people deploy.
+    pub(crate) fn build_guests(&self) -> Result<()> {
+        ensure_guest_target()?;
+        program::run(&mut self.guests_cargo(&["build", "--workspace", "--release", "--target", GUEST_TARGET]))
+    }
+
+    /// Builds a program of a package and tells where it is.
+    pub(crate) fn build(&self, profile: Profile, package: &str, program: Program<'_>) -> Result<PathBuf> {
+        let (kind, name, folder) = match program {
+            Program::Binary(name) => ("--bin", name, ""),
+            Program::Example(name) => ("--example", name, "examples/"),
+        };
+        let mut command = self.cargo(&["build", "--package", package, kind, name]);
+        let profile = match profile {
+            Profile::Dev => "debug",
+            Profile::Release => {
+                command.arg("--release");
+                "release"
+            }
+        };
+        program::run(&mut command)?;
+        Ok(self.target.join(format!("{profile}/{folder}{name}{}", env::consts::EXE_SUFFIX)))
+    }
+
+    /// The component of a guest that was built.
+    pub(crate) fn component(&self, guest: &str) -> PathBuf {
+        let file = format!("{GUEST_TARGET}/release/{}.wasm", guest.replace('-', "_"));
+        self.guests_target.join(file)
+    }
+}
+
+/// A program of a package.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Program<'a> {
+    /// One of its binaries.
+    Binary(&'a str),
+    /// One of its examples.
+    Example(&'a str),
+}
+
+/// Installs the target of the guests when it is missing.
+pub(crate) fn ensure_guest_target() -> Result<()> {
+    let libraries = ["--print", "target-libdir", "--target", GUEST_TARGET];
+    let libraries = program::read(Command::new("rustc").args(libraries))?;
+    if Path::new(libraries.trim()).is_dir() {
+        return Ok(());
+    }
+    ensure!(
+        program::exists("rustup"),
+        "the target {GUEST_TARGET} is missing and there is no rustup to install it"
+    );
+    console::note(format_args!("installing the target {GUEST_TARGET}"));
+    program::run(Command::new("rustup").args(["target", "add", GUEST_TARGET]))
+}
+
+fn cargo(folder: &Path, arguments: &[&str]) -> Command {
+    // Cargo names itself to what it runs, so that one build does not mix two of them.
+    let mut command = Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+    command.args(arguments).current_dir(folder);
+    command
+}
+
+fn target_of(folder: &Path) -> Result<PathBuf> {
+    let metadata = program::read(&mut cargo(folder, &["metadata", "--format-version", "1", "--no-deps"]))?;
+    let metadata: Metadata = serde_json::from_str(&metadata).context("cargo metadata is not as expected")?;
+    Ok(metadata.target_directory)
+}
