@@ -483,3 +483,6 @@ impl PartitionKey {
         (self.stream_id, self.topic_id, self.partition_id)
     }
 }
+
+#[cfg(test)]
+mod tests;

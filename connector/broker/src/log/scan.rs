@@ -2,13 +2,19 @@
 
 use std::fs::File;
 
-use iggy_binary_protocol::batch::{BATCH_HEADER_SIZE, BatchHeader, decode_batch_slice};
+use iggy_binary_protocol::batch::{
+    BATCH_HEADER_SIZE, BATCH_MESSAGE_HEADER_SIZE, BatchHeader, BatchMessageHeader, decode_batch_slice,
+};
+use iggy_common::calculate_checksum;
 
 use super::record::MESSAGE_BYTES_MIN;
 use super::segment::Segment;
 use super::{LogError, file};
 
 const CHUNK_BYTES: u64 = 1024 * 1024;
+
+/// A message's checksum stands in front of what it covers.
+const CHECKSUM_BYTES: usize = 8;
 
 /// What stands behind the good part of a segment.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -31,13 +37,9 @@ pub(super) fn scan(segment: &mut Segment, file: &File, file_bytes: u64) -> Resul
         match verify(bytes, segment.next_offset) {
             Ok(header) => segment.note(&header),
             Err(reason) => {
-                let tail = classify(bytes, segment.next_offset, file_bytes - segment.bytes);
-                let zeros = tail != Tail::Torn && window.is_zero_from(segment.bytes).map_err(&failed)?;
-                return Ok(match tail {
-                    Tail::Torn => Tail::Torn,
-                    _ if zeros => Tail::Torn,
-                    _ => Tail::Damaged(reason),
-                });
+                let tail = classify(bytes, segment.next_offset, file_bytes - segment.bytes, reason);
+                let zeros = window.is_zero_from(segment.bytes).map_err(&failed)?;
+                return Ok(if zeros { Tail::Torn } else { tail });
             }
         }
     }
@@ -59,14 +61,34 @@ fn verify(bytes: &[u8], expected_offset: u64) -> Result<BatchHeader, String> {
 }
 
 /// Tells an unfinished record from a spoilt one: a write that stops leaves a beginning and nothing else.
-fn classify(bytes: &[u8], expected_offset: u64, left: u64) -> Tail {
+fn classify(bytes: &[u8], expected_offset: u64, left: u64, reason: String) -> Tail {
     if left < BATCH_HEADER_SIZE as u64 {
         return Tail::Torn;
     }
     match BatchHeader::decode(bytes) {
-        Ok(header) if header.base_offset == expected_offset && header.batch_length > left => Tail::Torn,
-        _ => Tail::Damaged(String::new()),
+        Ok(header) if header.base_offset == expected_offset && header.batch_length > left => {
+            let frames = bytes.get(BATCH_HEADER_SIZE..).unwrap_or_default();
+            if is_beginning(frames, header.message_count) { Tail::Torn } else { Tail::Damaged(reason) }
+        }
+        _ => Tail::Damaged(reason),
     }
+}
+
+/// Whether `frames` are some whole messages and part of another. If all are there, or one is spoilt, then the length
+/// of the record lies.
+fn is_beginning(mut frames: &[u8], messages: u32) -> bool {
+    for _ in 0..messages {
+        if frames.len() < BATCH_MESSAGE_HEADER_SIZE {
+            return true;
+        }
+        let Ok(header) = BatchMessageHeader::decode(frames) else { return false };
+        let Some((frame, rest)) = frames.split_at_checked(header.total_size()) else { return true };
+        if frame.get(CHECKSUM_BYTES..).map(calculate_checksum) != Some(header.checksum) {
+            return false;
+        }
+        frames = rest;
+    }
+    false
 }
 
 /// A moving view of a file, so that small records do not cost a system call each.
