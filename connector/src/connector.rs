@@ -1,15 +1,23 @@
 //! The connector: one open way to Iggy, whether the broker runs in this process or elsewhere.
 
+mod embedded;
+mod remote;
+mod slot;
+
 use std::fmt;
+use std::sync::Arc;
 
 use async_trait::async_trait;
 
 use crate::address::{GroupAddress, Offset, PartitionId, TopicAddress};
-use crate::config::ConnectorConfig;
+use crate::config::{ConnectorConfig, ConnectorMode};
 use crate::error::ConnectorError;
 use crate::group::GroupCursor;
 use crate::message::{OutgoingMessage, PublishRequest, ReceivedMessage};
 use crate::topology::{TopicSpec, TopicState};
+
+pub use embedded::EmbeddedConnector;
+pub use remote::RemoteConnector;
 
 /// A connection to Iggy, shared by everything in a process that publishes, reads or asks.
 ///
@@ -150,4 +158,34 @@ pub struct PublishBatchError {
     pub unpublished: Vec<OutgoingMessage>,
     /// The first reason.
     pub source: ConnectorError,
+}
+
+/// A connector of the given kind, not connected yet.
+#[must_use]
+pub fn connector(mode: ConnectorMode) -> Arc<dyn IggyConnector> {
+    match mode {
+        ConnectorMode::Embedded => Arc::new(EmbeddedConnector::new()),
+        ConnectorMode::Remote => Arc::new(RemoteConnector::new()),
+    }
+}
+
+/// A connected connector for a tool that works beside a running host: it joins the broker that already runs on the
+/// data directory, and starts one only if there is none. In remote mode it just connects.
+///
+/// # Errors
+///
+/// As [`IggyConnector::connect`]; [`ConnectorError::Auth`] when the running broker's password cannot be read.
+pub async fn attach(config: &ConnectorConfig) -> Result<Arc<dyn IggyConnector>, ConnectorError> {
+    let config = match config.mode {
+        ConnectorMode::Embedded => joined(config)?,
+        ConnectorMode::Remote => config.clone(),
+    };
+    let connector = connector(config.mode);
+    connector.connect(&config).await?;
+    Ok(connector)
+}
+
+/// The configuration that reaches the broker on the data directory, if one runs there.
+fn joined(config: &ConnectorConfig) -> Result<ConnectorConfig, ConnectorError> {
+    Ok(config.clone())
 }

@@ -4,12 +4,19 @@
 //! topics, and reads ranges. It never commits offsets by itself. It does not decode payloads, route or retry events.
 
 mod address;
+mod backoff;
+mod client;
 mod config;
 mod connector;
+mod endpoint;
 mod error;
 mod group;
 mod headers;
+mod line;
+mod link;
 mod message;
+mod partitioning;
+mod publisher;
 mod topology;
 
 pub use address::{GroupAddress, Offset, PartitionId, TopicAddress};
@@ -17,7 +24,10 @@ pub use config::{
     ConnectorConfig, ConnectorMode, EmbeddedConnectorConfig, EmbeddedCredentials, RemoteConnectorConfig,
     Timeouts, TlsConfig, UnknownMode,
 };
-pub use connector::{IggyConnector, MessageSubscriber, PublishBatchError};
+pub use connector::{
+    EmbeddedConnector, IggyConnector, MessageSubscriber, PublishBatchError, RemoteConnector, attach,
+    connector,
+};
 pub use error::ConnectorError;
 pub use group::{Assignment, CursorStep, GroupCursor, StoreOutcome};
 pub use headers::{

@@ -1,0 +1,152 @@
+//! Streams and topics: what exists, and creating what does not.
+
+use bytes::{BufMut, BytesMut};
+use iggy::prelude::{
+    IggyDuration, IggyError, IggyExpiry, MaxTopicSize, StreamClient as _, TopicClient as _,
+    TopicCreateOptions, TopicDetails, topic_option_keys,
+};
+use iggy_binary_protocol::codes::CREATE_TOPIC_CODE;
+use iggy_binary_protocol::requests::topics::CreateTopicRequest;
+use iggy_binary_protocol::{WireEncode as _, WireIdentifier, WireName, WireOptions};
+use iggy_common::BinaryTransport as _;
+use tracing::warn;
+
+use super::fault::Fault;
+use super::{Client, Target, identifier};
+use crate::error::ConnectorError;
+use crate::topology::{Durability, TopicSpec};
+
+const CODE_STREAM_EXISTS: u32 = 1012;
+const CODE_TOPIC_EXISTS: u32 = 2013;
+const CODE_UNKNOWN_OPTION: u32 = 4041;
+
+/// The code of a string and of an unsigned 32-bit integer in an options block.
+const KIND_STRING: u8 = 2;
+const KIND_U32: u8 = 11;
+
+impl Client {
+    /// Creates a stream unless it exists.
+    pub(crate) async fn ensure_stream(&self, name: &str) -> Result<(), ConnectorError> {
+        let id = identifier("stream", name)?;
+        let described = |fault: Fault| fault.describe(format_args!("stream {name:?}"));
+        if self.ask(self.sdk.get_stream(&id)).await.map_err(described)?.is_some() {
+            return Ok(());
+        }
+        match self.ask(self.sdk.create_stream(name)).await {
+            Ok(_) => Ok(()),
+            Err(fault) if fault.code() == CODE_STREAM_EXISTS => Ok(()),
+            Err(fault) => Err(described(fault)),
+        }
+    }
+
+    /// What the broker knows about a topic; `None` when the topic or its stream does not exist.
+    pub(crate) async fn topic(&self, target: &Target) -> Result<Option<TopicDetails>, ConnectorError> {
+        match self.ask(self.sdk.get_topic(&target.stream, &target.topic)).await {
+            Ok(topic) => Ok(topic),
+            Err(fault) => match fault.describe(format_args!("topic {}", target.address)) {
+                ConnectorError::Topology(_) => Ok(None),
+                error => Err(error),
+            },
+        }
+    }
+
+    /// Creates a topic; one that was created by somebody else in the meantime is left as it is.
+    pub(crate) async fn create_topic(&self, target: &Target, spec: &TopicSpec) -> Result<(), ConnectorError> {
+        let options = create_options(spec);
+        let request = self.sdk.create_topic(&target.stream, &spec.name, &options);
+        let created = match self.ask(request).await {
+            Err(fault) if fault.code() == CODE_UNKNOWN_OPTION => {
+                self.create_topic_on_older_server(target, spec).await
+            }
+            answer => answer.map(drop),
+        };
+        match created {
+            Err(fault) if fault.code() == CODE_TOPIC_EXISTS => Ok(()),
+            answer => {
+                answer.map_err(|fault| fault.describe(format_args!("creating topic {}", target.address)))
+            }
+        }
+    }
+
+    /// Servers before the options `durability` and `consumer_offset_durability` refuse every topic that the SDK
+    /// creates, because the SDK always sends them. They get the request in their own words.
+    async fn create_topic_on_older_server(&self, target: &Target, spec: &TopicSpec) -> Result<(), Fault> {
+        warn!(
+            topic = %target.address,
+            "the server does not know the option durability; creating the topic with the options of older servers"
+        );
+        match self.create_topic_raw(target, spec, older_options(spec)?).await {
+            Err(fault) if fault.code() == CODE_UNKNOWN_OPTION => {
+                warn!(topic = %target.address, "creating the topic without options: its retention and durability are the server's defaults");
+                self.create_topic_raw(target, spec, WireOptions::empty()).await
+            }
+            answer => answer,
+        }
+    }
+
+    async fn create_topic_raw(
+        &self,
+        target: &Target,
+        spec: &TopicSpec,
+        options: WireOptions,
+    ) -> Result<(), Fault> {
+        let invalid = |_| Fault::new(IggyError::InvalidFormat);
+        let request = CreateTopicRequest {
+            stream_id: WireIdentifier::named(&target.address.stream).map_err(invalid)?,
+            partitions_count: spec.partitions,
+            name: WireName::new(spec.name.as_str()).map_err(invalid)?,
+            options,
+        };
+        let sent = self.sdk.send_raw_with_response(CREATE_TOPIC_CODE, request.to_bytes());
+        self.ask(sent).await.map(drop)
+    }
+}
+
+fn create_options(spec: &TopicSpec) -> TopicCreateOptions {
+    let durability = match spec.durability {
+        Durability::Replicated => iggy::prelude::Durability::Replicated,
+        Durability::Persisted => iggy::prelude::Durability::Persisted,
+    };
+    TopicCreateOptions {
+        partitions_count: Some(spec.partitions),
+        message_expiry: Some(expiry(spec)),
+        max_topic_size: Some(size_max(spec)),
+        durability,
+        consumer_offset_durability: durability,
+        ..TopicCreateOptions::default()
+    }
+}
+
+pub(crate) fn expiry(spec: &TopicSpec) -> IggyExpiry {
+    match spec.age_max {
+        Some(age) => IggyExpiry::ExpireDuration(IggyDuration::from(age)),
+        None => IggyExpiry::NeverExpire,
+    }
+}
+
+pub(crate) fn size_max(spec: &TopicSpec) -> MaxTopicSize {
+    MaxTopicSize::new(spec.size_bytes_max.map(Into::into))
+}
+
+/// Retention as ever, and durability as older servers understand it: save every message, and sync it.
+fn older_options(spec: &TopicSpec) -> Result<WireOptions, Fault> {
+    let mut block = BytesMut::new();
+    let expiry = u64::from(expiry(spec)).to_string();
+    let size = u64::from(size_max(spec)).to_string();
+    put_option(&mut block, topic_option_keys::MESSAGE_EXPIRY, KIND_STRING, expiry.as_bytes());
+    put_option(&mut block, topic_option_keys::MAX_TOPIC_SIZE, KIND_STRING, size.as_bytes());
+    if spec.durability == Durability::Persisted {
+        let key = topic_option_keys::MESSAGES_REQUIRED_TO_SAVE;
+        put_option(&mut block, key, KIND_U32, &1_u32.to_le_bytes());
+        put_option(&mut block, "enforce_fsync", KIND_STRING, b"true");
+    }
+    WireOptions::from_bytes(block.freeze()).map_err(|_| Fault::new(IggyError::InvalidFormat))
+}
+
+fn put_option(block: &mut BytesMut, key: &str, kind: u8, value: &[u8]) {
+    for (kind, bytes) in [(KIND_STRING, key.as_bytes()), (kind, value)] {
+        block.put_u8(kind);
+        block.put_u32_le(u32::try_from(bytes.len()).unwrap_or(u32::MAX));
+        block.put_slice(bytes);
+    }
+}

@@ -1,0 +1,100 @@
+//! An open way to one endpoint: a connection for reading and asking, others for publishing, and a watch over them.
+//!
+//! Both kinds of connector hold one of these. Group cursors have connections of their own.
+
+mod publish;
+mod read;
+mod topology;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::task::JoinSet;
+use tokio::time::{MissedTickBehavior, interval};
+use tracing::debug;
+
+use crate::client::Client;
+use crate::endpoint::Endpoint;
+use crate::error::ConnectorError;
+use crate::line::Line;
+use crate::publisher::Publisher;
+
+use publish::PartitionCounts;
+
+/// How often the connections are asked for a sign of life.
+const WATCH_INTERVAL: Duration = Duration::from_secs(5);
+
+/// Connections to one endpoint, and the tasks that belong to them; dropping it ends both.
+#[derive(Debug)]
+pub(crate) struct Link {
+    endpoint: Arc<Endpoint>,
+    reading: Arc<Line>,
+    publisher: Publisher,
+    partition_counts: PartitionCounts,
+    poll_messages_max: u32,
+    _watch: JoinSet<()>,
+}
+
+impl Link {
+    /// Opens the reading connection, which proves that the endpoint and the credentials are right.
+    pub(crate) async fn open(endpoint: Endpoint, poll_messages_max: u32) -> Result<Self, ConnectorError> {
+        let endpoint = Arc::new(endpoint);
+        let reading = Arc::new(Line::new(Arc::clone(&endpoint)));
+        reading.client().await?;
+        let publisher = Publisher::start(&endpoint);
+        let mut tasks = JoinSet::new();
+        let publishing = publisher.lines().cloned().collect();
+        tasks.spawn(watch(Arc::clone(&reading), publishing));
+        Ok(Self {
+            endpoint,
+            reading,
+            publisher,
+            partition_counts: PartitionCounts::default(),
+            poll_messages_max,
+            _watch: tasks,
+        })
+    }
+
+    /// Where the connections go.
+    pub(crate) const fn endpoint(&self) -> &Arc<Endpoint> {
+        &self.endpoint
+    }
+
+    /// How many messages one poll asks for at most.
+    pub(crate) const fn poll_messages_max(&self) -> u32 {
+        self.poll_messages_max
+    }
+
+    pub(crate) async fn ping(&self) -> Result<(), ConnectorError> {
+        self.client().await?.ping().await
+    }
+
+    /// Closes all connections; calls that are under way fail.
+    pub(crate) async fn close(&self) {
+        for line in self.publisher.lines() {
+            line.close().await;
+        }
+        self.reading.close().await;
+        self.endpoint.note_answering(false);
+    }
+
+    async fn client(&self) -> Result<Arc<Client>, ConnectorError> {
+        self.reading.client().await
+    }
+}
+
+/// Notices that a broker went away or came back while nobody asks it anything.
+async fn watch(reading: Arc<Line>, publishing: Vec<Arc<Line>>) {
+    let mut ticks = interval(WATCH_INTERVAL);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        ticks.tick().await;
+        if let Err(error) = reading.client().await {
+            debug!(%error, "the broker does not answer");
+        }
+        reading.check().await;
+        for line in &publishing {
+            line.check().await;
+        }
+    }
+}

@@ -1,0 +1,124 @@
+//! Asking and reading without a consumer group: ranges, states, stored offsets.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use iggy::prelude::TopicDetails;
+
+use super::Link;
+use crate::address::{GroupAddress, Offset, PartitionId, TopicAddress};
+use crate::client::{GroupTarget, Polled, Reader, Target};
+use crate::connector::MessageSubscriber;
+use crate::error::ConnectorError;
+use crate::message::ReceivedMessage;
+use crate::topology::{PartitionState, TopicState};
+
+/// Reads one partition from its beginning.
+#[derive(Debug)]
+pub(crate) struct PartitionSubscriber {
+    link: Arc<Link>,
+    topic: TopicAddress,
+    partition: PartitionId,
+    next: Offset,
+    read_ahead: std::vec::IntoIter<ReceivedMessage>,
+}
+
+impl Link {
+    pub(crate) async fn read_from(
+        &self,
+        topic: &TopicAddress,
+        partition: PartitionId,
+        from: Offset,
+        messages_max: u32,
+    ) -> Result<Vec<ReceivedMessage>, ConnectorError> {
+        if messages_max == 0 {
+            return Ok(Vec::new());
+        }
+        let target = Target::new(topic)?;
+        let client = self.client().await?;
+        let polled = client.poll(&target, partition, &Reader::alone(), from, messages_max).await?;
+        match polled {
+            Polled::Messages { messages, .. } => Ok(messages),
+            Polled::NotOwner => Err(ConnectorError::Receive(format!(
+                "partition {partition} of {topic} was refused as if it belonged to a group"
+            ))),
+        }
+    }
+
+    pub(crate) async fn topic_state(&self, topic: &TopicAddress) -> Result<TopicState, ConnectorError> {
+        let details = self.existing_topic(&Target::new(topic)?).await?;
+        let mut partitions: Vec<_> = details
+            .partitions
+            .iter()
+            .map(|partition| PartitionState {
+                partition: PartitionId(partition.id),
+                messages_count: partition.messages_count,
+                last_offset: (partition.messages_count > 0).then_some(Offset(partition.current_offset)),
+            })
+            .collect();
+        partitions.sort_by_key(|state| state.partition);
+        Ok(TopicState { partitions })
+    }
+
+    pub(crate) async fn group_offsets(
+        &self,
+        group: &GroupAddress,
+    ) -> Result<Vec<(PartitionId, Option<Offset>)>, ConnectorError> {
+        let state = self.topic_state(&group.topic).await?;
+        let group = GroupTarget::new(group)?;
+        let client = self.client().await?;
+        let exists = client.group_exists(&group).await?;
+        let mut offsets = Vec::with_capacity(state.partitions.len());
+        for PartitionState { partition, .. } in state.partitions {
+            let stored = match exists {
+                true => client.stored_offset(&group, partition).await?,
+                false => None,
+            };
+            offsets.push((partition, stored));
+        }
+        Ok(offsets)
+    }
+
+    pub(crate) async fn subscribe(
+        self: Arc<Self>,
+        topic: TopicAddress,
+        partition: PartitionId,
+    ) -> Result<PartitionSubscriber, ConnectorError> {
+        let state = self.topic_state(&topic).await?;
+        if !state.partitions.iter().any(|state| state.partition == partition) {
+            return Err(ConnectorError::Topology(format!(
+                "topic {topic} has no partition {partition}, only {} counted from 0",
+                state.partitions.len()
+            )));
+        }
+        Ok(PartitionSubscriber {
+            link: self,
+            topic,
+            partition,
+            next: Offset(0),
+            read_ahead: Vec::new().into_iter(),
+        })
+    }
+
+    /// What the broker knows about a topic that must exist.
+    pub(super) async fn existing_topic(&self, target: &Target) -> Result<TopicDetails, ConnectorError> {
+        let found = self.client().await?.topic(target).await?;
+        found.ok_or_else(|| ConnectorError::Topology(format!("topic {} does not exist", target.address())))
+    }
+}
+
+#[async_trait]
+impl MessageSubscriber for PartitionSubscriber {
+    async fn receive(&mut self) -> Result<Option<ReceivedMessage>, ConnectorError> {
+        if self.read_ahead.len() == 0 {
+            let messages_max = self.link.poll_messages_max;
+            let read = self.link.read_from(&self.topic, self.partition, self.next, messages_max);
+            self.read_ahead = read.await?.into_iter();
+        }
+        let message = self.read_ahead.next();
+        if let Some(message) = &message {
+            self.next = message.offset.next();
+        }
+        Ok(message)
+    }
+}

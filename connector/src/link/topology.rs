@@ -1,0 +1,78 @@
+//! Making a stream look as it should: creates what is missing, checks what exists.
+
+use iggy::prelude::TopicDetails;
+use tracing::{info, warn};
+
+use super::Link;
+use crate::address::TopicAddress;
+use crate::client::{Client, Target, expiry, size_max};
+use crate::error::ConnectorError;
+use crate::topology::TopicSpec;
+
+impl Link {
+    pub(crate) async fn ensure_topology(
+        &self,
+        stream: &str,
+        topics: &[TopicSpec],
+    ) -> Result<(), ConnectorError> {
+        let client = self.client().await?;
+        client.ensure_stream(stream).await?;
+        for spec in topics {
+            ensure_topic(&client, stream, spec).await?;
+        }
+        Ok(())
+    }
+}
+
+async fn ensure_topic(client: &Client, stream: &str, spec: &TopicSpec) -> Result<(), ConnectorError> {
+    let target = Target::new(&TopicAddress::new(stream, &spec.name))?;
+    check_spec(&target, spec)?;
+    if let Some(found) = client.topic(&target).await? {
+        return check_topic(&target, spec, &found);
+    }
+    client.create_topic(&target, spec).await?;
+    info!(topic = %target.address(), partitions = spec.partitions, "topic created");
+    // Somebody else may have been faster, with other ideas.
+    match client.topic(&target).await? {
+        Some(found) => check_topic(&target, spec, &found),
+        None => Err(ConnectorError::Topology(format!(
+            "topic {} does not exist although it was created",
+            target.address()
+        ))),
+    }
+}
+
+fn check_spec(target: &Target, spec: &TopicSpec) -> Result<(), ConnectorError> {
+    if spec.partitions == 0 || spec.replication_factor == 0 {
+        return Err(ConnectorError::Topology(format!(
+            "topic {} is to have {} partitions and {} copies, expected at least one of each",
+            target.address(),
+            spec.partitions,
+            spec.replication_factor
+        )));
+    }
+    Ok(())
+}
+
+fn check_topic(target: &Target, spec: &TopicSpec, found: &TopicDetails) -> Result<(), ConnectorError> {
+    if found.partitions_count != spec.partitions {
+        return Err(ConnectorError::Topology(format!(
+            "topic {} has {} partitions, expected {}; keys would move to other partitions, so set the configured \
+             number to {} or move the events to a new topic",
+            target.address(),
+            found.partitions_count,
+            spec.partitions,
+            found.partitions_count
+        )));
+    }
+    let (age, size) = (expiry(spec), size_max(spec));
+    if found.message_expiry != age || found.max_topic_size != size {
+        warn!(
+            topic = %target.address(),
+            "retention of the existing topic is {} and {}, configured are {age} and {size}; the topic is left as it is",
+            found.message_expiry,
+            found.max_topic_size
+        );
+    }
+    Ok(())
+}

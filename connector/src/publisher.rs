@@ -1,0 +1,227 @@
+//! Publishing: callers hand over messages of one partition each, a task per connection sends them and reports back.
+//!
+//! What waits while a request is under way goes into the next one together, so that many concurrent callers share a
+//! request, and a broker that syncs to disk pays once for all of them.
+
+mod requests;
+
+use std::sync::Arc;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use tokio::sync::{mpsc, oneshot};
+use tokio::task::JoinSet;
+use tracing::{debug, trace};
+
+use crate::address::PartitionId;
+use crate::client::{Client, Target, to_sdk};
+use crate::endpoint::Endpoint;
+use crate::error::ConnectorError;
+use crate::line::Line;
+use crate::message::OutgoingMessage;
+
+use requests::{InDoubt, RequestLimits, next_request};
+
+/// How many connections publish. A partition always uses the same one, which keeps its order.
+const CONNECTIONS: usize = 2;
+
+/// How many callers may wait per connection before the next one waits to be let in.
+const QUEUE_JOBS_MAX: usize = 256;
+
+/// Messages of one caller for one partition.
+#[derive(Debug)]
+struct Job {
+    to: Arc<Target>,
+    partition: PartitionId,
+    messages: Arc<Vec<OutgoingMessage>>,
+    done: oneshot::Sender<Outcome>,
+}
+
+/// What became of messages that were to be sent in order.
+#[derive(Clone, Debug)]
+struct Outcome {
+    /// How many of them, from the front, are confirmed.
+    confirmed: usize,
+    /// Why it is not all of them.
+    failure: Option<ConnectorError>,
+}
+
+/// Messages that are not confirmed, in order, and why.
+#[derive(Debug)]
+pub(crate) struct Unpublished {
+    pub(crate) messages: Vec<OutgoingMessage>,
+    pub(crate) error: ConnectorError,
+}
+
+/// Messages that were handed over.
+#[derive(Debug)]
+pub(crate) struct Submitted {
+    messages: Arc<Vec<OutgoingMessage>>,
+    outcome: oneshot::Receiver<Outcome>,
+}
+
+/// The connections that publish, and the tasks that own them; dropping it ends both.
+#[derive(Debug)]
+pub(crate) struct Publisher {
+    connections: Vec<Connection>,
+    _tasks: JoinSet<()>,
+}
+
+#[derive(Debug)]
+struct Connection {
+    queue: mpsc::Sender<Job>,
+    line: Arc<Line>,
+}
+
+impl Publisher {
+    pub(crate) fn start(endpoint: &Arc<Endpoint>) -> Self {
+        let mut tasks = JoinSet::new();
+        let connections = (0..CONNECTIONS).map(|_| {
+            let (queue, jobs) = mpsc::channel(QUEUE_JOBS_MAX);
+            let line = Arc::new(Line::new(Arc::clone(endpoint)));
+            let sender = Sender { line: Arc::clone(&line), in_doubt: InDoubt::default() };
+            tasks.spawn(sender.run(jobs));
+            Connection { queue, line }
+        });
+        Self { connections: connections.collect(), _tasks: tasks }
+    }
+
+    /// The connections, to be watched and closed.
+    pub(crate) fn lines(&self) -> impl Iterator<Item = &Arc<Line>> {
+        self.connections.iter().map(|connection| &connection.line)
+    }
+
+    /// Hands over messages of one partition, waiting while too many callers are waiting already.
+    pub(crate) async fn submit(
+        &self,
+        to: Arc<Target>,
+        partition: PartitionId,
+        messages: Vec<OutgoingMessage>,
+    ) -> Submitted {
+        let messages = Arc::new(messages);
+        let (done, outcome) = oneshot::channel();
+        let job = Job { to, partition, messages: Arc::clone(&messages), done };
+        let index = usize::try_from(partition.0).map_or(0, |id| id % CONNECTIONS);
+        if let Some(connection) = self.connections.get(index)
+            && connection.queue.send(job).await.is_err()
+        {
+            debug!("publishing was stopped; the caller will hear of it");
+        }
+        Submitted { messages, outcome }
+    }
+}
+
+impl Submitted {
+    /// Waits until the messages are confirmed. Dropping the future does not take them back.
+    pub(crate) async fn confirmed(self) -> Result<(), Unpublished> {
+        let outcome = self
+            .outcome
+            .await
+            .unwrap_or(Outcome { confirmed: 0, failure: Some(ConnectorError::NotConnected) });
+        match outcome.failure {
+            None => Ok(()),
+            Some(error) => Err(Unpublished {
+                messages: Arc::unwrap_or_clone(self.messages).split_off(outcome.confirmed),
+                error,
+            }),
+        }
+    }
+}
+
+/// The task that owns one connection.
+struct Sender {
+    line: Arc<Line>,
+    in_doubt: InDoubt,
+}
+
+impl Sender {
+    /// Runs until the [`Publisher`] is dropped.
+    async fn run(mut self, mut queue: mpsc::Receiver<Job>) {
+        let mut waiting = Vec::new();
+        while queue.recv_many(&mut waiting, QUEUE_JOBS_MAX).await > 0 {
+            for jobs in group_by_partition(waiting.drain(..)) {
+                let outcome = self.send(&jobs).await;
+                report(jobs, outcome);
+            }
+        }
+    }
+
+    /// Sends until everything is confirmed or something fails; then nothing more is sent.
+    async fn send(&mut self, jobs: &[Job]) -> Outcome {
+        let mut confirmed = 0;
+        let failure = match self.line.client().await {
+            Ok(client) => self.send_requests(&client, jobs, &mut confirmed).await,
+            Err(error) => Err(error),
+        };
+        Outcome { confirmed, failure: failure.err() }
+    }
+
+    async fn send_requests(
+        &mut self,
+        client: &Client,
+        jobs: &[Job],
+        confirmed: &mut usize,
+    ) -> Result<(), ConnectorError> {
+        let Some(Job { to, partition, .. }) = jobs.first() else {
+            return Ok(());
+        };
+        let messages: Vec<_> = jobs.iter().flat_map(|job| job.messages.iter()).collect();
+        let mut unsent = messages.as_slice();
+        while !unsent.is_empty() {
+            let count = next_request(unsent, &self.in_doubt, &RequestLimits::default());
+            let (request, rest) = unsent.split_at(count);
+            let origin = micros_since_epoch();
+            let mut batch: Vec<_> = request.iter().map(|message| to_sdk(message, origin)).collect();
+            let sent = client.send(to, *partition, &mut batch).await;
+            self.in_doubt.note(request, sent.as_ref().err());
+            sent?;
+            *confirmed += count;
+            unsent = rest;
+        }
+        Ok(())
+    }
+}
+
+impl Job {
+    fn report(self, confirmed: usize, failure: Option<ConnectorError>) {
+        // The caller takes its messages back if it is the only owner, so ours go first.
+        drop(self.messages);
+        let outcome = Outcome { confirmed, failure };
+        if self.done.send(outcome).is_err() {
+            trace!("the publisher's caller did not wait for the outcome");
+        }
+    }
+}
+
+/// Brings jobs for the same partition together, in the order in which they came.
+fn group_by_partition(jobs: impl Iterator<Item = Job>) -> Vec<Vec<Job>> {
+    let mut groups: Vec<Vec<Job>> = Vec::new();
+    for job in jobs {
+        let same = groups.iter_mut().find(|group| {
+            group.first().is_some_and(|first| {
+                first.partition == job.partition && first.to.address() == job.to.address()
+            })
+        });
+        match same {
+            Some(group) => group.push(job),
+            None => groups.push(vec![job]),
+        }
+    }
+    groups
+}
+
+/// Tells each caller what became of its share of all the messages.
+fn report(jobs: Vec<Job>, outcome: Outcome) {
+    let mut confirmed = outcome.confirmed;
+    for job in jobs {
+        let share = confirmed.min(job.messages.len());
+        confirmed -= share;
+        let failure = outcome.failure.clone().filter(|_| share < job.messages.len());
+        job.report(share, failure);
+    }
+}
+
+/// When the publisher made a message; clocks before the epoch count as the epoch.
+fn micros_since_epoch() -> u64 {
+    let elapsed = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    u64::try_from(elapsed.as_micros()).unwrap_or(u64::MAX)
+}
