@@ -1,6 +1,51 @@
 //! The sandbox: runs guests on threads of its own, under limits, and reports what came of each call.
 
+mod admission;
+mod answers;
+mod arena;
+mod call;
+mod component;
+mod contract;
+mod denied;
+mod engine;
+mod guest;
+mod headers;
+mod idle;
+mod memory;
+mod output;
+mod queue;
+mod state;
+mod stop;
+mod text;
+mod wasi;
+mod worker;
+
+#[cfg(test)]
+mod fixtures;
+#[cfg(test)]
+mod tests;
+
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::{self, JoinHandle};
 use std::time::Duration;
+
+use bytes::Bytes;
+use tokio::sync::Semaphore;
+
+use crate::handler::HandlerName;
+
+pub use admission::AdmissionError;
+pub use call::{Answer, CallEvent, CallId, CallReport, CallResult, GuestCall};
+pub use component::{AdmittedComponent, World};
+
+use admission::Admission;
+use engine::Clock;
+use idle::IdleGuests;
+use queue::CallQueue;
+use worker::Workshop;
+
+/// Calls that may be submitted and unanswered, per worker: one runs, one waits.
+const CALLS_PER_WORKER: usize = 2;
 
 /// What a handler's guests may call. Nothing by default.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -32,4 +77,181 @@ pub enum Isolation {
     Reuse,
     /// Every event gets a fresh guest.
     Fresh,
+}
+
+/// What a component is admitted for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct GuestSpec {
+    /// The handler it belongs to.
+    pub handler: HandlerName,
+    /// How much its guests may use.
+    pub limits: GuestLimits,
+    /// What its guests may call.
+    pub grants: Grants,
+    /// How long its guests live.
+    pub isolation: Isolation,
+}
+
+/// How a sandbox is set up.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SandboxSettings {
+    /// Threads that run guests; 0 means one less than the machine has cores, and at least one.
+    pub workers: usize,
+    /// Largest component, in bytes.
+    pub component_bytes_max: u64,
+}
+
+impl Default for SandboxSettings {
+    fn default() -> Self {
+        Self { workers: 0, component_bytes_max: 16 << 20 }
+    }
+}
+
+/// The sandbox cannot be started.
+#[derive(Debug, thiserror::Error)]
+pub enum SandboxError {
+    /// The engine refuses its configuration on this machine.
+    #[error("the WebAssembly engine cannot run on this machine: {0:#}")]
+    Engine(wasmtime::Error),
+    /// The operating system gives no thread.
+    #[error("cannot start a thread for guests")]
+    Thread(#[source] std::io::Error),
+}
+
+/// All call slots are taken, or the sandbox is shut down.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("the sandbox takes no call now: all its slots are taken or it is shut down")]
+pub struct Busy;
+
+/// The sandbox: one engine, its threads and the guests that wait for their next event. Clones share it; the
+/// threads end with [`Sandbox::shutdown`] or when the last clone is dropped.
+#[derive(Clone)]
+pub struct Sandbox {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    admission: Arc<Admission>,
+    compilations: Arc<Semaphore>,
+    workshop: Arc<Workshop>,
+    threads: Mutex<Threads>,
+}
+
+#[derive(Default)]
+struct Threads {
+    workers: Vec<JoinHandle<()>>,
+    clock: Option<JoinHandle<()>>,
+}
+
+impl Sandbox {
+    /// Starts the engine and its threads.
+    ///
+    /// # Errors
+    /// When the engine cannot run on this machine or the operating system gives no thread.
+    pub fn start(settings: &SandboxSettings) -> Result<Self, SandboxError> {
+        let engine = engine::engine().map_err(SandboxError::Engine)?;
+        let admission =
+            Admission::new(&engine, settings.component_bytes_max).map_err(SandboxError::Engine)?;
+        let workers = worker_count(settings.workers);
+        let (clock, clock_thread) = Clock::start(engine).map_err(SandboxError::Thread)?;
+        let queue = CallQueue::new(workers * CALLS_PER_WORKER);
+        let workshop = Arc::new(Workshop { queue, clock, idle: Arc::new(IdleGuests::default()) });
+        let inner = Inner {
+            admission: Arc::new(admission),
+            compilations: Arc::new(Semaphore::new(workers)),
+            workshop,
+            threads: Mutex::new(Threads { workers: Vec::new(), clock: Some(clock_thread) }),
+        };
+        // From here on a failure drops `inner`, which ends the threads that were started.
+        for number in 0..workers {
+            let thread = worker::spawn(number, Arc::clone(&inner.workshop)).map_err(SandboxError::Thread)?;
+            inner.threads.lock().unwrap_or_else(PoisonError::into_inner).workers.push(thread);
+        }
+        Ok(Self { inner: Arc::new(inner) })
+    }
+
+    /// Compiles a component and checks it against its grants and limits, on a thread for blocking work.
+    ///
+    /// Waits until one of as many compilations as there are workers may begin. Cancelling lets a compilation
+    /// that has begun run to its end, unused.
+    ///
+    /// # Errors
+    /// When the component may not become a guest; the text says what was found, what was expected and what to do.
+    pub async fn admit(
+        &self,
+        spec: GuestSpec,
+        bytes: Bytes,
+    ) -> Result<Arc<AdmittedComponent>, AdmissionError> {
+        let permit = Arc::clone(&self.inner.compilations).acquire_owned().await;
+        let admission = Arc::clone(&self.inner.admission);
+        let workshop = Arc::clone(&self.inner.workshop);
+        let compilation = tokio::task::spawn_blocking(move || {
+            let _permit = permit;
+            let _ticking = workshop.clock.ticking();
+            admission.admit(spec, &bytes, &workshop.idle).map(Arc::new)
+        });
+        compilation.await.unwrap_or(Err(AdmissionError::CompilerStopped))
+    }
+
+    /// How many calls may be submitted and unanswered at once.
+    pub fn call_slots(&self) -> usize {
+        self.inner.workshop.queue.slots()
+    }
+
+    /// Hands a call over. Never waits; the report comes over the call's own channel.
+    ///
+    /// # Errors
+    /// When all slots are taken or the sandbox is shut down. The call is dropped then, without a report.
+    pub fn submit(&self, call: GuestCall) -> Result<(), Busy> {
+        self.inner.workshop.queue.push(call)
+    }
+
+    /// Takes no more calls, reports those that no thread took yet as [`HostFault`](crate::outcome::Outcome), and
+    /// waits for the calls that run, each at most its deadline. Blocks the thread; doing it twice does nothing.
+    pub fn shutdown(&self) {
+        self.inner.shutdown();
+    }
+}
+
+impl Inner {
+    fn shutdown(&self) {
+        for call in self.workshop.queue.close() {
+            worker::give_back(&self.workshop, call);
+        }
+        let threads = std::mem::take(&mut *self.threads.lock().unwrap_or_else(PoisonError::into_inner));
+        for worker in threads.workers {
+            join(worker);
+        }
+        // Last, because it is what stops the guests of the workers.
+        if let Some(clock) = threads.clock {
+            self.workshop.clock.stop();
+            join(clock);
+        }
+    }
+}
+
+impl Drop for Inner {
+    fn drop(&mut self) {
+        self.shutdown();
+    }
+}
+
+impl std::fmt::Debug for Sandbox {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Sandbox").field("workshop", &self.inner.workshop).finish_non_exhaustive()
+    }
+}
+
+fn join(thread: JoinHandle<()>) {
+    let name = thread.thread().name().unwrap_or_default().to_owned();
+    if thread.join().is_err() {
+        tracing::error!(thread = name, "a thread of the sandbox had panicked");
+    }
+}
+
+fn worker_count(setting: usize) -> usize {
+    match setting {
+        0 => thread::available_parallelism().map_or(1, |cores| cores.get().saturating_sub(1).max(1)),
+        workers => workers,
+    }
 }

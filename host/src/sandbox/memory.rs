@@ -24,13 +24,7 @@ pub(super) struct MemoryMeter {
 impl MemoryMeter {
     /// A meter that allows `allowed_bytes` in all.
     pub(super) fn new(allowed_bytes: u64) -> Self {
-        Self {
-            allowed_bytes,
-            memory_bytes: 0,
-            table_bytes: 0,
-            refused_bytes: None,
-            host_failed: false,
-        }
+        Self { allowed_bytes, memory_bytes: 0, table_bytes: 0, refused_bytes: None, host_failed: false }
     }
 
     /// Forgets what was refused before, because a guest that goes on has coped with it.

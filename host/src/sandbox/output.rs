@@ -6,7 +6,7 @@ use crate::event::{Event, Tenant};
 use crate::handler::HandlerName;
 use crate::sandbox::contract::LogLevel;
 use crate::sandbox::text::shown;
-use crate::sandbox::{Grants, GuestLimits};
+use crate::sandbox::{Grants, GuestSpec};
 
 /// Longest line, in bytes; what is longer is cut.
 pub(super) const LINE_BYTES_MAX: usize = 4096;
@@ -45,12 +45,13 @@ struct Subject {
 }
 
 impl Output {
-    pub(super) fn new(handler: HandlerName, tenant: Tenant, grants: Grants, limits: &GuestLimits) -> Self {
+    /// The voice of a guest that is about to start.
+    pub(super) fn new(spec: &GuestSpec, tenant: &Tenant) -> Self {
         Self {
-            handler,
-            tenant,
-            grants,
-            lines_max: limits.log_lines_max,
+            handler: spec.handler.clone(),
+            tenant: tenant.clone(),
+            grants: spec.grants,
+            lines_max: spec.limits.log_lines_max,
             subject: None,
             lines: 0,
             dropped: 0,
@@ -112,7 +113,8 @@ impl Output {
     pub(super) fn last_error_text(&self) -> String {
         let text = String::from_utf8_lossy(&self.error_tail);
         let lines = text.lines().map(str::trim);
-        let lines = lines.filter(|line| !line.is_empty() && !line.starts_with("note: run with `RUST_BACKTRACE"));
+        let lines =
+            lines.filter(|line| !line.is_empty() && !line.starts_with("note: run with `RUST_BACKTRACE"));
         lines.collect::<Vec<_>>().join(" ")
     }
 
@@ -135,7 +137,7 @@ impl Output {
             Stream::Output => LogLevel::Info,
             Stream::Error => LogLevel::Warn,
         };
-        if self.takes_a_line() {
+        if !line.is_empty() && self.takes_a_line() {
             self.send(level, &shown(&String::from_utf8_lossy(line), LINE_BYTES_MAX));
         }
     }

@@ -1,7 +1,10 @@
 //! What the host keeps for one guest.
 
+use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
+use crate::event::{Event, Tenant};
+use crate::sandbox::GuestSpec;
 use crate::sandbox::memory::MemoryMeter;
 use crate::sandbox::output::Output;
 
@@ -12,6 +15,25 @@ pub(super) struct GuestState {
     pub(super) output: Output,
     pub(super) time: FrozenTime,
     pub(super) seed: (u64, u64),
+}
+
+impl GuestState {
+    /// What a guest that is about to start is given.
+    pub(super) fn new(spec: &GuestSpec, tenant: &Tenant) -> Self {
+        Self {
+            memory: MemoryMeter::new(spec.limits.memory_bytes_max),
+            output: Output::new(spec, tenant),
+            time: FrozenTime::new(),
+            seed: rand::random(),
+        }
+    }
+
+    /// Gets ready for a call with events of which this is the first.
+    pub(super) fn begin_call(&mut self, first: &Arc<Event>, events: usize) {
+        self.memory.begin_call();
+        self.output.begin_call(first, events);
+        self.time.begin_call();
+    }
 }
 
 /// Time as a guest sees it: whole milliseconds, read when it first looks in a call and standing still until the

@@ -1,0 +1,86 @@
+//! A component that passed admission: compiled, linked, and ready to make guests of.
+
+use std::fmt;
+use std::sync::Weak;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use wasmtime::component::{ComponentExportIndex, InstancePre};
+
+use crate::sandbox::GuestSpec;
+use crate::sandbox::idle::IdleGuests;
+use crate::sandbox::state::GuestState;
+
+/// The world that a component exports.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum World {
+    /// `event-handler`: one event per call.
+    Event,
+    /// `batch-handler`: many events per call.
+    Batch,
+}
+
+/// Tells the components of this process apart, even two of the same bytes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(super) struct ComponentId(u64);
+
+/// A component that passed admission for one handler. Dropping it drops its idle guests.
+pub struct AdmittedComponent {
+    pub(super) id: ComponentId,
+    pub(super) spec: GuestSpec,
+    pub(super) facts: ComponentFacts,
+    pub(super) template: InstancePre<GuestState>,
+    pub(super) entry: ComponentExportIndex,
+    pub(super) idle: Weak<IdleGuests>,
+}
+
+/// What is known of a component from its bytes.
+#[derive(Debug, Clone)]
+pub(super) struct ComponentFacts {
+    pub(super) digest: String,
+    pub(super) size_bytes: u64,
+    pub(super) world: World,
+}
+
+impl AdmittedComponent {
+    /// Hash of the component's bytes, as `blake3:` and lower-case hexadecimal.
+    pub fn digest(&self) -> &str {
+        &self.facts.digest
+    }
+
+    /// The world that it exports.
+    pub fn world(&self) -> World {
+        self.facts.world
+    }
+
+    /// Size of the component's bytes.
+    pub fn size_bytes(&self) -> u64 {
+        self.facts.size_bytes
+    }
+
+    /// What it was admitted for.
+    pub fn spec(&self) -> &GuestSpec {
+        &self.spec
+    }
+}
+
+impl ComponentId {
+    /// An id that no other component of this process has.
+    pub(super) fn next() -> Self {
+        static NEXT: AtomicU64 = AtomicU64::new(0);
+        Self(NEXT.fetch_add(1, Ordering::Relaxed))
+    }
+}
+
+impl Drop for AdmittedComponent {
+    fn drop(&mut self) {
+        if let Some(idle) = self.idle.upgrade() {
+            idle.forget(self.id);
+        }
+    }
+}
+
+impl fmt::Debug for AdmittedComponent {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("AdmittedComponent").field("spec", &self.spec).field("facts", &self.facts).finish()
+    }
+}

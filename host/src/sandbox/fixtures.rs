@@ -1,0 +1,62 @@
+//! Events and components for the tests of the sandbox.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use bytestring::ByteString;
+use guesthouse_connector::{Offset, PartitionId, RawHeaders};
+
+use crate::event::{Event, Message, Source, SourceTopic, Tenant};
+use crate::handler::HandlerName;
+use crate::sandbox::{CallEvent, Grants, GuestLimits, GuestSpec, Isolation};
+
+pub(super) fn event(id: &str, tenant: &str) -> Event {
+    let topic = Arc::new(SourceTopic { stream: "rustok".to_owned(), topic: "domain".to_owned() });
+    let source = Source {
+        topic,
+        partition: PartitionId(5),
+        offset: Offset(42),
+        message_id: 1,
+        timestamp_micros: 1,
+        origin_timestamp_micros: 1,
+    };
+    Event {
+        message: Message { source, headers: RawHeaders::default(), payload: Bytes::from_static(b"{}") },
+        id: id.to_owned().into(),
+        event_type: ByteString::from_static("order.placed"),
+        schema_version: 2,
+        tenant: Tenant::from_name(tenant.to_owned().into()),
+        key: Some(ByteString::from_static("k1")),
+        correlation_id: None,
+        causation_id: None,
+        actor: None,
+        traceparent: None,
+        timestamp_micros: 1_700_000_000_000_000,
+        content_type: ByteString::from_static("application/json"),
+        payload: Bytes::from_static(b"{}"),
+    }
+}
+
+pub(super) fn call_event(event: Event, lane: u32) -> CallEvent {
+    CallEvent { event: Arc::new(event), attempt: 1, lane }
+}
+
+pub(super) fn limits() -> GuestLimits {
+    GuestLimits {
+        deadline: Duration::from_millis(250),
+        memory_bytes_max: 64 << 20,
+        emits_max: 4,
+        emit_bytes_max: 1 << 10,
+        log_lines_max: 3,
+    }
+}
+
+pub(super) fn spec() -> GuestSpec {
+    GuestSpec {
+        handler: HandlerName::new("fixture").unwrap(),
+        limits: limits(),
+        grants: Grants::default(),
+        isolation: Isolation::Reuse,
+    }
+}

@@ -1,0 +1,191 @@
+//! A guest: one instance of a component, for one tenant, in a store of its own.
+
+use std::fmt;
+
+use wasmtime::Store;
+use wasmtime::component::TypedFunc;
+
+use crate::event::{Event, Tenant};
+use crate::outcome::Outcome;
+use crate::sandbox::answers::{self, answer_bytes_max};
+use crate::sandbox::arena::Arena;
+use crate::sandbox::contract::{BatchAnswers, EmitRecord, EventRecord, Failure, HeaderRecord, SourceRecord};
+use crate::sandbox::engine::ticks;
+use crate::sandbox::idle::GuestKey;
+use crate::sandbox::state::GuestState;
+use crate::sandbox::stop::{self, HANDLES_MAX};
+use crate::sandbox::{AdmittedComponent, Answer, CallEvent, GuestLimits, World, headers};
+
+/// Events that a guest handles in its life.
+const EVENTS_MAX: usize = 10_000;
+
+type Answers = Vec<(usize, Answer)>;
+/// Parameters of `handle`.
+pub(super) type EventParams<'a> = (EventRecord<'a>,);
+/// Result of `handle`.
+pub(super) type EventResults = (Result<Vec<EmitRecord>, Failure>,);
+/// Parameters of `handle-batch`.
+pub(super) type BatchParams<'a> = (&'a [u8], &'a [u64]);
+/// Result of `handle-batch`.
+pub(super) type BatchResults = (BatchAnswers,);
+
+/// A running instance of a component.
+pub(super) struct Guest {
+    store: Store<GuestState>,
+    entry: Entry,
+    key: GuestKey,
+    limits: GuestLimits,
+    events_left: usize,
+}
+
+/// The function that the host calls. The lifetimes stand for any, because the engine copies what it is given.
+#[derive(Clone, Copy)]
+enum Entry {
+    Event(TypedFunc<EventParams<'static>, EventResults>),
+    Batch(TypedFunc<BatchParams<'static>, BatchResults>),
+}
+
+impl Guest {
+    /// Makes a guest. Its deadline begins, and goes on through its first call.
+    ///
+    /// # Errors
+    /// The outcome to report when it does not start.
+    pub(super) fn start(component: &AdmittedComponent, tenant: &Tenant) -> Result<Self, Outcome> {
+        // A copy of the name, so that an idle guest does not keep a whole message alive.
+        let tenant = Tenant::from_name(tenant.as_str().to_owned().into());
+        let limits = component.spec.limits.clone();
+        let mut store = Store::new(component.template.engine(), GuestState::new(&component.spec, &tenant));
+        store.limiter(|state| &mut state.memory);
+        store.set_max_component_handles(HANDLES_MAX.into());
+        store.set_hostcall_fuel(answer_bytes_max(&limits, 1));
+        store.set_epoch_deadline(ticks(limits.deadline));
+        match instantiate(component, &mut store) {
+            Ok(entry) => {
+                let key = GuestKey { component: component.id, tenant };
+                Ok(Self { store, entry, key, limits, events_left: EVENTS_MAX })
+            }
+            Err(error) => {
+                store.data_mut().output.end_call();
+                Err(stop::start_outcome(&error, store.data(), &limits))
+            }
+        }
+    }
+
+    /// Whom it serves.
+    pub(super) fn key(&self) -> &GuestKey {
+        &self.key
+    }
+
+    /// Linear memory it has.
+    pub(super) fn memory_bytes(&self) -> u64 {
+        self.store.data().memory.memory_bytes()
+    }
+
+    /// Whether it may live on after what it has handled.
+    pub(super) fn may_live_on(&self) -> bool {
+        self.events_left > 0
+    }
+
+    /// Begins the deadline of the next call anew.
+    pub(super) fn renew_deadline(&mut self) {
+        self.store.set_epoch_deadline(ticks(self.limits.deadline));
+    }
+
+    /// Runs events in one call; a guest that takes one at a time runs the first of them. The answers are by
+    /// position, ascending, without those that are plainly done.
+    ///
+    /// # Errors
+    /// The outcome of the call when the guest stopped without an answer, or with one that breaks the contract.
+    /// The guest must not be used again then.
+    pub(super) fn run(&mut self, events: &[CallEvent], arena: &mut Arena) -> Result<Answers, Outcome> {
+        let Some(first) = events.first() else { return Ok(Vec::new()) };
+        self.events_left = self.events_left.saturating_sub(events.len());
+        self.store.data_mut().begin_call(&first.event, events.len());
+        let result = match self.entry {
+            Entry::Event(handle) => self.handle(handle, first),
+            Entry::Batch(handle_batch) => self.handle_batch(handle_batch, events, arena),
+        };
+        self.store.data_mut().output.end_call();
+        result
+    }
+
+    fn handle(
+        &mut self,
+        handle: TypedFunc<EventParams<'static>, EventResults>,
+        CallEvent { event, attempt, .. }: &CallEvent,
+    ) -> Result<Answers, Outcome> {
+        let answer_bytes_max = answer_bytes_max(&self.limits, 1);
+        self.store.set_hostcall_fuel(answer_bytes_max);
+        let headers = headers::sorted(&event.message.headers);
+        let headers: Vec<_> = headers.iter().map(|(name, value)| HeaderRecord { name, value }).collect();
+        match handle.call(&mut self.store, (record(event, *attempt, &headers),)) {
+            Ok((answer,)) => Ok(match answers::of_event(answer, &self.limits) {
+                Answer::Done(emits) if emits.is_empty() => Vec::new(),
+                answer => vec![(0, answer)],
+            }),
+            Err(error) => Err(stop::outcome(&error, self.store.data(), &self.limits, answer_bytes_max)),
+        }
+    }
+
+    fn handle_batch(
+        &mut self,
+        handle_batch: TypedFunc<BatchParams<'static>, BatchResults>,
+        events: &[CallEvent],
+        arena: &mut Arena,
+    ) -> Result<Answers, Outcome> {
+        let allowed_bytes = self.limits.memory_bytes_max;
+        let params = arena
+            .lay_out(events, allowed_bytes)
+            .map_err(|full| Outcome::OutOfMemory { requested_bytes: full.needed_bytes, allowed_bytes })?;
+        let answer_bytes_max = answer_bytes_max(&self.limits, events.len());
+        self.store.set_hostcall_fuel(answer_bytes_max);
+        match handle_batch.call(&mut self.store, params) {
+            Ok((answers,)) => answers::of_batch(answers, events, &self.limits),
+            Err(error) => Err(stop::outcome(&error, self.store.data(), &self.limits, answer_bytes_max)),
+        }
+    }
+}
+
+impl fmt::Debug for Guest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Guest").field("key", &self.key).field("events_left", &self.events_left).finish()
+    }
+}
+
+fn instantiate(component: &AdmittedComponent, store: &mut Store<GuestState>) -> wasmtime::Result<Entry> {
+    let instance = component.template.instantiate(&mut *store)?;
+    Ok(match component.facts.world {
+        World::Event => Entry::Event(instance.get_typed_func(store, component.entry)?),
+        World::Batch => Entry::Batch(instance.get_typed_func(store, component.entry)?),
+    })
+}
+
+fn record<'a>(event: &'a Event, attempt: u32, headers: &'a [HeaderRecord<'a>]) -> EventRecord<'a> {
+    let source = &event.message.source;
+    let tenant = match &event.tenant {
+        Tenant::Platform => None,
+        Tenant::Named(name) => Some(&**name),
+    };
+    EventRecord {
+        id: &event.id,
+        event_type: &event.event_type,
+        schema_version: event.schema_version,
+        tenant,
+        key: event.key.as_deref(),
+        correlation_id: event.correlation_id.as_deref(),
+        causation_id: event.causation_id.as_deref(),
+        actor: event.actor.as_deref(),
+        traceparent: event.traceparent.as_deref(),
+        timestamp: event.timestamp_micros,
+        source: SourceRecord {
+            stream: &source.topic.stream,
+            topic: &source.topic.topic,
+            partition: source.partition.0,
+            offset: source.offset.0,
+        },
+        attempt,
+        headers,
+        content_type: &event.content_type,
+        payload: &event.payload,
+    }
+}

@@ -1,0 +1,139 @@
+//! Why a guest stopped without an answer, told from the engine's error and what the host remembers of the guest.
+
+use wasmtime::{Error, Trap, WasmBacktrace};
+
+use crate::outcome::{LimitKind, Outcome, TrapCode};
+use crate::sandbox::GuestLimits;
+use crate::sandbox::answers::answer_bytes_max;
+use crate::sandbox::state::GuestState;
+use crate::sandbox::text;
+
+/// Handles to host resources that one guest may hold.
+pub(super) const HANDLES_MAX: u16 = 1024;
+/// Functions named in a reason, innermost first.
+const FUNCTIONS_MAX: usize = 8;
+
+/// A stop that one of our own host functions asks for.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum GuestStop {
+    /// The guest called `exit`.
+    #[error("the guest ended itself with exit status {0}; a handler returns its answer instead")]
+    Exit(u8),
+    /// The guest called what is linked for form only.
+    #[error("the guest called {0}, which is not granted")]
+    Denied(String),
+    /// The guest wanted to sleep or wait.
+    #[error("the guest called {0}; a handler cannot wait, it answers `retry` instead")]
+    Wait(&'static str),
+}
+
+/// The outcome of an attempt that ended in `error`. `limits` are the guest's, `answer_bytes_max` what the host
+/// would have allocated for its answer.
+pub(super) fn outcome(
+    error: &Error,
+    state: &GuestState,
+    limits: &GuestLimits,
+    answer_bytes_max: usize,
+) -> Outcome {
+    let trap = error.downcast_ref::<Trap>().copied();
+    if trap == Some(Trap::Interrupt) {
+        return Outcome::TimedOut { allowed: limits.deadline };
+    }
+    if state.memory.host_failed() {
+        return Outcome::HostFault { reason: "the operating system gave the guest no memory".to_owned() };
+    }
+    if let Some(requested_bytes) = state.memory.refused_bytes() {
+        return Outcome::OutOfMemory { requested_bytes, allowed_bytes: limits.memory_bytes_max };
+    }
+    exceeded(error, answer_bytes_max).unwrap_or_else(|| {
+        let code = trap.map_or_else(|| code_of_error(error), code_of_trap);
+        Outcome::Trapped { code, reason: reason(error, state) }
+    })
+}
+
+/// The outcome of a start that ended in `error`: as of a call when the guest itself was running, else the host's
+/// fault, because admission has seen this component start.
+pub(super) fn start_outcome(error: &Error, state: &GuestState, limits: &GuestLimits) -> Outcome {
+    let refused = state.memory.refused_bytes().is_some();
+    if refused || error.is::<Trap>() || error.is::<GuestStop>() || error.is::<WasmBacktrace>() {
+        return outcome(error, state, limits, answer_bytes_max(limits, 1));
+    }
+    Outcome::HostFault {
+        reason: text::reason(&format!("the guest cannot be started: {}", error.root_cause())),
+    }
+}
+
+/// The limits that the engine keeps itself; it has no types for running into them.
+fn exceeded(error: &Error, answer_bytes_max: usize) -> Option<Outcome> {
+    let message = error.root_cause().to_string();
+    let (limit, allowed) = if message.contains("fuel allocated for hostcalls has been exhausted") {
+        (LimitKind::AnswerBytes, u64::try_from(answer_bytes_max).unwrap_or(u64::MAX))
+    } else if message.contains("store handle limit exceeded") {
+        (LimitKind::Handles, HANDLES_MAX.into())
+    } else {
+        return None;
+    };
+    Some(Outcome::LimitExceeded { limit, used: allowed.saturating_add(1), allowed })
+}
+
+fn code_of_error(error: &Error) -> TrapCode {
+    match error.downcast_ref::<GuestStop>() {
+        Some(GuestStop::Exit(_)) => TrapCode::GuestExit,
+        Some(GuestStop::Denied(_) | GuestStop::Wait(_)) => TrapCode::Other,
+        // The engine has plain errors for values that it cannot read: those of an answer or of an argument.
+        None => TrapCode::BadAnswer,
+    }
+}
+
+fn code_of_trap(trap: Trap) -> TrapCode {
+    match trap {
+        Trap::UnreachableCodeReached => TrapCode::Unreachable,
+        Trap::StackOverflow => TrapCode::StackOverflow,
+        Trap::MemoryOutOfBounds | Trap::ArrayOutOfBounds | Trap::HeapMisaligned => TrapCode::OutOfBounds,
+        Trap::IntegerOverflow | Trap::IntegerDivisionByZero | Trap::BadConversionToInteger => {
+            TrapCode::Arithmetic
+        }
+        Trap::TableOutOfBounds | Trap::IndirectCallToNull | Trap::BadSignature | Trap::NullReference => {
+            TrapCode::IndirectCall
+        }
+        Trap::InvalidChar
+        | Trap::InvalidDiscriminant
+        | Trap::ListOutOfBounds
+        | Trap::StringOutOfBounds
+        | Trap::UnalignedPointer => TrapCode::BadAnswer,
+        _ => TrapCode::Other,
+    }
+}
+
+fn reason(error: &Error, state: &GuestState) -> String {
+    let mut reason = error.root_cause().to_string();
+    let said = state.output.last_error_text();
+    if !said.is_empty() {
+        reason.push_str(": ");
+        reason.push_str(&said);
+    }
+    let functions = functions(error);
+    if !functions.is_empty() {
+        reason.push_str("; in ");
+        reason.push_str(&functions.join(" < "));
+    }
+    text::reason(&reason)
+}
+
+/// Names of the functions on the guest's stack, innermost first. The engine shows names readably only in the
+/// text of a backtrace, one `position: offset - module!name` a line.
+fn functions(error: &Error) -> Vec<String> {
+    let Some(backtrace) = error.downcast_ref::<WasmBacktrace>() else { return Vec::new() };
+    let shown = backtrace.to_string();
+    let names = shown.lines().filter_map(|line| line.split_once('!')).map(|(_, name)| name);
+    names.filter(|name| !name.starts_with("<wasm function")).take(FUNCTIONS_MAX).map(without_hash).collect()
+}
+
+/// A Rust name without the hash that the compiler appends.
+fn without_hash(name: &str) -> String {
+    let hash = |tail: &str| tail.len() == 16 && tail.bytes().all(|byte| byte.is_ascii_hexdigit());
+    match name.rsplit_once("::h") {
+        Some((stem, tail)) if hash(tail) => stem.to_owned(),
+        _ => name.to_owned(),
+    }
+}

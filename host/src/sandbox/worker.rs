@@ -1,0 +1,193 @@
+//! The threads that run guests.
+
+use std::any::Any;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::thread::{self, JoinHandle};
+use std::time::Instant;
+
+use crate::event::Tenant;
+use crate::outcome::Outcome;
+use crate::sandbox::arena::Arena;
+use crate::sandbox::engine::{Clock, Ticking};
+use crate::sandbox::guest::Guest;
+use crate::sandbox::idle::{GuestKey, IdleGuests};
+use crate::sandbox::queue::CallQueue;
+use crate::sandbox::{
+    AdmittedComponent, Answer, CallEvent, CallReport, CallResult, GuestCall, Isolation, World, text,
+};
+
+/// Guests give way to the threads that poll, commit and beat.
+const NICENESS: i32 = 10;
+/// A guest's own stack and as much again, several times over, for the host functions that it calls.
+const STACK_BYTES: usize = 4 << 20;
+
+/// What all workers share.
+#[derive(Debug)]
+pub(super) struct Workshop {
+    pub(super) queue: CallQueue,
+    pub(super) clock: Clock,
+    pub(super) idle: Arc<IdleGuests>,
+}
+
+/// Starts one thread. It ends when the queue is closed, after the call it runs.
+pub(super) fn spawn(number: usize, workshop: Arc<Workshop>) -> std::io::Result<JoinHandle<()>> {
+    thread::Builder::new().name(format!("guest-{number}")).stack_size(STACK_BYTES).spawn(move || {
+        if let Err(error) = rustix::process::setpriority_process(Some(rustix::thread::gettid()), NICENESS) {
+            tracing::warn!(%error, "guests run at normal priority: it cannot be lowered");
+        }
+        let mut arena = Arena::default();
+        while let Some(call) = workshop.queue.pop() {
+            answer(&workshop, call, &mut arena);
+        }
+    })
+}
+
+/// Reports that a call was not run.
+pub(super) fn give_back(workshop: &Workshop, call: GuestCall) {
+    let reason = "the sandbox was shut down before the call ran".to_owned();
+    Unanswered::new(workshop, call).send(CallResult::Failed(Outcome::HostFault { reason }), 0);
+}
+
+/// Runs a call and reports; a panic is the host's fault, and the thread goes on.
+fn answer(workshop: &Workshop, call: GuestCall, arena: &mut Arena) {
+    let unanswered = Unanswered::new(workshop, call);
+    let ran = catch_unwind(AssertUnwindSafe(|| Run::new(workshop, &unanswered.call).run(arena)));
+    let (result, memory_peak_bytes) = ran.unwrap_or_else(|panic| {
+        let reason = text::reason(&format!("the host failed while it ran a guest: {}", message(&*panic)));
+        tracing::error!(handler = %unanswered.call.component.spec().handler, reason, "call of a guest failed");
+        (CallResult::Failed(Outcome::HostFault { reason }), 0)
+    });
+    unanswered.send(result, memory_peak_bytes);
+}
+
+fn message(panic: &(dyn Any + Send)) -> &str {
+    let text = panic.downcast_ref::<&str>().copied();
+    text.or_else(|| panic.downcast_ref::<String>().map(String::as_str)).unwrap_or("unknown panic")
+}
+
+/// A call that owes a report.
+struct Unanswered<'a> {
+    workshop: &'a Workshop,
+    call: GuestCall,
+    began: Instant,
+}
+
+impl<'a> Unanswered<'a> {
+    fn new(workshop: &'a Workshop, call: GuestCall) -> Self {
+        Self { workshop, call, began: Instant::now() }
+    }
+
+    fn send(self, result: CallResult, memory_peak_bytes: u64) {
+        let Self { workshop, call: GuestCall { id, component, reply, events, .. }, began } = self;
+        // Dropped before the report, so that its receiver holds the last references.
+        drop((component, events));
+        workshop.queue.answered();
+        let report = CallReport { id, result, duration: began.elapsed(), memory_peak_bytes };
+        if reply.try_send(report).is_err() {
+            tracing::debug!(call = id.0, "nobody takes the report of a call");
+        }
+    }
+}
+
+/// One call while it runs.
+struct Run<'a> {
+    idle: &'a IdleGuests,
+    component: &'a AdmittedComponent,
+    tenant: &'a Tenant,
+    events: &'a [CallEvent],
+    guest: Option<Guest>,
+    memory_peak_bytes: u64,
+    _ticking: Ticking<'a>,
+}
+
+impl<'a> Run<'a> {
+    fn new(workshop: &'a Workshop, call: &'a GuestCall) -> Self {
+        Self {
+            idle: &workshop.idle,
+            component: &call.component,
+            tenant: &call.tenant,
+            events: &call.events,
+            guest: None,
+            memory_peak_bytes: 0,
+            _ticking: workshop.clock.ticking(),
+        }
+    }
+
+    fn run(mut self, arena: &mut Arena) -> (CallResult, u64) {
+        let result = match (self.component.world(), self.isolation()) {
+            (World::Batch, Isolation::Reuse) => match self.run_in_guest(self.events, arena) {
+                Ok(answers) => CallResult::Answered(answers),
+                Err(outcome) => CallResult::Failed(outcome),
+            },
+            _ => CallResult::Answered(self.one_by_one(arena)),
+        };
+        if let Some(guest) = self.guest.take() {
+            self.idle.keep(guest);
+        }
+        (result, self.memory_peak_bytes)
+    }
+
+    /// Runs the events in order, each in a call of its own. A failure ends its lane, and a stop ends the call.
+    fn one_by_one(&mut self, arena: &mut Arena) -> Vec<(usize, Answer)> {
+        let mut answers = Vec::new();
+        let mut failed_lanes = Vec::new();
+        let mut stopped = false;
+        for (position, event) in self.events.iter().enumerate() {
+            if stopped || failed_lanes.contains(&event.lane) {
+                answers.push((position, Answer::NotRun));
+                continue;
+            }
+            match self.run_in_guest(std::slice::from_ref(event), arena) {
+                Ok(of_one) => {
+                    let answer = of_one.into_iter().next().map(|(_, answer)| answer);
+                    if matches!(answer, Some(Answer::Failed(_))) {
+                        failed_lanes.push(event.lane);
+                    }
+                    answers.extend(answer.map(|answer| (position, answer)));
+                }
+                Err(outcome) => {
+                    stopped = true;
+                    answers.push((position, Answer::Failed(outcome)));
+                }
+            }
+        }
+        answers
+    }
+
+    /// Runs events in one call. The guest is kept for the next ones unless it failed, or lived long enough.
+    fn run_in_guest(
+        &mut self,
+        events: &[CallEvent],
+        arena: &mut Arena,
+    ) -> Result<Vec<(usize, Answer)>, Outcome> {
+        let mut guest = self.guest()?;
+        let result = guest.run(events, arena);
+        self.memory_peak_bytes = self.memory_peak_bytes.max(guest.memory_bytes());
+        if result.is_ok() && self.isolation() == Isolation::Reuse && guest.may_live_on() {
+            self.guest = Some(guest);
+        }
+        result
+    }
+
+    /// A guest for this component and tenant, at the beginning of its deadline.
+    fn guest(&mut self) -> Result<Guest, Outcome> {
+        let idle = self.guest.take().or_else(|| match self.isolation() {
+            Isolation::Reuse => {
+                self.idle.take(&GuestKey { component: self.component.id, tenant: self.tenant.clone() })
+            }
+            Isolation::Fresh => None,
+        });
+        match idle {
+            Some(mut guest) => {
+                guest.renew_deadline();
+                Ok(guest)
+            }
+            None => Guest::start(self.component, self.tenant),
+        }
+    }
+
+    fn isolation(&self) -> Isolation {
+        self.component.spec().isolation
+    }
+}
