@@ -1,4 +1,42 @@
-//! The embedded broker: Iggy's wire protocol over a durable log, in this process.
+//! The embedded broker: Iggy's wire protocol 0.11.0 over a durable log, in this process.
+//!
+//! Iggy's own clients (SDK 0.11, command line 0.14, Python 0.9) talk to it unmodified over TCP. What it
+//! acknowledges is with the operating system, or on the disk in topics with `durability=persisted`, and survives
+//! the death of the process. It serves one machine: several machines are the job of an Iggy cluster.
+//!
+//! ```no_run
+//! use guesthouse_broker::{Broker, BrokerConfig};
+//!
+//! # async fn example() -> Result<(), Box<dyn std::error::Error>> {
+//! let broker = Broker::start(BrokerConfig { data_dir: "data".into(), ..BrokerConfig::default() }).await?;
+//! println!("connect to {} as {}", broker.address(), broker.root_credentials().username);
+//! broker.shutdown(std::time::Duration::from_secs(10)).await?;
+//! # Ok(())
+//! # }
+//! ```
 
+mod config;
+mod server;
+
+mod connection;
+mod peer;
+mod wire;
+
+mod command;
+mod engine;
+
+mod catalog;
+mod credentials;
+mod group;
+mod partition;
+mod recent;
+
+mod clock;
+mod data_dir;
 mod log;
 mod store;
+
+pub use config::{BrokerConfig, DEFAULT_PORT, Limits};
+pub use credentials::{CredentialsError, RootCredentials};
+pub use data_dir::{DataDirError, RunningBroker, running};
+pub use server::{Broker, ShutdownError, StartError};

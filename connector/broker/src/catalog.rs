@@ -1,0 +1,213 @@
+//! The streams, topics, partitions and groups that exist: a picture in memory for the readers, kept equal to the
+//! store by one writer at a time.
+
+mod change;
+mod named;
+mod options;
+
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, PoisonError, RwLock, RwLockReadGuard};
+
+use iggy_binary_protocol::WireIdentifier;
+use iggy_common::IggyErrorDiscriminants as Code;
+
+use crate::log::Recovery;
+use crate::partition::{OpenError, Partition};
+use crate::store::{GroupMeta, LogEnds, PartitionKey, Store, StreamMeta, TopicMeta};
+use crate::wire::Refusal;
+
+pub(crate) use change::TopicUpdate;
+pub(crate) use named::Named;
+pub(crate) use options::{AppendDurability, TopicOptions};
+
+/// Partitions that a topic may have.
+const PARTITIONS_MAX: u32 = 4_096;
+
+/// A stream with its topics.
+#[derive(Debug, Clone)]
+pub(crate) struct Stream {
+    pub(crate) meta: StreamMeta,
+    pub(crate) topics: Named<Arc<Topic>>,
+}
+
+/// A topic with its partitions and groups, as it was when it was looked up.
+#[derive(Debug, Clone)]
+pub(crate) struct Topic {
+    pub(crate) meta: TopicMeta,
+    pub(crate) options: TopicOptions,
+    pub(crate) partitions: Vec<Arc<Partition>>,
+    pub(crate) groups: Named<GroupMeta>,
+}
+
+impl Topic {
+    /// The partition with this number.
+    pub(crate) fn partition(&self, partition_id: u32) -> Result<&Arc<Partition>, Refusal> {
+        let at = usize::try_from(partition_id).map_err(|_| Code::PartitionNotFound)?;
+        Ok(self.partitions.get(at).ok_or(Code::PartitionNotFound)?)
+    }
+
+    /// The group a client calls so.
+    pub(crate) fn group(&self, group_id: &WireIdentifier) -> Result<&GroupMeta, Refusal> {
+        Ok(self.groups.find(group_id).ok_or(Code::ConsumerGroupIdNotFound)?)
+    }
+}
+
+/// Where partitions live on disk.
+#[derive(Debug)]
+pub(crate) struct Layout {
+    pub(crate) data_dir: PathBuf,
+    /// Size of a segment in topics that do not say.
+    pub(crate) segment_bytes_default: u64,
+}
+
+impl Layout {
+    fn topic_dir(&self, stream_id: u32, topic_id: u32) -> PathBuf {
+        self.data_dir.join("streams").join(stream_id.to_string()).join(topic_id.to_string())
+    }
+
+    fn partition_dir(&self, key: PartitionKey) -> PathBuf {
+        self.topic_dir(key.stream_id, key.topic_id).join(key.partition_id.to_string())
+    }
+}
+
+/// The catalog.
+pub(crate) struct Catalog {
+    store: Arc<Store>,
+    layout: Layout,
+    streams: RwLock<Named<Arc<Stream>>>,
+    /// Held by the one that changes the catalog; guards the number of the next stream.
+    next_stream_id: Mutex<u32>,
+}
+
+impl Catalog {
+    /// Loads the catalog and opens every partition in it.
+    pub(crate) fn open(store: Arc<Store>, layout: Layout) -> Result<Self, OpenError> {
+        let image = store.load()?;
+        let catalog = Self {
+            store,
+            layout,
+            streams: RwLock::default(),
+            next_stream_id: Mutex::new(image.next_stream_id),
+        };
+        for meta in image.streams {
+            catalog.put(Stream { meta, topics: Named::default() });
+        }
+        for meta in image.topics {
+            let groups = image.groups.iter();
+            let groups =
+                groups.filter(|group| (group.stream_id, group.topic_id) == (meta.stream_id, meta.id));
+            let groups: Vec<GroupMeta> = groups.cloned().collect();
+            let topic = catalog.open_topic(meta, groups)?;
+            catalog.put_topic(topic);
+        }
+        Ok(catalog)
+    }
+
+    /// The stream a client calls so.
+    pub(crate) fn stream(&self, stream_id: &WireIdentifier) -> Result<Arc<Stream>, Refusal> {
+        Ok(self.read().find(stream_id).cloned().ok_or(Code::StreamIdNotFound)?)
+    }
+
+    /// The topic a client calls so.
+    pub(crate) fn topic(
+        &self,
+        stream_id: &WireIdentifier,
+        topic_id: &WireIdentifier,
+    ) -> Result<Arc<Topic>, Refusal> {
+        let streams = self.read();
+        let stream = streams.find(stream_id).ok_or(Code::StreamIdNotFound)?;
+        Ok(stream.topics.find(topic_id).cloned().ok_or(Code::TopicIdNotFound)?)
+    }
+
+    /// All streams, in the order of their numbers.
+    pub(crate) fn streams(&self) -> Vec<Arc<Stream>> {
+        self.read().iter().cloned().collect()
+    }
+
+    /// All partitions of all topics.
+    pub(crate) fn partitions(&self) -> Vec<Arc<Partition>> {
+        let streams = self.read();
+        let topics = streams.iter().flat_map(|stream| stream.topics.iter());
+        topics.flat_map(|topic| topic.partitions.iter().cloned()).collect()
+    }
+
+    fn read(&self) -> RwLockReadGuard<'_, Named<Arc<Stream>>> {
+        self.streams.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn put(&self, stream: Stream) {
+        let mut streams = self.streams.write().unwrap_or_else(PoisonError::into_inner);
+        let (id, name) = (stream.meta.id, stream.meta.name.clone());
+        streams.insert(id, &name, Arc::new(stream));
+    }
+
+    fn put_topic(&self, topic: Topic) {
+        let mut streams = self.streams.write().unwrap_or_else(PoisonError::into_inner);
+        let Some(stream) = streams.find(&WireIdentifier::numeric(topic.meta.stream_id)) else {
+            tracing::error!(topic = topic.meta.name, "topic of a stream that does not exist is left aside");
+            return;
+        };
+        let mut stream = Stream::clone(stream);
+        let (id, name) = (topic.meta.id, topic.meta.name.clone());
+        stream.topics.insert(id, &name, Arc::new(topic));
+        let (id, name) = (stream.meta.id, stream.meta.name.clone());
+        streams.insert(id, &name, Arc::new(stream));
+    }
+
+    fn open_topic(
+        &self,
+        meta: TopicMeta,
+        groups: Vec<GroupMeta>,
+    ) -> Result<Topic, OpenError> {
+        let options = TopicOptions::stored(&meta.options, self.layout.segment_bytes_default);
+        let mut partitions = Vec::new();
+        for partition_id in 0..meta.partitions_count {
+            let key = PartitionKey { stream_id: meta.stream_id, topic_id: meta.id, partition_id };
+            partitions.push(Arc::new(self.open_partition(key, &options)?));
+        }
+        let mut named = Named::default();
+        for group in groups {
+            named.insert(group.id, &group.name.clone(), group);
+        }
+        Ok(Topic { meta, options, partitions, groups: named })
+    }
+
+    fn open_partition(&self, key: PartitionKey, options: &TopicOptions) -> Result<Partition, OpenError> {
+        let floor = match self.store.log_ends() {
+            LogEnds::Exact => 0,
+            LogEnds::Uncertain => self.store.floor(key)?,
+        };
+        let settings = options.log_settings(self.layout.segment_bytes_default);
+        let (partition, recovery) = Partition::open(key, &self.layout.partition_dir(key), settings, floor)?;
+        report(key, &recovery);
+        Ok(partition)
+    }
+}
+
+/// Tells the operator what recovery found. Nothing acknowledged is in a torn tail.
+fn report(key: PartitionKey, recovery: &Recovery) {
+    if let Some(cut) = &recovery.cut {
+        tracing::warn!(
+            ?key,
+            segment = %cut.path.display(),
+            position = cut.position,
+            bytes = cut.bytes,
+            "cut off a record that was not completely written"
+        );
+    }
+    for damage in &recovery.damage {
+        tracing::error!(
+            ?key,
+            segment = %damage.path.display(),
+            position = damage.position,
+            "segment is damaged, reads that reach this place fail"
+        );
+    }
+    if recovery.skipped_offsets > 0 {
+        tracing::warn!(
+            ?key,
+            offsets = recovery.skipped_offsets,
+            "skipped offsets that may have been given away"
+        );
+    }
+}

@@ -1,0 +1,175 @@
+//! The options of a topic: kept and answered as the client wrote them, and read once for what is in force.
+
+use bytes::BytesMut;
+use iggy_binary_protocol::{WireOptions, encode_user_headers};
+use iggy_common::{
+    CompressionAlgorithm, Durability, IggyError, IggyErrorDiscriminants as Code, IggyExpiry,
+    MAX_TOPIC_SEGMENT_SIZE, MaxTopicSize, TopicCreateOptions, TopicRuntimeDefaults,
+    UPDATABLE_TOPIC_OPTION_KEYS, validate_topic_segment_size,
+};
+
+use crate::log::LogSettings;
+use crate::store::{OffsetDurability, OptionEntry};
+use crate::wire::Refusal;
+
+/// Kind code of a string, which every key is.
+const STRING_KIND: u8 = 2;
+
+/// The options of one topic.
+#[derive(Debug, Clone)]
+pub(crate) struct TopicOptions {
+    /// What clients set, verbatim.
+    pub(crate) explicit: WireOptions,
+    /// What holds for the keys they did not set.
+    pub(crate) derived: WireOptions,
+    parsed: TopicCreateOptions,
+}
+
+/// When an append may be acknowledged.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum AppendDurability {
+    /// Once the operating system has it.
+    Written,
+    /// Once the disk has it.
+    Synced,
+}
+
+impl TopicOptions {
+    /// Checks options that a client sent against the catalog of option keys.
+    pub(crate) fn new(explicit: WireOptions, segment_bytes_default: u64) -> Result<Self, Refusal> {
+        let parsed = TopicCreateOptions::parse(&explicit).map_err(|error| code_of(&error))?;
+        let segment_bytes = parsed.segment_size.map_or(segment_bytes_default, |size| size.as_bytes_u64());
+        if parsed.segment_size.is_some() {
+            validate_topic_segment_size(segment_bytes, MAX_TOPIC_SEGMENT_SIZE)
+                .map_err(|error| code_of(&error))?;
+        }
+        if let Some(MaxTopicSize::Custom(size)) = parsed.max_topic_size
+            && size.as_bytes_u64() < segment_bytes
+        {
+            return Err(Code::InvalidTopicSize.into());
+        }
+        let derived = derived_options(&parsed, &explicit, segment_bytes_default)?;
+        Ok(Self { explicit, derived, parsed })
+    }
+
+    /// Takes options from the store. What cannot be read any more is left out rather than keeping the topic closed.
+    pub(crate) fn stored(entries: &[OptionEntry], segment_bytes_default: u64) -> Self {
+        let explicit = wire_of(entries).unwrap_or_else(|_| WireOptions::empty());
+        let parsed = TopicCreateOptions::parse_committed(&explicit);
+        let derived = derived_options(&parsed, &explicit, segment_bytes_default);
+        Self { derived: derived.unwrap_or_else(|_| WireOptions::empty()), explicit, parsed }
+    }
+
+    /// Replaces the keys that an update names. Only some may change after creation.
+    pub(crate) fn updated(&self, update: &WireOptions, segment_bytes_default: u64) -> Result<Self, Refusal> {
+        let mut entries = entries_of(&self.explicit);
+        for change in entries_of(update) {
+            if !UPDATABLE_TOPIC_OPTION_KEYS.contains(&change.key.as_str()) {
+                return Err(Code::UnsupportedOptionKey.into());
+            }
+            entries.retain(|entry| entry.key != change.key);
+            entries.push(change);
+        }
+        Self::new(wire_of(&entries)?, segment_bytes_default)
+    }
+
+    /// How the logs of the topic are laid out.
+    pub(crate) fn log_settings(&self, segment_bytes_default: u64) -> LogSettings {
+        let segment_size = self.parsed.segment_size;
+        let segment_bytes_max = segment_size.map_or(segment_bytes_default, |size| size.as_bytes_u64());
+        LogSettings { segment_bytes_max }
+    }
+
+    /// When an append to the topic may be acknowledged.
+    pub(crate) fn append_durability(&self) -> AppendDurability {
+        match self.parsed.durability {
+            Durability::Persisted => AppendDurability::Synced,
+            Durability::Replicated => AppendDurability::Written,
+        }
+    }
+
+    /// When a consumer offset of the topic may be acknowledged.
+    pub(crate) fn offset_durability(&self) -> OffsetDurability {
+        match self.parsed.consumer_offset_durability {
+            Durability::Persisted => OffsetDurability::Synced,
+            Durability::Replicated => OffsetDurability::Written,
+        }
+    }
+
+    /// How long messages are kept, in µs; `None` for ever.
+    pub(crate) fn expiry_micros(&self) -> Option<u64> {
+        match self.parsed.message_expiry {
+            Some(IggyExpiry::ExpireDuration(duration)) => Some(duration.as_micros()),
+            _ => None,
+        }
+    }
+
+    /// How many bytes the topic keeps; `None` without a bound.
+    pub(crate) fn bytes_max(&self) -> Option<u64> {
+        match self.parsed.max_topic_size {
+            Some(MaxTopicSize::Custom(size)) => Some(size.as_bytes_u64()),
+            _ => None,
+        }
+    }
+
+    /// Expiry as replies show it: µs, or the largest number for never.
+    pub(crate) fn wire_expiry(&self) -> u64 {
+        self.parsed.message_expiry.unwrap_or(IggyExpiry::NeverExpire).into()
+    }
+
+    /// Size as replies show it: bytes, or the largest number for no bound.
+    pub(crate) fn wire_bytes_max(&self) -> u64 {
+        self.parsed.max_topic_size.unwrap_or(MaxTopicSize::Unlimited).into()
+    }
+
+    /// Compression as replies show it. Clients compress; the broker only remembers.
+    pub(crate) fn wire_compression(&self) -> u8 {
+        self.parsed.compression_algorithm.unwrap_or(CompressionAlgorithm::None).as_code()
+    }
+}
+
+/// Options in the form the store keeps.
+pub(crate) fn entries_of(options: &WireOptions) -> Vec<OptionEntry> {
+    let entry = |entry: iggy_binary_protocol::WireUserHeaderEntry<'_>| OptionEntry {
+        key: String::from_utf8_lossy(entry.key).into_owned(),
+        kind: entry.value_kind.0,
+        value: entry.value.to_vec(),
+    };
+    options.iter().map(entry).collect()
+}
+
+/// Options in the form of the wire.
+pub(crate) fn wire_of(entries: &[OptionEntry]) -> Result<WireOptions, Refusal> {
+    let fields: Vec<(u8, &[u8], u8, &[u8])> = entries
+        .iter()
+        .map(|entry| (STRING_KIND, entry.key.as_bytes(), entry.kind, entry.value.as_slice()))
+        .collect();
+    let mut buffer = BytesMut::new();
+    encode_user_headers(&fields, &mut buffer);
+    Ok(WireOptions::from_bytes(buffer.freeze())?)
+}
+
+fn derived_options(
+    parsed: &TopicCreateOptions,
+    explicit: &WireOptions,
+    segment_bytes_default: u64,
+) -> Result<WireOptions, Refusal> {
+    // Every append goes to the operating system before it is acknowledged, whatever this says to clients.
+    let defaults = TopicRuntimeDefaults {
+        segment_size: segment_bytes_default.into(),
+        messages_required_to_save: 1,
+        ..TopicRuntimeDefaults::default()
+    };
+    let derived = parsed.derived_block(
+        CompressionAlgorithm::None,
+        IggyExpiry::NeverExpire,
+        MaxTopicSize::Unlimited,
+        defaults,
+        explicit,
+    );
+    Ok(derived.map_err(|error| code_of(&error))?)
+}
+
+fn code_of(error: &IggyError) -> Code {
+    Code::from_repr(error.as_code()).unwrap_or(Code::InvalidOptionValue)
+}

@@ -1,0 +1,118 @@
+//! From a request to its reply: who may ask, and which family of commands answers.
+
+mod group;
+mod message;
+mod offset;
+mod partition;
+mod session;
+mod stream;
+mod system;
+mod topic;
+
+use iggy_binary_protocol::codes::{
+    LOGIN_REGISTER_CODE, LOGIN_REGISTER_WITH_PAT_CODE, LOGIN_USER_CODE,
+    LOGIN_WITH_PERSONAL_ACCESS_TOKEN_CODE, PING_CODE,
+};
+use iggy_binary_protocol::{EvictionReason, Operation, WireDecode, lookup_command};
+use iggy_common::IggyErrorDiscriminants as Code;
+
+use crate::engine::Engine;
+use crate::peer::Peer;
+use crate::wire::{Payload, Refusal, Reply, Request};
+
+/// A request of a client that is logged in.
+struct Call<'a> {
+    engine: &'a Engine,
+    peer: &'a mut Peer,
+    body: &'a [u8],
+}
+
+impl Call<'_> {
+    /// Reads the body as `T`. Bytes after it are ignored, as on Iggy's server.
+    fn decode<T: WireDecode>(&self) -> Result<T, Refusal> {
+        Ok(T::decode_from(self.body)?)
+    }
+}
+
+/// Carries a request out and frames the outcome. Cancelling may leave the request carried out without an answer.
+pub(crate) async fn answer(engine: &Engine, peer: &mut Peer, request: &Request<'_>) -> Reply {
+    peer.client = request.header.client;
+    let outcome = run(engine, peer, request).await;
+    if let Err(refusal) = &outcome {
+        report(peer, request, refusal);
+    }
+    Reply::new(&request.header, peer.session.unwrap_or(0), outcome)
+}
+
+fn report(peer: &Peer, request: &Request<'_>, refusal: &Refusal) {
+    let operation = request.header.operation;
+    if refusal.is_our_fault() {
+        let cause = std::error::Error::source(refusal).map(ToString::to_string);
+        tracing::error!(remote = %peer.remote, ?operation, error = %refusal, cause, "request failed");
+    } else {
+        tracing::debug!(remote = %peer.remote, ?operation, error = %refusal, "request refused");
+    }
+}
+
+async fn run(engine: &Engine, peer: &mut Peer, request: &Request<'_>) -> Result<Payload, Refusal> {
+    if !request.is_intact() {
+        return Err(Code::InvalidFormat.into());
+    }
+    match request.header.operation {
+        Operation::Register => session::login(engine, peer, request.body).await,
+        Operation::Logout => {
+            peer.unbind();
+            Ok(Payload::empty())
+        }
+        Operation::NonReplicated => read(engine, peer, request).await,
+        operation => match operation.to_command_code() {
+            Some(_) if peer.session.is_none() => Err(Refusal::Evict(EvictionReason::NoSession)),
+            Some(code) => family(code, Call { engine, peer, body: request.body }).await,
+            // Operations that servers use among themselves.
+            None => Err(Code::InvalidCommand.into()),
+        },
+    }
+}
+
+/// Commands that travel without an operation of their own.
+async fn read(engine: &Engine, peer: &mut Peer, request: &Request<'_>) -> Result<Payload, Refusal> {
+    let code = request.code();
+    match code {
+        PING_CODE => return Ok(Payload::empty()),
+        LOGIN_USER_CODE
+        | LOGIN_WITH_PERSONAL_ACCESS_TOKEN_CODE
+        | LOGIN_REGISTER_CODE
+        | LOGIN_REGISTER_WITH_PAT_CODE => return Err(Refusal::Evict(EvictionReason::MalformedLogin)),
+        _ => {}
+    }
+    if peer.session.is_none() {
+        return Err(Code::Unauthenticated.into());
+    }
+    match lookup_command(code) {
+        Some(command) if command.operation.is_none() => {
+            family(code, Call { engine, peer, body: request.body }).await
+        }
+        // A change must come as the operation that it is, or its reply would be framed wrongly.
+        _ => Err(Code::InvalidCommand.into()),
+    }
+}
+
+/// Command codes come in blocks, one per family.
+async fn family(code: u32, call: Call<'_>) -> Result<Payload, Refusal> {
+    match code {
+        10..=29 => system::run(code, &call),
+        100..=119 => message::run(code, &call).await,
+        120..=139 => offset::run(code, &call),
+        200..=299 => stream::run(code, &call),
+        300..=399 => topic::run(code, &call),
+        400..=599 => partition::run(code, &call),
+        600..=699 => group::run(code, call),
+        // Users and access tokens: root is the only user.
+        _ => Err(Code::FeatureUnavailable.into()),
+    }
+}
+
+/// Runs a change of the catalog, which waits for the disk, without holding up the other connections.
+fn change<T>(action: impl FnOnce() -> Result<T, Refusal>) -> Result<T, Refusal> {
+    tokio::task::block_in_place(action)
+}

@@ -1,0 +1,76 @@
+//! Questions about the broker itself and its connections.
+
+use iggy_binary_protocol::WireEncode;
+use iggy_binary_protocol::codes::{
+    GET_CLIENT_CODE, GET_CLIENTS_CODE, GET_CLUSTER_METADATA_CODE, GET_ME_CODE,
+};
+use iggy_binary_protocol::requests::system::GetClientRequest;
+use iggy_binary_protocol::responses::clients::{
+    ClientDetailsResponse, ClientResponse, ConsumerGroupInfoResponse, GetClientsResponse,
+};
+use iggy_binary_protocol::responses::system::{ClusterMetadataResponse, ClusterNodeResponse};
+use iggy_common::IggyErrorDiscriminants as Code;
+
+use super::Call;
+use super::session::ROOT_USER_ID;
+use crate::group::MemberId;
+use crate::peer::Login;
+use crate::wire::{Payload, Refusal};
+
+const TRANSPORT_TCP: u8 = 1;
+const ROLE_LEADER: u8 = 0;
+const STATUS_HEALTHY: u8 = 0;
+/// The user of a connection that has not logged in.
+const NO_USER_ID: u32 = u32::MAX;
+
+pub(super) fn run(code: u32, call: &Call<'_>) -> Result<Payload, Refusal> {
+    match code {
+        GET_CLUSTER_METADATA_CODE => Ok(Payload::of(&cluster(call))),
+        GET_ME_CODE => Ok(Payload::of_option(client(call, call.peer.id).as_ref())),
+        GET_CLIENT_CODE => {
+            let request: GetClientRequest = call.decode()?;
+            Ok(Payload::of_option(client(call, MemberId(request.client_id)).as_ref()))
+        }
+        GET_CLIENTS_CODE => Ok(Payload::of(&GetClientsResponse { clients: clients(call) })),
+        _ => Err(Code::FeatureUnavailable.into()),
+    }
+}
+
+/// A cluster of one. Clients dial this address again after a failure, so it is the one they dialed.
+fn cluster(call: &Call<'_>) -> impl WireEncode {
+    let node = ClusterNodeResponse {
+        name: "guesthouse".to_owned(),
+        ip: call.peer.local.ip().to_string(),
+        tcp_port: call.peer.local.port(),
+        quic_port: 0,
+        http_port: 0,
+        websocket_port: 0,
+        role: ROLE_LEADER,
+        status: STATUS_HEALTHY,
+    };
+    ClusterMetadataResponse { name: "single-node".to_owned(), nodes: vec![node] }
+}
+
+fn clients(call: &Call<'_>) -> Vec<ClientResponse> {
+    let peers = call.engine.peers.list();
+    let groups = call.engine.groups();
+    let of = |(id, remote, login): (MemberId, std::net::SocketAddr, Login)| ClientResponse {
+        client_id: id.0,
+        user_id: if login == Login::Root { ROOT_USER_ID } else { NO_USER_ID },
+        transport: TRANSPORT_TCP,
+        address: remote.to_string(),
+        consumer_groups_count: u32::try_from(groups.of_member(id).len()).unwrap_or(u32::MAX),
+    };
+    peers.into_iter().map(of).collect()
+}
+
+fn client(call: &Call<'_>, id: MemberId) -> Option<ClientDetailsResponse> {
+    let client = clients(call).into_iter().find(|client| client.client_id == id.0)?;
+    let keys = call.engine.groups().of_member(id);
+    let groups = keys.into_iter().map(|key| ConsumerGroupInfoResponse {
+        stream_id: key.stream_id,
+        topic_id: key.topic_id,
+        group_id: key.group_id,
+    });
+    Some(ClientDetailsResponse { client, consumer_groups: groups.collect() })
+}

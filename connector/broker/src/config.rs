@@ -1,0 +1,76 @@
+//! What an embedding program decides about the broker: where its data lives, where it listens, who may log in,
+//! and how much a peer may use.
+
+use std::net::{Ipv4Addr, SocketAddr};
+use std::path::PathBuf;
+use std::time::Duration;
+
+use secrecy::SecretString;
+
+/// The port that Iggy's clients dial when nobody says otherwise.
+pub const DEFAULT_PORT: u16 = 8090;
+
+/// The configuration of one broker. Its `Debug` form shows no secret.
+#[derive(Debug, Clone)]
+pub struct BrokerConfig {
+    /// Directory of everything the broker keeps. Created, readable by its owner only, when missing.
+    pub data_dir: PathBuf,
+    /// Where to listen. Port 0 takes any free one; [`Broker::address`](crate::Broker::address) says which.
+    pub address: SocketAddr,
+    /// Name of the only user.
+    pub root_username: String,
+    /// Password of that user, 3 to 100 bytes. Without one, the password in `<data_dir>/root.password` counts,
+    /// which is made at the first start.
+    pub root_password: Option<SecretString>,
+    /// A segment file is sealed before it would grow beyond this many bytes. A topic can ask for less.
+    pub segment_bytes_max: u64,
+    /// What one peer, and all of them together, may use.
+    pub limits: Limits,
+}
+
+impl Default for BrokerConfig {
+    fn default() -> Self {
+        Self {
+            data_dir: PathBuf::from("data"),
+            address: SocketAddr::from((Ipv4Addr::LOCALHOST, DEFAULT_PORT)),
+            root_username: "iggy".to_owned(),
+            root_password: None,
+            segment_bytes_max: 256 * 1024 * 1024,
+            limits: Limits::default(),
+        }
+    }
+}
+
+/// Bounds on what peers may use. Reaching one closes the connection that reached it.
+#[derive(Debug, Clone)]
+pub struct Limits {
+    /// Open connections. Further ones are closed at once.
+    pub connections_max: usize,
+    /// Open connections that have not logged in. Further ones are closed at once.
+    pub strangers_max: usize,
+    /// How long a connection may stay open without logging in.
+    pub login_time_max: Duration,
+    /// How long a member of a consumer group may be silent before its partitions go to the others.
+    pub member_silence_max: Duration,
+    /// How long the rest of a frame may take, once its first byte has arrived.
+    pub frame_time_max: Duration,
+    /// How long a peer may take to accept a reply.
+    pub write_time_max: Duration,
+    /// Bytes of messages in one poll reply. One message is served even when it is larger.
+    pub poll_bytes_max: u32,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            connections_max: 1_024,
+            strangers_max: 64,
+            login_time_max: Duration::from_secs(60),
+            // Iggy's server waits for 1.2 heartbeat intervals of 30 s.
+            member_silence_max: Duration::from_secs(36),
+            frame_time_max: Duration::from_secs(30),
+            write_time_max: Duration::from_secs(30),
+            poll_bytes_max: 8 * 1024 * 1024,
+        }
+    }
+}

@@ -1,0 +1,118 @@
+//! One connection from its first byte to its last: requests in, replies out, one at a time.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use iggy_binary_protocol::EvictionReason;
+use tokio::io::{AsyncWrite, AsyncWriteExt};
+use tokio::net::TcpStream;
+use tokio::sync::watch;
+use tokio::time::{Instant, timeout, timeout_at};
+
+use crate::command;
+use crate::config::Limits;
+use crate::engine::Engine;
+use crate::peer::Peer;
+use crate::server::Stop;
+use crate::wire::{BODY_BYTES_MAX, FrameError, FrameReader, Readiness, Reply, STRANGER_BODY_BYTES_MAX};
+
+/// After so many failed logins the connection is closed.
+const FAILED_LOGINS_MAX: u32 = 5;
+
+/// Why a connection ended, other than by the peer's wish or the broker's stop.
+#[derive(Debug, thiserror::Error)]
+enum ConnectionError {
+    #[error(transparent)]
+    Frame(#[from] FrameError),
+    #[error("frame was not complete in time")]
+    SlowFrame,
+    #[error("peer did not take the reply in time")]
+    SlowReader,
+    #[error("no login in time")]
+    NoLogin,
+    #[error("group member was silent for too long")]
+    Silent,
+    #[error("too many failed logins")]
+    FailedLogins,
+    #[error("cannot write the reply: {0}")]
+    Write(#[source] std::io::Error),
+}
+
+/// Serves a connection until the peer closes it, breaks the protocol, or `stop` is told. A request that has
+/// begun to arrive when `stop` is told is still answered.
+pub(crate) async fn serve(
+    engine: Arc<Engine>,
+    mut stream: TcpStream,
+    mut peer: Peer,
+    stop: watch::Receiver<Stop>,
+) {
+    if let Err(error) = talk(&engine, &mut stream, &mut peer, stop).await {
+        tracing::debug!(remote = %peer.remote, %error, "connection closed");
+    }
+}
+
+async fn talk(
+    engine: &Engine,
+    stream: &mut TcpStream,
+    peer: &mut Peer,
+    mut stop: watch::Receiver<Stop>,
+) -> Result<(), ConnectionError> {
+    let limits = &engine.limits;
+    let login_deadline = Instant::now() + limits.login_time_max;
+    let (source, mut sink) = stream.split();
+    let mut reader = FrameReader::new(source);
+    while peer.failed_logins < FAILED_LOGINS_MAX {
+        let ready = tokio::select! {
+            biased;
+            _ = stop.wait_for(Option::is_some) => return Ok(()),
+            ready = wait(limits, peer, login_deadline, &mut reader) => ready,
+        };
+        match ready {
+            Ok(Readiness::Frame) => {}
+            Ok(Readiness::Closed) => return Ok(()),
+            Err(ConnectionError::Silent) => {
+                let farewell = Reply::farewell(peer.client, EvictionReason::StaleClient);
+                write(&mut sink, farewell, limits.write_time_max).await?;
+                return Err(ConnectionError::Silent);
+            }
+            Err(error) => return Err(error),
+        }
+        let body_max = if peer.session.is_some() { BODY_BYTES_MAX } else { STRANGER_BODY_BYTES_MAX };
+        let request = timeout(limits.frame_time_max, reader.read(body_max));
+        let request = request.await.map_err(|_| ConnectionError::SlowFrame)??;
+        let reply = command::answer(engine, peer, &request).await;
+        write(&mut sink, reply, limits.write_time_max).await?;
+    }
+    Err(ConnectionError::FailedLogins)
+}
+
+/// Waits for the next frame as long as this peer may take.
+async fn wait<R: tokio::io::AsyncRead + Unpin>(
+    limits: &Limits,
+    peer: &Peer,
+    login_deadline: Instant,
+    reader: &mut FrameReader<R>,
+) -> Result<Readiness, ConnectionError> {
+    let ready = reader.ready();
+    if peer.session.is_none() {
+        return timeout_at(login_deadline, ready)
+            .await
+            .map_err(|_| ConnectionError::NoLogin)?
+            .map_err(Into::into);
+    }
+    if !peer.is_member {
+        return Ok(ready.await?);
+    }
+    let silence = timeout(limits.member_silence_max, ready);
+    Ok(silence.await.map_err(|_| ConnectionError::Silent)??)
+}
+
+async fn write(
+    sink: &mut (impl AsyncWrite + Unpin),
+    reply: Reply,
+    time_max: Duration,
+) -> Result<(), ConnectionError> {
+    let mut bytes = reply.into_buf();
+    let written = timeout(time_max, sink.write_all_buf(&mut bytes));
+    written.await.map_err(|_| ConnectionError::SlowReader)?.map_err(ConnectionError::Write)
+}

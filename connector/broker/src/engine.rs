@@ -1,0 +1,74 @@
+//! What all connections share.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use crate::catalog::Catalog;
+use crate::config::Limits;
+use crate::credentials::Gate;
+use crate::data_dir::DataDir;
+use crate::group::Groups;
+use crate::peer::Peers;
+use crate::store::{Store, StoreError};
+use crate::wire::Refusal;
+
+/// The broker without its sockets.
+pub(crate) struct Engine {
+    pub(crate) catalog: Catalog,
+    pub(crate) store: Arc<Store>,
+    pub(crate) gate: Gate,
+    pub(crate) peers: Peers,
+    pub(crate) limits: Limits,
+    groups: Mutex<Groups>,
+    sessions: AtomicU64,
+    /// Released when the last connection is gone, so that no other broker writes next to one of ours.
+    pub(crate) data_dir: DataDir,
+}
+
+impl Engine {
+    pub(crate) fn new(
+        data_dir: DataDir,
+        store: Arc<Store>,
+        catalog: Catalog,
+        gate: Gate,
+        limits: Limits,
+    ) -> Self {
+        Self {
+            catalog,
+            store,
+            gate,
+            peers: Peers::default(),
+            limits,
+            groups: Mutex::default(),
+            sessions: AtomicU64::new(0),
+            data_dir,
+        }
+    }
+
+    /// The number of a new session, never zero.
+    pub(crate) fn next_session(&self) -> u64 {
+        self.sessions.fetch_add(1, Ordering::Relaxed) + 1
+    }
+
+    /// The consumer groups. The lock is for a moment: no I/O and no waiting under it.
+    pub(crate) fn groups(&self) -> MutexGuard<'_, Groups> {
+        self.groups.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Brings everything to the disk and records that the broker stopped cleanly. No request may be running.
+    pub(crate) async fn close(&self) -> Result<(), CloseError> {
+        for partition in self.catalog.partitions() {
+            partition.sync().await?;
+        }
+        Ok(self.store.mark_clean()?)
+    }
+}
+
+/// The data could not be brought to the disk.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum CloseError {
+    #[error(transparent)]
+    Partition(#[from] Refusal),
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}

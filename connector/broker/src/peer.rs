@@ -1,0 +1,130 @@
+//! The other end of a connection: who it is, and what ends with it.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use tokio::sync::OwnedSemaphorePermit;
+
+use crate::engine::Engine;
+use crate::group::MemberId;
+
+/// One connection. Dropping it ends its group memberships.
+pub(crate) struct Peer {
+    /// The number of the connection, which clients see as their id.
+    pub(crate) id: MemberId,
+    /// The address it came from.
+    pub(crate) remote: SocketAddr,
+    /// The address it dialed.
+    pub(crate) local: SocketAddr,
+    /// The number of its session, once logged in.
+    pub(crate) session: Option<u64>,
+    /// Whether it joined a consumer group. Deleting the group elsewhere leaves this set.
+    pub(crate) is_member: bool,
+    /// Logins that failed on this connection.
+    pub(crate) failed_logins: u32,
+    /// The client id that it used last, to address a farewell.
+    pub(crate) client: u128,
+    /// Its place among those that have not logged in.
+    stranger: Option<OwnedSemaphorePermit>,
+    engine: Arc<Engine>,
+}
+
+impl Peer {
+    /// Registers a connection that has just been accepted.
+    pub(crate) fn new(
+        engine: &Arc<Engine>,
+        remote: SocketAddr,
+        local: SocketAddr,
+        stranger: OwnedSemaphorePermit,
+    ) -> Self {
+        let id = engine.peers.enter(remote);
+        let engine = Arc::clone(engine);
+        Self {
+            id,
+            remote,
+            local,
+            session: None,
+            is_member: false,
+            failed_logins: 0,
+            client: 0,
+            stranger: Some(stranger),
+            engine,
+        }
+    }
+
+    /// Binds a session to the connection.
+    pub(crate) fn bind(&mut self, session: u64) {
+        self.session = Some(session);
+        self.stranger = None;
+        self.engine.peers.set_login(self.id, Login::Root);
+    }
+
+    /// Ends the session and its group memberships.
+    pub(crate) fn unbind(&mut self) {
+        self.session = None;
+        self.is_member = false;
+        self.engine.peers.set_login(self.id, Login::None);
+        self.engine.groups().leave_all(self.id);
+    }
+}
+
+impl Drop for Peer {
+    fn drop(&mut self) {
+        self.engine.groups().leave_all(self.id);
+        self.engine.peers.leave(self.id);
+    }
+}
+
+/// Whether a connection is logged in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Login {
+    None,
+    Root,
+}
+
+/// The open connections, for those who ask about them.
+#[derive(Debug, Default)]
+pub(crate) struct Peers {
+    inner: Mutex<PeerTable>,
+}
+
+#[derive(Debug, Default)]
+struct PeerTable {
+    last_id: u32,
+    open: BTreeMap<u32, (SocketAddr, Login)>,
+}
+
+impl Peers {
+    fn enter(&self, remote: SocketAddr) -> MemberId {
+        let mut table = self.lock();
+        // Numbers come back after four billion connections; one that is still open keeps its number.
+        let mut id = table.last_id.wrapping_add(1);
+        while id == 0 || table.open.contains_key(&id) {
+            id = id.wrapping_add(1);
+        }
+        table.last_id = id;
+        table.open.insert(id, (remote, Login::None));
+        MemberId(id)
+    }
+
+    fn set_login(&self, id: MemberId, login: Login) {
+        if let Some(entry) = self.lock().open.get_mut(&id.0) {
+            entry.1 = login;
+        }
+    }
+
+    fn leave(&self, id: MemberId) {
+        self.lock().open.remove(&id.0);
+    }
+
+    /// Every open connection: its number, its address, and whether it is logged in.
+    pub(crate) fn list(&self) -> Vec<(MemberId, SocketAddr, Login)> {
+        let table = self.lock();
+        table.open.iter().map(|(id, (remote, login))| (MemberId(*id), *remote, *login)).collect()
+    }
+
+    fn lock(&self) -> MutexGuard<'_, PeerTable> {
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

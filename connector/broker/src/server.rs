@@ -1,0 +1,221 @@
+//! The broker as its embedding program sees it: start, stop, and the sockets in between. It runs on threads of
+//! its own, so that file I/O here never holds up the program's tasks.
+
+mod acceptor;
+
+use std::error::Error;
+use std::fmt;
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::net::TcpListener;
+use tokio::runtime::{Builder, Runtime};
+use tokio::sync::watch;
+use tokio::task::{JoinError, JoinHandle};
+use tokio::time::Instant;
+
+use crate::catalog::{Catalog, Layout};
+use crate::config::BrokerConfig;
+use crate::credentials::{CredentialsError, Gate, ResolveError, RootCredentials, resolve};
+use crate::data_dir::{DataDir, DataDirError, PasswordPlace};
+use crate::engine::Engine;
+use crate::server::acceptor::Acceptor;
+use crate::store::Store;
+
+/// Enough to serve one connection while another waits for the disk.
+const THREADS: usize = 2;
+/// The longest that a shutdown waits, whatever it was asked.
+const SHUTDOWN_MAX: Duration = Duration::from_secs(24 * 60 * 60);
+
+/// Tells connections to end: `None` while the broker runs, then the time at which they are cut off.
+pub(crate) type Stop = Option<Instant>;
+
+/// A running broker. Dropping it stops it without waiting: connections break, and what was acknowledged is kept.
+pub struct Broker {
+    address: SocketAddr,
+    root: RootCredentials,
+    engine: Arc<Engine>,
+    stop: watch::Sender<Stop>,
+    acceptor: JoinHandle<usize>,
+    threads: Threads,
+}
+
+/// The broker could not start. Nothing was changed that a later start would miss.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// The data directory cannot be used.
+    #[error(transparent)]
+    DataDir(#[from] DataDirError),
+    /// The address cannot be listened on.
+    #[error("cannot listen on {address}: {source}; stop what listens there or choose another address")]
+    Listen {
+        /// The configured address.
+        address: SocketAddr,
+        /// Why it failed.
+        source: io::Error,
+    },
+    /// The root user cannot be set up.
+    #[error(transparent)]
+    Credentials(#[from] CredentialsError),
+    /// What an earlier run stored cannot be opened.
+    #[error("cannot open the stored data")]
+    Data(#[source] Box<dyn Error + Send + Sync>),
+    /// The system gives no threads.
+    #[error("cannot start the broker's threads: {0}")]
+    Threads(#[source] io::Error),
+    /// The start panicked, which is a bug.
+    #[error("start of the broker failed: {0}")]
+    Panicked(#[source] JoinError),
+}
+
+/// The broker stopped, but not as it should.
+#[derive(Debug, thiserror::Error)]
+pub enum ShutdownError {
+    /// Requests were still running at the deadline and were cut off. The data is on the disk.
+    #[error("{connections} connections were still busy at the deadline and were cut off")]
+    Busy {
+        /// How many.
+        connections: usize,
+    },
+    /// The data is with the operating system, but not certainly on the disk.
+    #[error("cannot bring the data to the disk")]
+    Sync(#[source] Box<dyn Error + Send + Sync>),
+    /// A task of the broker panicked, which is a bug.
+    #[error("a task of the broker failed: {0}")]
+    Panicked(#[source] JoinError),
+}
+
+impl Broker {
+    /// Starts a broker: takes the data directory, recovers the logs, and listens. Clients can connect once it
+    /// returns. Waits for the disk, and up to two seconds for a data directory that is being let go. Cancelling
+    /// stops the broker again.
+    ///
+    /// # Errors
+    ///
+    /// When the data directory is in use or damaged, the address is taken, or the root user cannot be set up;
+    /// the error says what to do.
+    pub async fn start(config: BrokerConfig) -> Result<Broker, StartError> {
+        let threads = Threads::start().map_err(StartError::Threads)?;
+        let (stop, stopped) = watch::channel(None);
+        let started = threads.handle().spawn(launch(config, stopped));
+        let launched = started.await.map_err(StartError::Panicked)??;
+        tracing::info!(address = %launched.address, "broker listens");
+        let Launched { address, root, engine, acceptor } = launched;
+        Ok(Broker { address, root, engine, stop, acceptor, threads })
+    }
+
+    /// Where the broker listens.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// How the embedding program logs in.
+    pub fn root_credentials(&self) -> &RootCredentials {
+        &self.root
+    }
+
+    /// Stops the broker: no new connections and requests, an answer for every request that has begun to arrive,
+    /// everything on the disk. Returns when that is done. Connections that are still busy after `deadline` are
+    /// cut off. Cancelling is like dropping the broker.
+    ///
+    /// # Errors
+    ///
+    /// When connections had to be cut off, or the data could not be brought to the disk.
+    pub async fn shutdown(self, deadline: Duration) -> Result<(), ShutdownError> {
+        let Self { engine, stop, acceptor, threads, .. } = self;
+        stop.send_replace(Some(Instant::now() + deadline.min(SHUTDOWN_MAX)));
+        let connections = acceptor.await.map_err(ShutdownError::Panicked)?;
+        let closed = threads.handle().spawn(async move { engine.close().await });
+        let closed = closed.await.map_err(ShutdownError::Panicked)?;
+        closed.map_err(|error| ShutdownError::Sync(error.into()))?;
+        match connections {
+            0 => Ok(()),
+            connections => Err(ShutdownError::Busy { connections }),
+        }
+    }
+}
+
+impl fmt::Debug for Broker {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Broker").field("address", &self.address).finish_non_exhaustive()
+    }
+}
+
+/// The threads of the broker. Dropping them ends every task at its next wait, without blocking the caller.
+struct Threads(Option<Runtime>);
+
+impl Threads {
+    fn start() -> io::Result<Self> {
+        let mut builder = Builder::new_multi_thread();
+        let runtime =
+            builder.worker_threads(THREADS).thread_name("guesthouse-broker").enable_all().build()?;
+        Ok(Self(Some(runtime)))
+    }
+
+    fn handle(&self) -> &tokio::runtime::Handle {
+        self.0.as_ref().expect("the runtime is there until it is dropped").handle()
+    }
+}
+
+impl Drop for Threads {
+    fn drop(&mut self) {
+        if let Some(runtime) = self.0.take() {
+            runtime.shutdown_background();
+        }
+    }
+}
+
+struct Launched {
+    address: SocketAddr,
+    root: RootCredentials,
+    engine: Arc<Engine>,
+    acceptor: JoinHandle<usize>,
+}
+
+/// The part of the start that runs on the broker's own threads.
+async fn launch(config: BrokerConfig, stop: watch::Receiver<Stop>) -> Result<Launched, StartError> {
+    let (engine, root) = tokio::task::block_in_place(|| open(&config))?;
+    let refused = |source| StartError::Listen { address: config.address, source };
+    let listener = TcpListener::bind(config.address).await.map_err(refused)?;
+    let address = listener.local_addr().map_err(refused)?;
+    if !address.ip().is_loopback() {
+        tracing::warn!(%address, "broker listens beyond this machine, and logins travel unencrypted");
+    }
+    let password = match config.root_password {
+        Some(_) => PasswordPlace::Configuration,
+        None => PasswordPlace::File,
+    };
+    engine.data_dir.announce(address, &root.username, password)?;
+    let engine = Arc::new(engine);
+    let acceptor = tokio::spawn(Acceptor::new(listener, Arc::clone(&engine), stop).run());
+    Ok(Launched { address, root, engine, acceptor })
+}
+
+/// Opens everything that an earlier run may have left. Blocks.
+fn open(config: &BrokerConfig) -> Result<(Engine, RootCredentials), StartError> {
+    let data_dir = DataDir::take(&config.data_dir)?;
+    let store = Arc::new(Store::open(&config.data_dir).map_err(data)?);
+    let root = resolve(&config.root_username, config.root_password.as_ref(), &config.data_dir, &store)?;
+    let gate = Gate::new(&root)?;
+    let layout =
+        Layout { data_dir: config.data_dir.clone(), segment_bytes_default: config.segment_bytes_max };
+    let catalog = Catalog::open(Arc::clone(&store), layout).map_err(data)?;
+    store.set_root_credentials(&gate.stored()).map_err(data)?;
+    store.mark_running().map_err(data)?;
+    Ok((Engine::new(data_dir, store, catalog, gate, config.limits.clone()), root))
+}
+
+fn data(error: impl Error + Send + Sync + 'static) -> StartError {
+    StartError::Data(Box::new(error))
+}
+
+impl From<ResolveError> for StartError {
+    fn from(error: ResolveError) -> Self {
+        match error {
+            ResolveError::Credentials(error) => Self::Credentials(error),
+            ResolveError::Store(error) => data(error),
+        }
+    }
+}

@@ -1,0 +1,106 @@
+//! Takes connections in and sees every one of them to its end.
+
+use std::io;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{Semaphore, watch};
+use tokio::task::{JoinError, JoinSet};
+use tokio::time::{Instant, sleep, timeout_at};
+
+use super::Stop;
+use crate::connection;
+use crate::engine::Engine;
+use crate::peer::Peer;
+
+/// Pause after the system refused a connection, for example because of too many open files.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+
+/// The listening socket and the connections that came in through it.
+pub(super) struct Acceptor {
+    // Dropped before the engine lets go of the data directory: who gets that, gets the port too.
+    listener: TcpListener,
+    connections: JoinSet<()>,
+    strangers: Arc<Semaphore>,
+    stop: watch::Receiver<Stop>,
+    engine: Arc<Engine>,
+}
+
+impl Acceptor {
+    pub(super) fn new(listener: TcpListener, engine: Arc<Engine>, stop: watch::Receiver<Stop>) -> Self {
+        let strangers = Arc::new(Semaphore::new(engine.limits.strangers_max));
+        Self { listener, connections: JoinSet::new(), strangers, stop, engine }
+    }
+
+    /// Runs until `stop` is told; answers how many connections had to be cut off. Cancelling cuts off all.
+    pub(super) async fn run(mut self) -> usize {
+        let mut stop = self.stop.clone();
+        let deadline = loop {
+            tokio::select! {
+                deadline = stopped(&mut stop) => break deadline,
+                accepted = self.listener.accept() => match accepted {
+                    Ok((stream, _)) => self.take_in(stream),
+                    Err(error) => {
+                        tracing::warn!(%error, "cannot accept a connection");
+                        sleep(ACCEPT_PAUSE).await;
+                    }
+                },
+                Some(ended) = self.connections.join_next() => report(ended),
+            }
+        };
+        drop(self.listener);
+        finish(self.connections, deadline).await
+    }
+
+    /// Starts to serve a connection, unless there are too many. Then it is closed at once.
+    fn take_in(&mut self, stream: TcpStream) {
+        if self.connections.len() >= self.engine.limits.connections_max {
+            tracing::warn!(open = self.connections.len(), "too many connections, a new one is closed");
+            return;
+        }
+        let Ok(stranger) = Arc::clone(&self.strangers).try_acquire_owned() else {
+            tracing::warn!("too many connections without a login, a new one is closed");
+            return;
+        };
+        let addresses = || -> io::Result<_> {
+            stream.set_nodelay(true)?;
+            Ok((stream.peer_addr()?, stream.local_addr()?))
+        };
+        match addresses() {
+            Ok((remote, local)) => {
+                let peer = Peer::new(&self.engine, remote, local, stranger);
+                let engine = Arc::clone(&self.engine);
+                self.connections.spawn(connection::serve(engine, stream, peer, self.stop.clone()));
+            }
+            Err(error) => tracing::debug!(%error, "connection was gone before it was served"),
+        }
+    }
+}
+
+/// Waits until the broker is to stop; answers the deadline.
+async fn stopped(stop: &mut watch::Receiver<Stop>) -> Instant {
+    let deadline = stop.wait_for(Option::is_some).await.ok().and_then(|stop| *stop);
+    deadline.unwrap_or_else(Instant::now)
+}
+
+/// Waits for the connections to end by themselves until `deadline`, then cuts them off; answers how many.
+async fn finish(mut connections: JoinSet<()>, deadline: Instant) -> usize {
+    let all_ended = async {
+        while let Some(ended) = connections.join_next().await {
+            report(ended);
+        }
+    };
+    if timeout_at(deadline, all_ended).await.is_ok() {
+        return 0;
+    }
+    let busy = connections.len();
+    connections.shutdown().await;
+    busy
+}
+
+fn report(ended: Result<(), JoinError>) {
+    if let Err(error) = ended {
+        tracing::error!(%error, "a connection ended in a panic, which is a bug");
+    }
+}
