@@ -133,7 +133,7 @@ pub(crate) enum LogError {
     },
     /// Stored bytes are not what was written; they are not served.
     #[error(
-        "segment {path} is damaged at byte {position}: {reason}; restore the file from a copy or delete the segment"
+        "segment {path} is damaged at byte {position}: {reason}; restore the file from a copy or delete the oldest segments up to this one"
     )]
     Damaged {
         /// The segment.
@@ -356,7 +356,7 @@ impl PartitionLog {
             let slice = self.read(ReadFrom::Offset(next), u32::MAX, ID_READ_BYTES)?;
             let Some(last) = slice.last_offset else { break };
             ids.extend(record::ids(&slice.records));
-            next = last + 1;
+            next = last.saturating_add(1);
         }
         Ok(ids)
     }
@@ -374,10 +374,10 @@ impl PartitionLog {
     fn roll(&mut self) -> Result<(), LogError> {
         self.sync.ticket().wait()?;
         let (active, file) = Segment::create(&self.dir, self.active.next_offset)?;
-        let sealed = std::mem::replace(&mut self.active, active);
+        let mut sealed = std::mem::replace(&mut self.active, active);
         self.file = Arc::new(file);
         self.sync.switch(Arc::clone(&self.file));
-        sealed.keep_index();
+        sealed.seal();
         self.sealed_bytes += sealed.bytes;
         self.sealed_messages += sealed.messages();
         self.sealed.push_back(sealed);

@@ -4,8 +4,12 @@
 use iggy_binary_protocol::batch::BatchHeader;
 use iggy_common::calculate_checksum;
 
-/// Distance in bytes between two indexed records, at least. A read starts at most this much too early.
+/// Distance in bytes between two indexed records of a sealed segment, at least. A read starts at most this much
+/// too early.
 pub(super) const INDEX_INTERVAL_BYTES: u64 = 32 * 1024;
+
+/// The same for the active segment, where most reads are short and at the end.
+const ACTIVE_INTERVAL_BYTES: u64 = 4 * 1024;
 
 const MAGIC: u64 = u64::from_le_bytes(*b"GHINDEX1");
 const WORD_BYTES: usize = 8;
@@ -41,11 +45,24 @@ pub(super) struct SealedSummary {
 impl SparseIndex {
     /// Takes note of the record that begins at `position`.
     pub(super) fn note(&mut self, header: &BatchHeader, position: u64) {
-        let due = self.entries.last().is_none_or(|last| position >= last.position + INDEX_INTERVAL_BYTES);
+        let due = self.entries.last().is_none_or(|last| position >= last.position + ACTIVE_INTERVAL_BYTES);
         if due {
             let (offset, timestamp) = (header.base_offset, header.base_timestamp);
             self.entries.push(IndexEntry { offset, timestamp, position });
         }
+    }
+
+    /// Keeps what a sealed segment needs.
+    pub(super) fn thin_out(&mut self) {
+        let mut due = 0;
+        self.entries.retain(|entry| {
+            let keep = entry.position >= due;
+            if keep {
+                due = entry.position + INDEX_INTERVAL_BYTES;
+            }
+            keep
+        });
+        self.entries.shrink_to_fit();
     }
 
     /// The last indexed record that begins at or before `offset`.
@@ -97,6 +114,75 @@ impl SealedSummary {
         }
         let entry = |&[offset, timestamp, position]: &[u64; 3]| IndexEntry { offset, timestamp, position };
         let index = SparseIndex { entries: entries.iter().map(entry).collect() };
-        Some(Self { base_offset, next_offset, bytes, last_timestamp, index })
+        let summary = Self { base_offset, next_offset, bytes, last_timestamp, index };
+        summary.is_consistent().then_some(summary)
+    }
+
+    fn is_consistent(&self) -> bool {
+        let entries = &self.index.entries;
+        let begins =
+            entries.first().is_none_or(|first| (first.offset, first.position) == (self.base_offset, 0));
+        let ends = entries.last().is_none_or(|last| {
+            last.offset < self.next_offset
+                && last.position < self.bytes
+                && last.timestamp <= self.last_timestamp
+        });
+        let ordered = entries.is_sorted_by(|a, b| {
+            a.offset < b.offset && a.position < b.position && a.timestamp <= b.timestamp
+        });
+        begins && ends && ordered && self.base_offset <= self.next_offset
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn summary(entries: &[[u64; 3]]) -> SealedSummary {
+        let entry = |&[offset, timestamp, position]: &[u64; 3]| IndexEntry { offset, timestamp, position };
+        let index = SparseIndex { entries: entries.iter().map(entry).collect() };
+        SealedSummary { base_offset: 5, next_offset: 20, bytes: 900, last_timestamp: 70, index }
+    }
+
+    #[test]
+    fn a_summary_survives_its_file_and_no_other_bytes_do() {
+        let summary = summary(&[[5, 10, 0], [9, 10, 300], [19, 70, 600]]);
+        let bytes = summary.encode();
+        assert_eq!(SealedSummary::decode(&bytes), Some(summary));
+        for at in 0..bytes.len() {
+            assert_eq!(SealedSummary::decode(&bytes[..at]), None);
+            let mut flipped = bytes.clone();
+            flipped[at] ^= 1;
+            assert_eq!(SealedSummary::decode(&flipped), None);
+        }
+    }
+
+    #[test]
+    fn a_summary_that_contradicts_itself_is_not_believed() {
+        let wrong: [&[[u64; 3]]; 7] = [
+            &[[6, 10, 0]],
+            &[[5, 10, 1]],
+            &[[5, 10, 0], [20, 10, 300]],
+            &[[5, 10, 0], [9, 10, 900]],
+            &[[5, 10, 0], [9, 71, 300]],
+            &[[5, 10, 0], [9, 10, 300], [9, 10, 600]],
+            &[[5, 10, 0], [9, 10, 300], [10, 9, 400]],
+        ];
+        for entries in wrong {
+            assert_eq!(SealedSummary::decode(&summary(entries).encode()), None, "{entries:?}");
+        }
+    }
+
+    #[test]
+    fn thinning_out_keeps_the_first_record_and_the_distance() {
+        let mut index = SparseIndex::default();
+        for position in 0..40 {
+            let mut header = BatchHeader::new(0, 0, 256, 1);
+            header.base_offset = position;
+            index.note(&header, position * ACTIVE_INTERVAL_BYTES);
+        }
+        index.thin_out();
+        let positions: Vec<_> = index.entries.iter().map(|entry| entry.position).collect();
+        assert_eq!(positions, [0, 1, 2, 3, 4].map(|step| step * INDEX_INTERVAL_BYTES));
     }
 }

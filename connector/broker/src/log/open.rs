@@ -62,7 +62,7 @@ fn load_sealed(dir: &Path, base: u64, limit: u64, recovery: &mut Recovery) -> Re
         recovery.damage.push(Damage { path: segment.path.clone(), position: segment.bytes });
         segment.next_offset = due;
     } else {
-        segment.keep_index();
+        segment.seal();
     }
     segment.bytes = file_bytes;
     Ok(segment)
@@ -117,14 +117,14 @@ fn lift(
     let last = &segments.active;
     file::sync_data(&segments.file).map_err(LogError::io("sync segment", &last.path))?;
     let (active, file) = Segment::create(dir, next)?;
-    let last = std::mem::replace(&mut segments.active, active);
+    let mut last = std::mem::replace(&mut segments.active, active);
     segments.file = file;
     if last.bytes == 0 {
         last.remove()?;
         file::sync_directory(dir)?;
     } else {
         if !damaged {
-            last.keep_index();
+            last.seal();
         }
         segments.sealed.push_back(last);
     }

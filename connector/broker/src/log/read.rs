@@ -92,7 +92,7 @@ impl Reply {
     fn take_record(&mut self, walk: &mut Walk<'_>, from: u64) -> Result<Room, LogError> {
         let header = self.header(walk)?;
         let length = header.total_size();
-        let next_due = walk.due + u64::from(header.message_count);
+        let next_due = walk.due.saturating_add(u64::from(header.message_count));
         if next_due > from {
             if !self.is_empty() && self.left.bytes < length {
                 return Ok(Room::Full);
@@ -100,7 +100,7 @@ impl Reply {
             self.hold(walk, header.batch_length)?;
             let Some(part) = self.part(walk, from)? else { return Ok(Room::Full) };
             self.accept(&part);
-            if part.last_offset + 1 < next_due {
+            if part.last_offset.saturating_add(1) < next_due {
                 return Ok(Room::Full);
             }
         } else {
@@ -192,7 +192,7 @@ pub(super) fn offset_at(segment: &Segment, file: &File, timestamp: u64) -> Resul
             return Ok(header.base_offset);
         }
         position += header.batch_length;
-        due += u64::from(header.message_count);
+        due = due.saturating_add(u64::from(header.message_count));
     }
     Ok(segment.next_offset)
 }

@@ -118,7 +118,12 @@ pub(super) fn part(batch: &BatchRef<'_>, from: u64, budget: Budget, must_take: M
         header.batch_length = (BATCH_HEADER_SIZE + end - start) as u64;
         header.batch_checksum = calculate_batch_checksum(&header, batch.blob().get(start..end)?);
     }
-    Some(Part { header, start, end, last_offset: header.base_offset + u64::from(taken.last_delta) })
+    Some(Part {
+        header,
+        start,
+        end,
+        last_offset: header.base_offset.saturating_add(u64::from(taken.last_delta)),
+    })
 }
 
 /// Whether a reader needs a message even beyond its budget of bytes.

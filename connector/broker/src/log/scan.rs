@@ -54,8 +54,13 @@ pub(super) fn offset_beyond_damage(segment: &Segment, file_bytes: u64) -> u64 {
 
 fn verify(bytes: &[u8], expected_offset: u64) -> Result<BatchHeader, String> {
     let header = decode_batch_slice(bytes).map_err(|error| error.to_string())?.header;
-    if header.base_offset != expected_offset || header.message_count == 0 {
-        return Err(format!("it starts at offset {} where {expected_offset} was due", header.base_offset));
+    let messages = u64::from(header.message_count);
+    let is_due = header.base_offset == expected_offset && messages > 0;
+    if !is_due || expected_offset.checked_add(messages).is_none() {
+        let base_offset = header.base_offset;
+        return Err(format!(
+            "{messages} messages from offset {base_offset} on stand where {expected_offset} is due"
+        ));
     }
     Ok(header)
 }

@@ -41,8 +41,12 @@ impl Segment {
         let segment = Self::empty(dir, base_offset);
         let file = segment.open_for_append()?;
         // A file of this name can only be left over from a creation that failed before anything was appended.
-        file::shorten(&file, 0).map_err(LogError::io("empty segment", &segment.path))?;
-        file::sync_directory(dir)?;
+        let emptied = file::shorten(&file, 0).map_err(LogError::io("empty segment", &segment.path));
+        if let Err(error) = emptied.and_then(|()| file::sync_directory(dir)) {
+            // Appends may go on in the segment before it and reach this offset, so the name must not stay.
+            segment.remove()?;
+            return Err(error);
+        }
         Ok((segment, file))
     }
 
@@ -71,8 +75,10 @@ impl Segment {
         self.last_timestamp = header.base_timestamp;
     }
 
-    /// Writes the index file. The index can always be made again, so a failure costs time at the next start only.
-    pub(super) fn keep_index(&self) {
+    /// Thins the index out and writes its file. It can always be made again, so a failure costs time at the next
+    /// start only.
+    pub(super) fn seal(&mut self) {
+        self.index.thin_out();
         let summary = SealedSummary {
             base_offset: self.base_offset,
             next_offset: self.next_offset,

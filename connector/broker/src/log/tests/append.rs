@@ -95,3 +95,27 @@ fn a_write_that_cannot_be_undone_stops_appends_but_not_reads() {
     append_singles(&mut log, 1);
     assert_eq!(offsets(&log, ReadFrom::Offset(0), ALL), [0, 1, 2]);
 }
+
+#[test]
+fn a_segment_that_cannot_be_created_leaves_the_log_as_it_was() {
+    let (dir, mut log) = new_log(TINY);
+    append_singles(&mut log, 2);
+    let (before, obstacle) = (log.bounds(), dir.path().join(format!("{:020}.log", 2)));
+    fs::create_dir(&obstacle).unwrap();
+    let error = log.append(PARTITION, &batch(&["x"]), 1, 9).unwrap_err();
+    assert!(matches!(error, AppendError::Write(_)), "{error}");
+    assert_eq!(log.bounds(), before);
+    fs::remove_dir(&obstacle).unwrap();
+    append_singles(&mut log, 1);
+    assert_eq!(offsets(&log, ReadFrom::Offset(0), ALL), [0, 1, 2]);
+}
+
+#[test]
+fn offsets_end_where_the_numbers_do() {
+    let dir = tempfile::tempdir().unwrap();
+    let (mut log, _) = open(dir.path(), WHOLE, u64::MAX - 1);
+    append_singles(&mut log, 1);
+    assert_eq!(offsets(&log, ReadFrom::Offset(0), ALL), [u64::MAX - 1]);
+    let error = log.append(PARTITION, &batch(&["x"]), 1, 9).unwrap_err();
+    assert!(matches!(error, AppendError::Refusing { .. }), "{error}");
+}

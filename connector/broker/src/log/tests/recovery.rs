@@ -63,7 +63,8 @@ fn after_a_power_loss_a_bad_tail_is_cut_and_the_log_goes_on_at_the_floor() {
     drop(log);
     let path = segment_files(dir.path())[0].clone();
     let mut bytes = fs::read(&path).unwrap();
-    bytes[good as usize + 270] ^= 1;
+    let tail = bytes.len() - usize::try_from(3 * good / 2).unwrap();
+    bytes[tail + 270] ^= 1;
     fs::write(&path, &bytes).unwrap();
 
     let (log, recovery) = open(dir.path(), WHOLE, 65_536);
