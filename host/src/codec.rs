@@ -16,6 +16,8 @@ use crate::event::{Event, Message};
 use crate::identity::EmitId;
 use crate::outcome::Emit;
 
+pub(crate) use headers::HOPS;
+
 pub use emit::EmitError;
 pub use json::{Publication, read_publication};
 pub use raw::{RawCodec, RawEventType, RawTenant};
@@ -85,11 +87,30 @@ impl Codec {
     ///
     /// # Errors
     /// Gives the message back with what is wrong with it.
-    #[expect(clippy::result_large_err, reason = "the message must come back whole, and boxing it would cost more")]
+    #[expect(
+        clippy::result_large_err,
+        reason = "the message must come back whole, and boxing it would cost more"
+    )]
     pub fn decode(&self, message: Message) -> Result<Event, (Message, DecodeError)> {
         match self {
             Self::Json => json::decode(message),
             Self::Raw(raw) => raw.decode(message),
+        }
+    }
+
+    /// The topic that an emit goes to: the one it names, if its type belongs there or the handler may publish to it,
+    /// and else the one its type belongs to.
+    ///
+    /// # Errors
+    /// When it names a topic that the handler may not publish to.
+    pub fn topic_of_emit<'a>(&self, emit: &'a Emit, emit_topics: &[String]) -> Result<&'a str, EmitError> {
+        let of_type = topic_for(&emit.event_type);
+        match emit.topic.as_deref() {
+            None => Ok(of_type),
+            Some(topic) if topic == of_type || emit_topics.iter().any(|allowed| allowed == topic) => {
+                Ok(topic)
+            }
+            Some(topic) => Err(EmitError::Topic(topic.to_owned())),
         }
     }
 

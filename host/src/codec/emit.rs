@@ -4,8 +4,8 @@ use bytes::Bytes;
 use guesthouse_connector::{HeaderError, Headers, OutgoingMessage, PAYLOAD_BYTES_MAX, Partitioning};
 
 use super::headers::{
-    CONTENT_TYPE, EVENT_ID, EVENT_TYPE, HOPS, PARTITION_KEY, PROFILE, SCHEMA_VERSION, TENANT_ID,
-    TRACEPARENT, hops,
+    CONTENT_TYPE, EVENT_ID, EVENT_TYPE, HOPS, PARTITION_KEY, PROFILE, SCHEMA_VERSION, TENANT_ID, TRACEPARENT,
+    hops,
 };
 use crate::event::Event;
 use crate::identity::EmitId;
@@ -28,6 +28,11 @@ pub enum EmitError {
          at most 255 bytes"
     )]
     EventType(String),
+    /// The handler may not publish to the topic.
+    #[error(
+        "the handler may not emit to topic `{0}`: it is neither the one for the event's type nor in `emit_topics`"
+    )]
+    Topic(String),
     /// The payload of an emit with a JSON envelope is not JSON.
     #[error("the payload of an emit is not JSON: {0}")]
     NotJson(#[source] serde_json::Error),
@@ -44,7 +49,9 @@ pub enum EmitError {
     #[error("an emit cannot have this header: {0}")]
     Header(#[from] HeaderError),
     /// Handlers feed each other in a circle.
-    #[error("the event is the end of a chain of {HOPS_MAX} emits, and handlers that feed each other are stopped there")]
+    #[error(
+        "the event is the end of a chain of {HOPS_MAX} emits, and handlers that feed each other are stopped there"
+    )]
     Loop,
 }
 

@@ -21,7 +21,10 @@ const MEDIA_TYPE: &str = "application/json";
 const PROFILE_ROOT: &str = "root";
 const PROFILE_CONTRACT: &str = "contract";
 
-#[expect(clippy::result_large_err, reason = "the message must come back whole, and boxing it would cost more")]
+#[expect(
+    clippy::result_large_err,
+    reason = "the message must come back whole, and boxing it would cost more"
+)]
 pub(super) fn decode(message: Message) -> Result<Event, (Message, DecodeError)> {
     match Decoded::read(&message) {
         Ok(decoded) => Ok(decoded.into_event(message)),
@@ -142,15 +145,16 @@ pub(super) fn encode_emit(
     };
     let payload = serde_json::to_vec(&envelope).map_err(EmitError::NotJson)?;
     let mut headers = emit::headers(cause, emit, id)?;
-    headers.insert(CONTENT_TYPE, MEDIA_TYPE)?;
+    if headers.insert(CONTENT_TYPE, MEDIA_TYPE)?.is_some() {
+        return Err(EmitError::ReservedHeader(CONTENT_TYPE.to_owned()));
+    }
     headers.insert(PROFILE, PROFILE_ROOT)?;
     emit::message(cause, emit, id, (headers, payload.into()))
 }
 
 /// Microseconds since 1970 as the platform writes times.
 fn rfc3339(micros: u64) -> String {
-    let timestamp =
-        i64::try_from(micros).ok().and_then(|micros| Timestamp::from_microsecond(micros).ok());
+    let timestamp = i64::try_from(micros).ok().and_then(|micros| Timestamp::from_microsecond(micros).ok());
     let text = format!("{:.6}", timestamp.unwrap_or(Timestamp::MAX));
     format!("{}+00:00", text.trim_end_matches('Z'))
 }
@@ -184,9 +188,7 @@ pub fn read_publication(payload: Bytes) -> Result<Publication, DecodeError> {
     Ok(Publication { topic, message })
 }
 
-fn publication_headers(
-    envelope: &Envelope<'_>,
-) -> Result<Headers, guesthouse_connector::HeaderError> {
+fn publication_headers(envelope: &Envelope<'_>) -> Result<Headers, guesthouse_connector::HeaderError> {
     let mut headers = Headers::new();
     headers.insert(CONTENT_TYPE, MEDIA_TYPE)?;
     headers.insert(PROFILE, profile_of(envelope.event))?;

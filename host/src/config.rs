@@ -1,0 +1,173 @@
+//! The configuration: one YAML file, with variables and overrides of the environment, checked as a whole.
+//!
+//! What is written (`written`) is read section by section (`section`), each by the module of its name, into the
+//! resolved form, which is all that leaves this module. Every mistake is reported, not just the first one.
+
+mod events;
+mod handlers;
+mod mistake;
+mod print;
+mod runtime;
+mod section;
+mod subscriptions;
+mod value;
+mod variables;
+mod written;
+
+#[cfg(test)]
+mod tests;
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use guesthouse_connector::{ConnectorConfig, TopicSpec};
+
+use self::section::{Reader, Section};
+use self::written::Node;
+use crate::codec::Codec;
+use crate::dispatch::DispatchSettings;
+use crate::handler::HandlerConfig;
+use crate::sandbox::SandboxSettings;
+
+pub use events::Retention;
+pub use mistake::{ConfigError, Mistake, Mistakes, Place};
+
+/// The default configuration as a commented file.
+pub const DEFAULT_YAML: &str = include_str!("../guesthouse.default.yaml");
+
+/// Everything a host needs to know, checked.
+#[derive(Debug, Clone)]
+pub struct Config {
+    /// How to reach Iggy.
+    pub connector: ConnectorConfig,
+    /// Topics that must exist in the stream, and how they must be.
+    pub topology: Vec<TopicSpec>,
+    /// What is read, and as which groups.
+    pub subscriptions: Vec<SubscriptionConfig>,
+    /// Who handles what is read.
+    pub handlers: Vec<HandlerConfig>,
+    /// Where events go that are given up on.
+    pub dead_letters: DeadLetterConfig,
+    /// How much is under way at once, and when progress is committed.
+    pub dispatch: DispatchSettings,
+    /// Where guests run.
+    pub sandbox: SandboxSettings,
+}
+
+/// One consumer group over one or more topics.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SubscriptionConfig {
+    /// Its name, by which handlers refer to it.
+    pub name: String,
+    /// The consumer group.
+    pub group: String,
+    /// The topics it reads.
+    pub topics: Vec<String>,
+    /// How their messages are read.
+    pub codec: Codec,
+}
+
+/// Where events go that are given up on.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DeadLetterConfig {
+    /// The topic.
+    pub topic: String,
+    /// How many partitions it has.
+    pub partitions: u32,
+}
+
+impl Default for Config {
+    /// No handlers; the embedded broker; one subscription that reads the topic `domain`.
+    fn default() -> Self {
+        let (connector, dead_letters) = (ConnectorConfig::default(), DeadLetterConfig::default());
+        Self {
+            topology: events::topology(&connector, &Retention::default(), &dead_letters),
+            connector,
+            subscriptions: vec![SubscriptionConfig::default()],
+            handlers: Vec::new(),
+            dead_letters,
+            dispatch: DispatchSettings::default(),
+            sandbox: SandboxSettings::default(),
+        }
+    }
+}
+
+impl Default for SubscriptionConfig {
+    fn default() -> Self {
+        Self {
+            name: "default".to_owned(),
+            group: "guesthouse".to_owned(),
+            topics: vec![events::DOMAIN_TOPIC.to_owned()],
+            codec: Codec::Json,
+        }
+    }
+}
+
+impl Default for DeadLetterConfig {
+    fn default() -> Self {
+        Self { topic: "dlq".to_owned(), partitions: 8 }
+    }
+}
+
+impl Config {
+    /// Reads a file. Relative paths in it start at its directory. `environment` is where variables and overrides
+    /// are looked up; nothing else reads the environment.
+    ///
+    /// # Errors
+    /// When the file cannot be read, is not YAML, or has mistakes; all of them are reported.
+    pub fn load(
+        path: &Path,
+        environment: impl IntoIterator<Item = (String, String)>,
+    ) -> Result<Self, ConfigError> {
+        let text = std::fs::read_to_string(path)
+            .map_err(|source| ConfigError::Read { path: path.to_owned(), source })?;
+        Self::parse(&text, path.parent().unwrap_or(Path::new("")), environment)
+    }
+
+    /// Reads a text. Relative paths in it start at `base_dir`.
+    ///
+    /// # Errors
+    /// When the text is not YAML or has mistakes; all of them are reported.
+    pub fn parse(
+        text: &str,
+        base_dir: &Path,
+        environment: impl IntoIterator<Item = (String, String)>,
+    ) -> Result<Self, ConfigError> {
+        let environment: BTreeMap<String, String> = environment.into_iter().collect();
+        let mut root = Node::parse(text).map_err(ConfigError::Syntax)?;
+        let reader = Reader::new(&environment, base_dir);
+        for (name, value) in &environment {
+            if let Err(mistake) = root.override_by(name, value) {
+                reader.add(mistake);
+            }
+        }
+        let config = reader.read(&root, resolve);
+        match reader.into_mistakes() {
+            none if none.is_empty() => Ok(config),
+            mistakes => Err(Mistakes(mistakes).into()),
+        }
+    }
+
+    /// The whole configuration as YAML that reads back as the same, but for secrets, which are masked.
+    pub fn to_yaml_masked(&self) -> String {
+        print::to_yaml(self)
+    }
+}
+
+fn resolve(root: &Section<'_>) -> Config {
+    let (mut connector, retention) = root.section("events", events::read);
+    let dead_letters = root.section("dead_letters", runtime::dead_letters);
+    let dispatch = root.section("dispatch", runtime::dispatch);
+    connector.poll_messages_max = dispatch.poll_events_max;
+    let subscriptions = subscriptions::read(root, &dead_letters);
+    let handlers = handlers::read(root, &subscriptions, &dead_letters);
+    Config {
+        topology: events::topology(&connector, &retention, &dead_letters),
+        connector,
+        subscriptions,
+        handlers,
+        dead_letters,
+        dispatch,
+        sandbox: root.section("sandbox", runtime::sandbox),
+    }
+}

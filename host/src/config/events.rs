@@ -1,0 +1,179 @@
+//! The `events` section, as the platform writes it: how to reach Iggy, and what its topics are like.
+
+use std::time::Duration;
+
+use guesthouse_connector::{
+    ConnectorConfig, ConnectorMode, Durability, EmbeddedConnectorConfig, RemoteConnectorConfig, TlsConfig,
+    TopicSpec,
+};
+
+use super::DeadLetterConfig;
+use super::section::{Effect, Section};
+use super::value::{name, number, text, truth};
+
+/// The topic for domain events.
+pub(super) const DOMAIN_TOPIC: &str = "domain";
+/// The topic for events about indexes and builds.
+pub(super) const SYSTEM_TOPIC: &str = "system";
+/// The topic for builds of modules.
+pub(super) const MODULE_BUILD_TOPIC: &str = "module-build";
+/// Most partitions of a topic that a broker accepts.
+pub(super) const PARTITIONS_MAX: u32 = 1_000;
+
+const DAY: Duration = Duration::from_secs(24 * 60 * 60);
+const GIGABYTE: u64 = 1_000_000_000;
+/// Longest retention, a hundred years, so that ages stay far from what a broker's clock can hold.
+const DAYS_MAX: u32 = 36_500;
+
+/// How long events are kept.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Retention {
+    /// Days for the topic `domain`.
+    pub domain_max_age_days: u32,
+    /// Size of the topic `domain`, in gigabytes of 10^9 bytes.
+    pub domain_max_size_gb: u64,
+    /// Days for the topics `system` and `module-build`.
+    pub system_max_age_days: u32,
+    /// Days for dead letters.
+    pub dlq_max_age_days: u32,
+}
+
+impl Default for Retention {
+    fn default() -> Self {
+        Self {
+            domain_max_age_days: 30,
+            domain_max_size_gb: 10,
+            system_max_age_days: 7,
+            dlq_max_age_days: 365,
+        }
+    }
+}
+
+pub(super) fn read(events: &Section<'_>) -> (ConnectorConfig, Retention) {
+    events.optional("transport", |transport| match transport {
+        "iggy" => Ok(()),
+        _ => Err("Guesthouse reads from Iggy only, expected iggy".to_owned()),
+    });
+    events.section("iggy", |iggy| {
+        iggy.optional("serialization", serialization);
+        let mut config = ConnectorConfig::default();
+        config.mode = iggy.value("mode", config.mode, mode);
+        iggy.section("topology", |topology| {
+            config.stream_name = topology.value("stream_name", config.stream_name.clone(), name);
+            config.partitions =
+                topology.value("domain_partitions", config.partitions, number(1..=PARTITIONS_MAX));
+            config.replication_factor =
+                topology.value("replication_factor", config.replication_factor, number(1..=u8::MAX));
+        });
+        let of_mode = |mode| if config.mode == mode { Effect::Used } else { Effect::Unused };
+        let (embedded, remote) = (of_mode(ConnectorMode::Embedded), of_mode(ConnectorMode::Remote));
+        iggy.section_with("embedded", embedded, |section| read_embedded(section, &mut config));
+        iggy.section_with("remote", remote, |section| read_remote(section, remote, &mut config));
+        (config, iggy.section("retention", retention))
+    })
+}
+
+/// The topics that must exist.
+pub(super) fn topology(
+    connector: &ConnectorConfig,
+    retention: &Retention,
+    dead_letters: &DeadLetterConfig,
+) -> Vec<TopicSpec> {
+    let topic = |name: &str, days: u32| TopicSpec {
+        name: name.to_owned(),
+        partitions: connector.partitions,
+        replication_factor: connector.replication_factor,
+        durability: Durability::Replicated,
+        age_max: Some(DAY * days),
+        size_bytes_max: None,
+    };
+    vec![
+        TopicSpec {
+            size_bytes_max: Some(retention.domain_max_size_gb.saturating_mul(GIGABYTE)),
+            ..topic(DOMAIN_TOPIC, retention.domain_max_age_days)
+        },
+        topic(SYSTEM_TOPIC, retention.system_max_age_days),
+        topic(MODULE_BUILD_TOPIC, retention.system_max_age_days),
+        TopicSpec {
+            partitions: dead_letters.partitions,
+            durability: Durability::Persisted,
+            ..topic(&dead_letters.topic, retention.dlq_max_age_days)
+        },
+    ]
+}
+
+fn mode(text: &str) -> Result<ConnectorMode, String> {
+    text.parse().map_err(|_| "expected embedded (or bundled) or remote (or external)".to_owned())
+}
+
+fn serialization(text: &str) -> Result<(), String> {
+    let problem = match text.to_ascii_lowercase().as_str() {
+        "json" => return Ok(()),
+        "raw" => "raw is set per subscription, as its `codec`",
+        "bincode" => "Bincode was retired; postcard took its place, which is not built yet",
+        "postcard" | "messagepack" => "not built yet",
+        _ => "no such serialization",
+    };
+    Err(format!("{problem}; expected json"))
+}
+
+fn read_embedded(section: &Section<'_>, config: &mut ConnectorConfig) {
+    let default = EmbeddedConnectorConfig::default();
+    let data_dir = section.value("data_dir", default.data_dir, text);
+    config.embedded = EmbeddedConnectorConfig {
+        data_dir: section.from_base(&data_dir).to_string_lossy().into_owned(),
+        tcp_port: section.value("tcp_port", default.tcp_port, number(0..=u16::MAX)),
+        http_port: section.value("http_port", default.http_port, number(0..=u16::MAX)),
+        persistent: section.value("persistent", default.persistent, truth),
+    };
+    config.embedded_credentials.password = section.secret("password", "password_file");
+}
+
+fn read_remote(section: &Section<'_>, effect: Effect, config: &mut ConnectorConfig) {
+    let default = RemoteConnectorConfig::default();
+    let addresses = section.list("addresses", address).unwrap_or(default.addresses);
+    if addresses.is_empty() {
+        section.refuse("addresses", "expected at least one address such as 127.0.0.1:8090");
+    }
+    config.remote = RemoteConnectorConfig {
+        addresses,
+        protocol: section.value("protocol", default.protocol, protocol),
+        username: section.value("username", default.username, text),
+        password: String::new(),
+        tls_enabled: section.value("tls_enabled", default.tls_enabled, truth),
+    };
+    config.tls =
+        TlsConfig { domain: section.optional("tls_domain", text), ca_file: section.file("tls_ca_file") };
+    let is_given = section.has("password") || section.has("password_file");
+    config.remote_password = section.secret("password", "password_file");
+    if effect == Effect::Used && !is_given {
+        section.refuse("password", "is missing and has no default; set it or `password_file`");
+    }
+}
+
+fn address(text: &str) -> Result<String, String> {
+    let port = text.rsplit_once(':').filter(|(host, _)| !host.is_empty()).map(|(_, port)| port);
+    match port.and_then(|port| port.parse::<u16>().ok()) {
+        Some(1..) => Ok(text.to_owned()),
+        _ => Err("expected host:port such as 127.0.0.1:8090".to_owned()),
+    }
+}
+
+fn protocol(text: &str) -> Result<String, String> {
+    if text == "tcp" { Ok(text.to_owned()) } else { Err("only tcp is supported, expected tcp".to_owned()) }
+}
+
+fn retention(section: &Section<'_>) -> Retention {
+    let default = Retention::default();
+    let days = || number(1..=DAYS_MAX);
+    Retention {
+        domain_max_age_days: section.value("domain_max_age_days", default.domain_max_age_days, days()),
+        domain_max_size_gb: section.value(
+            "domain_max_size_gb",
+            default.domain_max_size_gb,
+            number(1..=1_000_000),
+        ),
+        system_max_age_days: section.value("system_max_age_days", default.system_max_age_days, days()),
+        dlq_max_age_days: section.value("dlq_max_age_days", default.dlq_max_age_days, days()),
+    }
+}

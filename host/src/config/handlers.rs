@@ -1,0 +1,191 @@
+//! The `handlers` section: components, and for whom and under which limits they run.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use bytestring::ByteString;
+
+use super::section::Section;
+use super::value::{bytes, duration, name, number, parsed, word};
+use super::{DeadLetterConfig, SubscriptionConfig};
+use crate::event::Tenant;
+use crate::handler::{FailurePolicy, HandlerConfig, HandlerName};
+use crate::lane::OrderBy;
+use crate::retry::{OnFault, RetryPolicy};
+use crate::route::TenantScope;
+use crate::sandbox::{Grants, GuestLimits, Isolation};
+
+/// Longest deadline of an event.
+const DEADLINE_MAX: Duration = Duration::from_secs(10 * 60);
+/// Least memory: one page of WebAssembly.
+const MEMORY_BYTES_MIN: u64 = 64 << 10;
+/// Most memory: all that a 32-bit guest can address.
+const MEMORY_BYTES_MAX: u64 = 4 << 30;
+/// Longest guest call that batches aim at, and its share of the deadline.
+const BATCH_TIME: Duration = Duration::from_millis(20);
+const BATCH_DEADLINE_SHARE: u32 = 4;
+
+pub(super) fn read(
+    root: &Section<'_>,
+    subscriptions: &[SubscriptionConfig],
+    dead_letters: &DeadLetterConfig,
+) -> Vec<HandlerConfig> {
+    let mut names = BTreeSet::new();
+    let handlers = root.sections("handlers", |section| {
+        let handler = one(section, dead_letters)?;
+        if !names.insert(handler.name.clone()) {
+            section.refuse("name", &format!("`{}`: another handler has this name", handler.name));
+        }
+        refuse_unknown_subscription(section, &handler.subscription, subscriptions);
+        Some(handler)
+    });
+    handlers.unwrap_or_default()
+}
+
+fn one(section: &Section<'_>, dead_letters: &DeadLetterConfig) -> Option<HandlerConfig> {
+    let handler_name =
+        section.required("name", |text| HandlerName::new(text).map_err(|error| error.to_string()));
+    section.require("component");
+    let component = section.file("component");
+    section.require("events");
+    let events = section.list("events", parsed);
+    if events.as_ref().is_some_and(Vec::is_empty) && !section.is_text("events") {
+        section.refuse("events", "expected at least one pattern such as order.placed or order.*");
+    }
+    let limits = section.section("limits", read_limits);
+    Some(HandlerConfig {
+        name: handler_name?,
+        component: component?,
+        subscription: section.value("subscription", SubscriptionConfig::default().name, name),
+        tenants: read_tenants(section),
+        events: events?,
+        order_by: section.value("order_by", OrderBy::default(), parsed),
+        grants: read_grants(section),
+        batch_time_target: BATCH_TIME.min(limits.deadline / BATCH_DEADLINE_SHARE),
+        limits,
+        isolation: section.value(
+            "isolation",
+            Isolation::default(),
+            word(&[("reuse", Isolation::Reuse), ("fresh", Isolation::Fresh)]),
+        ),
+        retry: section.section("retry", read_retry),
+        on_failure: section.value("on_failure", FailurePolicy::Skip, failure_policy),
+        emit_topics: read_emit_topics(section, dead_letters),
+        batch_max: section.value("batch_max", 64, number(1..=1_024)),
+    })
+}
+
+fn refuse_unknown_subscription(section: &Section<'_>, name: &str, subscriptions: &[SubscriptionConfig]) {
+    if subscriptions.iter().any(|subscription| subscription.name == name) {
+        return;
+    }
+    let names: Vec<&str> = subscriptions.iter().map(|subscription| subscription.name.as_str()).collect();
+    let problem = format!("`{name}`: no such subscription, expected one of {}", names.join(", "));
+    section.refuse("subscription", &problem);
+}
+
+fn read_tenants(section: &Section<'_>) -> TenantScope {
+    if section.is_text("tenants") {
+        let words = [("all", TenantWord::All), ("platform", TenantWord::Platform)];
+        let expected = |_| "expected all, platform or a list of tenant ids".to_owned();
+        let tenants = section.value("tenants", TenantWord::All, |text| word(&words)(text).map_err(expected));
+        return match tenants {
+            TenantWord::All => TenantScope::All,
+            TenantWord::Platform => TenantScope::Platform,
+        };
+    }
+    let Some(tenants) = section.list("tenants", tenant) else { return TenantScope::All };
+    if tenants.is_empty() {
+        section.refuse("tenants", "expected all, platform or at least one tenant id");
+    }
+    TenantScope::Only(tenants.into_iter().collect())
+}
+
+#[derive(Clone, Copy)]
+enum TenantWord {
+    All,
+    Platform,
+}
+
+/// A tenant's id. Envelopes write UUIDs in lower case, so they are compared so.
+fn tenant(text: &str) -> Result<ByteString, String> {
+    match text {
+        Tenant::PLATFORM_ID | "platform" | "all" => {
+            Err("is no tenant's id; write it instead of the list, as `tenants: platform` or `tenants: all`"
+                .to_owned())
+        }
+        _ if uuid::Uuid::try_parse(text).is_ok() => Ok(text.to_ascii_lowercase().into()),
+        _ => name(text).map(ByteString::from),
+    }
+}
+
+fn read_grants(section: &Section<'_>) -> Grants {
+    let granted = section.list("grants", word(&[("log", ())]));
+    Grants { log: granted.is_some_and(|granted| !granted.is_empty()) }
+}
+
+pub(super) fn default_limits() -> GuestLimits {
+    GuestLimits {
+        deadline: Duration::from_millis(250),
+        memory_bytes_max: 64 << 20,
+        emits_max: 64,
+        emit_bytes_max: 1 << 20,
+        log_lines_max: 64,
+    }
+}
+
+fn read_limits(section: &Section<'_>) -> GuestLimits {
+    let default = default_limits();
+    let deadline = |text: &str| {
+        duration(text).ok().filter(|deadline| *deadline <= DEADLINE_MAX).ok_or_else(|| {
+            let longest = humantime::format_duration(DEADLINE_MAX);
+            format!("expected a time above zero with its unit, such as 250ms, up to {longest}")
+        })
+    };
+    GuestLimits {
+        deadline: section.value("deadline", default.deadline, deadline),
+        memory_bytes_max: section.value(
+            "memory_max",
+            default.memory_bytes_max,
+            bytes(MEMORY_BYTES_MIN..=MEMORY_BYTES_MAX),
+        ),
+        emits_max: section.value("emits_max", default.emits_max, number(0..=100_000)),
+        emit_bytes_max: section.value("emit_bytes_max", default.emit_bytes_max, bytes(0..=1 << 30)),
+        log_lines_max: section.value("log_lines_max", default.log_lines_max, number(0..=1_000_000)),
+    }
+}
+
+fn read_retry(section: &Section<'_>) -> RetryPolicy {
+    let default = RetryPolicy::default();
+    let on_fault = || word(&[("retry", OnFault::Retry), ("dead-letter", OnFault::DeadLetter)]);
+    let policy = RetryPolicy {
+        attempts_max: section.value("attempts_max", default.attempts_max, number(1..=1_000_000)),
+        backoff_min: section.value("backoff_min", default.backoff_min, duration),
+        backoff_max: section.value("backoff_max", default.backoff_max, duration),
+        age_max: section.optional("age_max", duration),
+        on_trap: section.value("on_trap", default.on_trap, on_fault()),
+        on_timeout: section.value("on_timeout", default.on_timeout, on_fault()),
+        on_limit: section.value("on_limit", default.on_limit, on_fault()),
+    };
+    if policy.backoff_max < policy.backoff_min {
+        let least = humantime::format_duration(policy.backoff_min);
+        section.refuse("backoff_max", &format!("expected at least `backoff_min`, which is {least}"));
+    }
+    policy
+}
+
+fn failure_policy(text: &str) -> Result<FailurePolicy, String> {
+    match text {
+        "skip" => Ok(FailurePolicy::Skip),
+        "park" | "block" => Err("not built yet, expected skip".to_owned()),
+        _ => Err("expected skip".to_owned()),
+    }
+}
+
+fn read_emit_topics(section: &Section<'_>, dead_letters: &DeadLetterConfig) -> Vec<String> {
+    let topics = section.list("emit_topics", name).unwrap_or_default();
+    if topics.contains(&dead_letters.topic) {
+        section.refuse("emit_topics", &format!("`{}` is for dead letters only", dead_letters.topic));
+    }
+    topics
+}

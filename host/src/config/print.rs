@@ -1,0 +1,336 @@
+//! Printing the resolved configuration in the form in which it is written, with secrets masked.
+
+use std::time::Duration;
+
+use guesthouse_connector::TopicSpec;
+use secrecy::SecretString;
+use serde::Serialize;
+
+use super::{Config, DeadLetterConfig, SubscriptionConfig};
+use crate::codec::{Codec, RawEventType, RawTenant};
+use crate::handler::{FailurePolicy, HandlerConfig};
+use crate::retry::{OnFault, RetryPolicy};
+use crate::route::TenantScope;
+use crate::sandbox::{GuestLimits, Isolation};
+
+/// Stands for a secret that is set.
+const MASK: &str = "********";
+const SECONDS_PER_DAY: u64 = 24 * 60 * 60;
+const GIGABYTE: u64 = 1_000_000_000;
+
+pub(super) fn to_yaml(config: &Config) -> String {
+    // Texts, numbers, lists and sections only: there is nothing in it that could not be written.
+    serde_saphyr::to_string(&Root::of(config))
+        .unwrap_or_else(|error| format!("# cannot be printed: {error}\n"))
+}
+
+#[derive(Serialize)]
+struct Root<'a> {
+    events: Events<'a>,
+    subscriptions: Vec<Subscription<'a>>,
+    handlers: Vec<Handler<'a>>,
+    dead_letters: DeadLetters<'a>,
+    dispatch: Dispatch,
+    sandbox: Sandbox,
+}
+
+#[derive(Serialize)]
+struct Events<'a> {
+    transport: &'static str,
+    iggy: Iggy<'a>,
+}
+
+#[derive(Serialize)]
+struct Iggy<'a> {
+    mode: &'static str,
+    serialization: &'static str,
+    topology: Topology<'a>,
+    embedded: Embedded<'a>,
+    remote: Remote<'a>,
+    retention: PrintedRetention,
+}
+
+#[derive(Serialize)]
+struct Topology<'a> {
+    stream_name: &'a str,
+    domain_partitions: u32,
+    replication_factor: u8,
+}
+
+#[derive(Serialize)]
+struct Embedded<'a> {
+    data_dir: &'a str,
+    tcp_port: u16,
+    http_port: u16,
+    persistent: bool,
+    password: Option<&'static str>,
+}
+
+#[derive(Serialize)]
+struct Remote<'a> {
+    addresses: &'a [String],
+    protocol: &'a str,
+    username: &'a str,
+    password: Option<&'static str>,
+    tls_enabled: bool,
+    tls_domain: Option<&'a str>,
+    tls_ca_file: Option<String>,
+}
+
+#[derive(Serialize)]
+struct PrintedRetention {
+    domain_max_age_days: Option<u64>,
+    domain_max_size_gb: Option<u64>,
+    system_max_age_days: Option<u64>,
+    dlq_max_age_days: Option<u64>,
+}
+
+#[derive(Serialize)]
+struct Subscription<'a> {
+    name: &'a str,
+    group: &'a str,
+    topics: &'a [String],
+    codec: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    raw: Option<Raw<'a>>,
+}
+
+#[derive(Serialize)]
+struct Raw<'a> {
+    tenant: &'a str,
+    event_type: &'a str,
+}
+
+#[derive(Serialize)]
+struct Handler<'a> {
+    name: &'a str,
+    component: String,
+    subscription: &'a str,
+    tenants: Tenants<'a>,
+    events: Vec<String>,
+    order_by: String,
+    grants: Vec<&'static str>,
+    isolation: &'static str,
+    limits: Limits,
+    retry: Retry,
+    on_failure: &'static str,
+    emit_topics: &'a [String],
+    batch_max: u32,
+}
+
+#[derive(Serialize)]
+#[serde(untagged)]
+enum Tenants<'a> {
+    Word(&'static str),
+    List(Vec<&'a str>),
+}
+
+#[derive(Serialize)]
+struct Limits {
+    deadline: String,
+    memory_max: String,
+    emits_max: u32,
+    emit_bytes_max: String,
+    log_lines_max: u32,
+}
+
+#[derive(Serialize)]
+struct Retry {
+    attempts_max: u32,
+    backoff_min: String,
+    backoff_max: String,
+    age_max: Option<String>,
+    on_trap: &'static str,
+    on_timeout: &'static str,
+    on_limit: &'static str,
+}
+
+#[derive(Serialize)]
+struct DeadLetters<'a> {
+    topic: &'a str,
+    partitions: u32,
+}
+
+#[derive(Serialize)]
+struct Dispatch {
+    in_flight_events_max: usize,
+    in_flight_bytes_max: String,
+    commit_interval: String,
+    commit_events_max: u32,
+    poll_events_max: u32,
+    drain: String,
+}
+
+#[derive(Serialize)]
+struct Sandbox {
+    workers: usize,
+    component_bytes_max: String,
+}
+
+impl<'a> Root<'a> {
+    fn of(config: &'a Config) -> Self {
+        let dispatch = &config.dispatch;
+        let DeadLetterConfig { topic, partitions } = &config.dead_letters;
+        Self {
+            events: Events { transport: "iggy", iggy: Iggy::of(config) },
+            subscriptions: config.subscriptions.iter().map(Subscription::of).collect(),
+            handlers: config.handlers.iter().map(Handler::of).collect(),
+            dead_letters: DeadLetters { topic, partitions: *partitions },
+            dispatch: Dispatch {
+                in_flight_events_max: dispatch.in_flight_events_max,
+                in_flight_bytes_max: size(dispatch.in_flight_bytes_max as u64),
+                commit_interval: time(dispatch.commit_interval),
+                commit_events_max: dispatch.commit_events_max,
+                poll_events_max: dispatch.poll_events_max,
+                drain: time(dispatch.drain),
+            },
+            sandbox: Sandbox {
+                workers: config.sandbox.workers,
+                component_bytes_max: size(config.sandbox.component_bytes_max),
+            },
+        }
+    }
+}
+
+impl<'a> Iggy<'a> {
+    fn of(config: &'a Config) -> Self {
+        let connector = &config.connector;
+        let (embedded, remote) = (&connector.embedded, &connector.remote);
+        let remote_password = connector.remote_password.is_some() || !remote.password.is_empty();
+        Self {
+            mode: connector.mode.as_str(),
+            serialization: "json",
+            topology: Topology {
+                stream_name: &connector.stream_name,
+                domain_partitions: connector.partitions,
+                replication_factor: connector.replication_factor,
+            },
+            embedded: Embedded {
+                data_dir: &embedded.data_dir,
+                tcp_port: embedded.tcp_port,
+                http_port: embedded.http_port,
+                persistent: embedded.persistent,
+                password: mask(connector.embedded_credentials.password.as_ref()),
+            },
+            remote: Remote {
+                addresses: &remote.addresses,
+                protocol: &remote.protocol,
+                username: &remote.username,
+                password: remote_password.then_some(MASK),
+                tls_enabled: remote.tls_enabled,
+                tls_domain: connector.tls.domain.as_deref(),
+                tls_ca_file: connector.tls.ca_file.as_ref().map(|file| file.display().to_string()),
+            },
+            retention: PrintedRetention::of(&config.topology, &config.dead_letters.topic),
+        }
+    }
+}
+
+impl PrintedRetention {
+    fn of(topology: &[TopicSpec], dead_letters: &str) -> Self {
+        let topic = |name: &str| topology.iter().find(|topic| topic.name == name);
+        let days = |name: &str| Some(topic(name)?.age_max?.as_secs() / SECONDS_PER_DAY);
+        let domain_bytes = topic(super::events::DOMAIN_TOPIC).and_then(|topic| topic.size_bytes_max);
+        Self {
+            domain_max_age_days: days(super::events::DOMAIN_TOPIC),
+            domain_max_size_gb: domain_bytes.map(|bytes| bytes / GIGABYTE),
+            system_max_age_days: days(super::events::SYSTEM_TOPIC),
+            dlq_max_age_days: days(dead_letters),
+        }
+    }
+}
+
+impl<'a> Subscription<'a> {
+    fn of(subscription: &'a SubscriptionConfig) -> Self {
+        let (codec, raw) = match &subscription.codec {
+            Codec::Json => ("json", None),
+            Codec::Raw(raw) => {
+                let tenant = match &raw.tenant {
+                    RawTenant::Fixed(tenant) => tenant.as_str(),
+                    RawTenant::Header => "header",
+                };
+                let event_type = match &raw.event_type {
+                    RawEventType::Fixed(event_type) => event_type,
+                    RawEventType::Header => "header",
+                };
+                ("raw", Some(Raw { tenant, event_type }))
+            }
+        };
+        let SubscriptionConfig { name, group, topics, .. } = subscription;
+        Self { name, group, topics, codec, raw }
+    }
+}
+
+impl<'a> Handler<'a> {
+    fn of(handler: &'a HandlerConfig) -> Self {
+        Self {
+            name: handler.name.as_str(),
+            component: handler.component.display().to_string(),
+            subscription: &handler.subscription,
+            tenants: match &handler.tenants {
+                TenantScope::All => Tenants::Word("all"),
+                TenantScope::Platform => Tenants::Word("platform"),
+                TenantScope::Only(tenants) => Tenants::List(tenants.iter().map(AsRef::as_ref).collect()),
+            },
+            events: handler.events.iter().map(ToString::to_string).collect(),
+            order_by: handler.order_by.to_string(),
+            grants: handler.grants.log.then_some("log").into_iter().collect(),
+            isolation: match handler.isolation {
+                Isolation::Reuse => "reuse",
+                Isolation::Fresh => "fresh",
+            },
+            limits: Limits::of(&handler.limits),
+            retry: Retry::of(&handler.retry),
+            on_failure: match handler.on_failure {
+                FailurePolicy::Skip => "skip",
+            },
+            emit_topics: &handler.emit_topics,
+            batch_max: handler.batch_max,
+        }
+    }
+}
+
+impl Limits {
+    fn of(limits: &GuestLimits) -> Self {
+        Self {
+            deadline: time(limits.deadline),
+            memory_max: size(limits.memory_bytes_max),
+            emits_max: limits.emits_max,
+            emit_bytes_max: size(limits.emit_bytes_max),
+            log_lines_max: limits.log_lines_max,
+        }
+    }
+}
+
+impl Retry {
+    fn of(retry: &RetryPolicy) -> Self {
+        let on_fault = |on_fault| match on_fault {
+            OnFault::Retry => "retry",
+            OnFault::DeadLetter => "dead-letter",
+        };
+        Self {
+            attempts_max: retry.attempts_max,
+            backoff_min: time(retry.backoff_min),
+            backoff_max: time(retry.backoff_max),
+            age_max: retry.age_max.map(time),
+            on_trap: on_fault(retry.on_trap),
+            on_timeout: on_fault(retry.on_timeout),
+            on_limit: on_fault(retry.on_limit),
+        }
+    }
+}
+
+fn mask(secret: Option<&SecretString>) -> Option<&'static str> {
+    secret.map(|_| MASK)
+}
+
+fn time(duration: Duration) -> String {
+    humantime::format_duration(duration).to_string()
+}
+
+/// A size in its largest binary unit without a fraction, so that it reads back exactly.
+fn size(bytes: u64) -> String {
+    let units = [("GiB", 1 << 30), ("MiB", 1 << 20), ("KiB", 1 << 10)];
+    let unit = units.iter().find(|(_, unit)| bytes >= *unit && bytes.is_multiple_of(*unit));
+    unit.map_or_else(|| format!("{bytes}B"), |(name, unit)| format!("{}{name}", bytes / unit))
+}

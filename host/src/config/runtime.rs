@@ -1,0 +1,50 @@
+//! The sections `dead_letters`, `dispatch` and `sandbox`.
+
+use super::DeadLetterConfig;
+use super::events::{DOMAIN_TOPIC, MODULE_BUILD_TOPIC, PARTITIONS_MAX, SYSTEM_TOPIC};
+use super::section::Section;
+use super::value::{bytes, duration, name, number};
+use crate::dispatch::DispatchSettings;
+use crate::sandbox::SandboxSettings;
+
+pub(super) fn dead_letters(section: &Section<'_>) -> DeadLetterConfig {
+    let default = DeadLetterConfig::default();
+    let topic = section.value("topic", default.topic, |text| match text {
+        DOMAIN_TOPIC | SYSTEM_TOPIC | MODULE_BUILD_TOPIC => {
+            Err("expected a topic of its own, for dead letters are not read like events".to_owned())
+        }
+        _ => name(text),
+    });
+    let partitions = section.value("partitions", default.partitions, number(1..=PARTITIONS_MAX));
+    DeadLetterConfig { topic, partitions }
+}
+
+pub(super) fn dispatch(section: &Section<'_>) -> DispatchSettings {
+    let default = DispatchSettings::default();
+    let bytes_max = default.in_flight_bytes_max as u64;
+    let in_flight_bytes = section.value("in_flight_bytes_max", bytes_max, bytes(1 << 10..=1 << 40));
+    DispatchSettings {
+        in_flight_events_max: section.value(
+            "in_flight_events_max",
+            default.in_flight_events_max,
+            number(1..=10_000_000),
+        ),
+        in_flight_bytes_max: usize::try_from(in_flight_bytes).unwrap_or(usize::MAX),
+        commit_interval: section.value("commit_interval", default.commit_interval, duration),
+        commit_events_max: section.value(
+            "commit_events_max",
+            default.commit_events_max,
+            number(1..=1_000_000),
+        ),
+        poll_events_max: section.value("poll_events_max", default.poll_events_max, number(1..=100_000)),
+        drain: section.value("drain", default.drain, duration),
+    }
+}
+
+pub(super) fn sandbox(section: &Section<'_>) -> SandboxSettings {
+    let mut settings = SandboxSettings::default();
+    settings.workers = section.value("workers", settings.workers, number(0..=1_024));
+    settings.component_bytes_max =
+        section.value("component_bytes_max", settings.component_bytes_max, bytes(1 << 10..=1 << 30));
+    settings
+}

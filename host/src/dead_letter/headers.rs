@@ -1,0 +1,75 @@
+//! The headers of a dead letter: ours first, so that they always find room, then the source's as far as they fit.
+
+use std::fmt;
+
+use guesthouse_connector::{HeaderValue, Headers, RawHeaders};
+
+use super::REPLAYS;
+use super::text::{clean, pieces};
+use crate::codec::HOPS;
+
+/// Longest value of a header.
+const VALUE_BYTES_MAX: usize = 255;
+/// Where the reason stands: the first header and those it goes on in.
+pub(super) const REASON: [&str; 4] = ["gh-reason", "gh-reason-1", "gh-reason-2", "gh-reason-3"];
+/// How many headers of the source found no room or could not be kept.
+const DROPPED: &str = "gh-headers-dropped";
+/// Headers that start so belong to the host.
+pub(super) const OURS: &str = "gh-";
+
+/// Collects headers. What cannot be set is left out, never an error.
+#[derive(Debug, Default)]
+pub(super) struct LetterHeaders(Headers);
+
+impl LetterHeaders {
+    /// Sets a number.
+    pub(super) fn number(&mut self, name: &str, value: impl Into<HeaderValue>) {
+        self.set(name, value.into());
+    }
+
+    /// Sets a text, escaped and cut; an empty one is left out.
+    pub(super) fn text(&mut self, name: &str, value: &str) {
+        let text = clean(value, VALUE_BYTES_MAX);
+        if !text.is_empty() {
+            self.set(name, text.into());
+        }
+    }
+
+    /// Sets the reason, over as many headers as it takes and there are.
+    pub(super) fn reason(&mut self, reason: impl fmt::Display) {
+        // Pieces end at characters' borders, so each may be a few bytes short of a full header.
+        let bytes_max = REASON.len() * (VALUE_BYTES_MAX - char::MAX.len_utf8() + 1);
+        let text = clean(reason, bytes_max);
+        for (name, piece) in REASON.iter().zip(pieces(&text, VALUE_BYTES_MAX)) {
+            self.set(name, piece.into());
+        }
+    }
+
+    /// Adds the source's own headers, in their order, until one finds no room.
+    pub(super) fn with_source_headers(mut self, source: &RawHeaders) -> Headers {
+        // Holds the room for the count while there may be one.
+        self.number(DROPPED, u32::MAX);
+        let mut dropped: u32 = 0;
+        let mut has_room = true;
+        for (name, value) in source {
+            let ours = name.get(..OURS.len()).is_some_and(|start| start.eq_ignore_ascii_case(OURS));
+            let travels_on = name == REPLAYS || name == HOPS;
+            if (ours && !travels_on) || self.0.get(&name).is_some() {
+                continue;
+            }
+            has_room = has_room && self.0.insert(name, value.to_value()).is_ok();
+            dropped = dropped.saturating_add(u32::from(!has_room));
+        }
+        if dropped == 0 {
+            self.0.remove(DROPPED);
+        } else {
+            self.number(DROPPED, dropped);
+        }
+        self.0
+    }
+
+    fn set(&mut self, name: &str, value: HeaderValue) {
+        let refused = self.0.insert(name, value).is_err();
+        debug_assert!(!refused, "our own headers are few and short");
+    }
+}
