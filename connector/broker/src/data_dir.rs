@@ -73,11 +73,26 @@ impl DataDir {
         let deadline = Instant::now() + LOCK_WAIT;
         loop {
             match lock.try_lock() {
-                Ok(()) => return Ok(Self { path: path.to_owned(), _lock: lock }),
+                Ok(()) => {
+                    let taken = Self { path: path.to_owned(), _lock: lock };
+                    taken.withdraw_notice()?;
+                    return Ok(taken);
+                }
                 Err(TryLockError::WouldBlock) if Instant::now() < deadline => sleep(LOCK_RETRY),
                 Err(TryLockError::WouldBlock) => return Err(DataDirError::Busy { path: path.to_owned() }),
                 Err(TryLockError::Error(error)) => return Err(failed("lock", &lock_path)(error)),
             }
+        }
+    }
+
+    /// Takes back what a broker that was killed had told: this one will listen elsewhere, and not yet.
+    fn withdraw_notice(&self) -> Result<(), DataDirError> {
+        let path = self.path.join(NOTICE_FILE);
+        match fs::remove_file(&path) {
+            Err(source) if source.kind() != io::ErrorKind::NotFound => {
+                Err(DataDirError::Io { action: "remove", path, source })
+            }
+            _ => Ok(()),
         }
     }
 
@@ -139,4 +154,22 @@ pub fn running(data_dir: &Path) -> Option<RunningBroker> {
         PasswordPlace::Configuration => None,
     };
     Some(RunningBroker { address: notice.address, username: notice.username, password_file })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_notice_of_a_killed_broker_is_not_taken_for_its_successors() {
+        let dir = tempfile::tempdir().unwrap();
+        let address = SocketAddr::from(([127, 0, 0, 1], 1));
+        let killed = DataDir::take(dir.path()).unwrap();
+        killed.announce(address, "iggy", PasswordPlace::File).unwrap();
+        assert_eq!(running(dir.path()).map(|running| running.address), Some(address));
+        drop(killed);
+        assert_eq!(running(dir.path()), None, "nobody runs");
+        let _successor = DataDir::take(dir.path()).unwrap();
+        assert_eq!(running(dir.path()), None, "the successor does not listen yet");
+    }
 }
