@@ -26,7 +26,7 @@ use crate::endpoint::Endpoint;
 use crate::error::ConnectorError;
 
 pub(crate) use group::GroupTarget;
-pub(crate) use messages::{Polled, Reader, to_sdk};
+pub(crate) use messages::{Polled, Range, Reader, to_sdk};
 pub(crate) use topics::{expiry, size_max};
 
 use fault::Fault;

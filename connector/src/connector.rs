@@ -5,12 +5,14 @@ mod remote;
 mod slot;
 
 use std::fmt;
+use std::path::Path;
 use std::sync::Arc;
 
 use async_trait::async_trait;
+use secrecy::SecretString;
 
 use crate::address::{GroupAddress, Offset, PartitionId, TopicAddress};
-use crate::config::{ConnectorConfig, ConnectorMode};
+use crate::config::{ConnectorConfig, ConnectorMode, RemoteConnectorConfig};
 use crate::error::ConnectorError;
 use crate::group::GroupCursor;
 use crate::message::{OutgoingMessage, PublishRequest, ReceivedMessage};
@@ -187,5 +189,34 @@ pub async fn attach(config: &ConnectorConfig) -> Result<Arc<dyn IggyConnector>, 
 
 /// The configuration that reaches the broker on the data directory, if one runs there.
 fn joined(config: &ConnectorConfig) -> Result<ConnectorConfig, ConnectorError> {
-    Ok(config.clone())
+    let Some(running) = guesthouse_broker::running(Path::new(&config.embedded.data_dir)) else {
+        return Ok(config.clone());
+    };
+    let mut joined = config.clone();
+    joined.mode = ConnectorMode::Remote;
+    joined.remote = RemoteConnectorConfig {
+        addresses: vec![running.address.to_string()],
+        username: running.username,
+        ..RemoteConnectorConfig::default()
+    };
+    joined.remote_password = match (&config.embedded_credentials.password, running.password_file) {
+        (Some(password), _) => Some(password.clone()),
+        (None, Some(file)) => Some(read_password(&file)?),
+        (None, None) => {
+            return Err(ConnectorError::Auth(format!(
+                "the broker running on {} has a configured password, configure the same one",
+                config.embedded.data_dir
+            )));
+        }
+    };
+    Ok(joined)
+}
+
+fn read_password(file: &Path) -> Result<SecretString, ConnectorError> {
+    match std::fs::read_to_string(file) {
+        Ok(text) => Ok(SecretString::from(text.trim_end())),
+        Err(error) => {
+            Err(ConnectorError::Auth(format!("password of the running broker: {}: {error}", file.display())))
+        }
+    }
 }

@@ -140,7 +140,7 @@ impl Sender {
         while queue.recv_many(&mut waiting, QUEUE_JOBS_MAX).await > 0 {
             for jobs in group_by_partition(waiting.drain(..)) {
                 let outcome = self.send(&jobs).await;
-                report(jobs, outcome);
+                report(jobs, &outcome);
             }
         }
     }
@@ -210,7 +210,7 @@ fn group_by_partition(jobs: impl Iterator<Item = Job>) -> Vec<Vec<Job>> {
 }
 
 /// Tells each caller what became of its share of all the messages.
-fn report(jobs: Vec<Job>, outcome: Outcome) {
+fn report(jobs: Vec<Job>, outcome: &Outcome) {
     let mut confirmed = outcome.confirmed;
     for job in jobs {
         let share = confirmed.min(job.messages.len());

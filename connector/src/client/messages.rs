@@ -20,6 +20,13 @@ const CODE_PARTITION_NOT_OWNED: u32 = 5009;
 #[derive(Clone, Debug)]
 pub(crate) struct Reader(Consumer);
 
+/// Which messages of a partition are wanted.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Range {
+    pub(crate) from: Offset,
+    pub(crate) messages_max: u32,
+}
+
 /// What a poll brought.
 #[derive(Debug)]
 pub(crate) enum Polled {
@@ -62,27 +69,26 @@ impl Client {
         }
     }
 
-    /// Reads at most `messages_max` messages of one partition from an offset on. Stores nothing.
+    /// Reads a range of one partition. Stores nothing.
     pub(crate) async fn poll(
         &self,
         from: &Target,
         partition: PartitionId,
         reader: &Reader,
-        start: Offset,
-        messages_max: u32,
+        range: Range,
     ) -> Result<Polled, ConnectorError> {
-        let strategy = PollingStrategy::offset(start.0);
+        let strategy = PollingStrategy::offset(range.from.0);
         let request = self.sdk.poll_messages(
             &from.stream,
             &from.topic,
             Some(partition.0),
             &reader.0,
             &strategy,
-            messages_max,
+            range.messages_max,
             false,
         );
         match self.ask(request).await {
-            Ok(polled) => Ok(read_answer(polled, partition, start)),
+            Ok(polled) => Ok(read_answer(polled, partition, range.from)),
             Err(fault) if fault.code() == CODE_PARTITION_NOT_OWNED => Ok(Polled::NotOwner),
             Err(fault) => Err(describe_poll(fault, from, partition)),
         }

@@ -1,6 +1,14 @@
 //! The connector that brings its broker along.
 
+use std::net::{Ipv4Addr, SocketAddr};
+use std::path::PathBuf;
+use std::time::Duration;
+
 use async_trait::async_trait;
+use guesthouse_broker::{Broker, BrokerConfig, StartError};
+use tempfile::TempDir;
+use tokio::sync::Mutex;
+use tracing::info;
 
 use super::slot::{Home, LinkSlot};
 use crate::config::ConnectorConfig;
@@ -11,6 +19,15 @@ use crate::error::ConnectorError;
 #[derive(Debug, Default)]
 pub struct EmbeddedConnector {
     slot: LinkSlot,
+    running: Mutex<Option<Running>>,
+}
+
+/// A broker that was started here.
+struct Running {
+    broker: Broker,
+    patience: Duration,
+    /// Removed with everything in it when the broker has stopped.
+    scratch: Option<TempDir>,
 }
 
 impl EmbeddedConnector {
@@ -27,11 +44,52 @@ impl Home for EmbeddedConnector {
         &self.slot
     }
 
-    async fn open(&self, _config: &ConnectorConfig) -> Result<Endpoint, ConnectorError> {
-        Err(ConnectorError::Config("the embedded broker is not built in yet".to_owned()))
+    async fn open(&self, config: &ConnectorConfig) -> Result<Endpoint, ConnectorError> {
+        let (data_dir, scratch) = data_dir(config)?;
+        let broker = Broker::start(BrokerConfig {
+            data_dir,
+            address: SocketAddr::from((Ipv4Addr::LOCALHOST, config.embedded.tcp_port)),
+            root_username: config.embedded_credentials.username.clone(),
+            root_password: config.embedded_credentials.password.clone(),
+            ..BrokerConfig::default()
+        })
+        .await
+        .map_err(describe_start)?;
+        let address = broker.address();
+        info!(%address, data_dir = %config.embedded.data_dir, "embedded broker started");
+        let root = broker.root_credentials();
+        let endpoint = Endpoint::local(address.to_string(), root.username.clone(), root.password.clone());
+        *self.running.lock().await = Some(Running { broker, patience: config.timeouts.shutdown, scratch });
+        Ok(endpoint)
     }
 
     async fn close(&self) -> Result<(), ConnectorError> {
-        Ok(())
+        let Some(running) = self.running.lock().await.take() else {
+            return Ok(());
+        };
+        let stopped = running.broker.shutdown(running.patience).await;
+        if let Some(scratch) = running.scratch {
+            scratch.close()?;
+        }
+        stopped.map_err(|error| ConnectorError::Connection(format!("stopping the embedded broker: {error}")))
     }
+}
+
+impl std::fmt::Debug for Running {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Running").field("address", &self.broker.address()).finish_non_exhaustive()
+    }
+}
+
+/// The configured directory, or a temporary one when nothing is to be kept.
+fn data_dir(config: &ConnectorConfig) -> Result<(PathBuf, Option<TempDir>), ConnectorError> {
+    if config.embedded.persistent {
+        return Ok((PathBuf::from(&config.embedded.data_dir), None));
+    }
+    let scratch = tempfile::Builder::new().prefix("guesthouse-").tempdir()?;
+    Ok((scratch.path().to_owned(), Some(scratch)))
+}
+
+fn describe_start(error: StartError) -> ConnectorError {
+    ConnectorError::Config(format!("starting the embedded broker: {error}"))
 }

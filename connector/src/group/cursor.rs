@@ -11,7 +11,7 @@ use super::positions::Positions;
 use super::{CursorStep, StoreOutcome};
 use crate::address::{GroupAddress, Offset, PartitionId};
 use crate::backoff::Backoff;
-use crate::client::{Client, GroupTarget, Polled, Reader};
+use crate::client::{Client, GroupTarget, Polled, Range, Reader};
 use crate::endpoint::Endpoint;
 use crate::error::ConnectorError;
 use crate::message::ReceivedMessage;
@@ -283,8 +283,8 @@ impl GroupCursor {
         let Some(Connection { client, .. }) = &self.connection else {
             return Err(ConnectorError::NotConnected);
         };
-        let target = &self.group.target;
-        client.poll(target, partition, &self.reader, next, self.poll_messages_max).await
+        let range = Range { from: next, messages_max: self.poll_messages_max };
+        client.poll(&self.group.target, partition, &self.reader, range).await
     }
 
     fn deliver(&mut self, partition: PartitionId, messages: Vec<ReceivedMessage>) -> CursorStep {

@@ -7,7 +7,7 @@ use iggy::prelude::TopicDetails;
 
 use super::Link;
 use crate::address::{GroupAddress, Offset, PartitionId, TopicAddress};
-use crate::client::{GroupTarget, Polled, Reader, Target};
+use crate::client::{GroupTarget, Polled, Range, Reader, Target};
 use crate::connector::MessageSubscriber;
 use crate::error::ConnectorError;
 use crate::message::ReceivedMessage;
@@ -36,7 +36,8 @@ impl Link {
         }
         let target = Target::new(topic)?;
         let client = self.client().await?;
-        let polled = client.poll(&target, partition, &Reader::alone(), from, messages_max).await?;
+        let range = Range { from, messages_max };
+        let polled = client.poll(&target, partition, &Reader::alone(), range).await?;
         match polled {
             Polled::Messages { messages, .. } => Ok(messages),
             Polled::NotOwner => Err(ConnectorError::Receive(format!(
