@@ -61,8 +61,12 @@ pub(crate) struct Layout {
 }
 
 impl Layout {
+    fn stream_dir(&self, stream_id: u32) -> PathBuf {
+        self.data_dir.join("streams").join(stream_id.to_string())
+    }
+
     fn topic_dir(&self, stream_id: u32, topic_id: u32) -> PathBuf {
-        self.data_dir.join("streams").join(stream_id.to_string()).join(topic_id.to_string())
+        self.stream_dir(stream_id).join(topic_id.to_string())
     }
 
     fn partition_dir(&self, key: PartitionKey) -> PathBuf {
@@ -124,11 +128,10 @@ impl Catalog {
         self.read().iter().cloned().collect()
     }
 
-    /// All partitions of all topics.
-    pub(crate) fn partitions(&self) -> Vec<Arc<Partition>> {
+    /// All topics of all streams.
+    pub(crate) fn topics(&self) -> Vec<Arc<Topic>> {
         let streams = self.read();
-        let topics = streams.iter().flat_map(|stream| stream.topics.iter());
-        topics.flat_map(|topic| topic.partitions.iter().cloned()).collect()
+        streams.iter().flat_map(|stream| stream.topics.iter().cloned()).collect()
     }
 
     fn read(&self) -> RwLockReadGuard<'_, Named<Arc<Stream>>> {
@@ -154,11 +157,7 @@ impl Catalog {
         streams.insert(id, &name, Arc::new(stream));
     }
 
-    fn open_topic(
-        &self,
-        meta: TopicMeta,
-        groups: Vec<GroupMeta>,
-    ) -> Result<Topic, OpenError> {
+    fn open_topic(&self, meta: TopicMeta, groups: Vec<GroupMeta>) -> Result<Topic, OpenError> {
         let options = TopicOptions::stored(&meta.options, self.layout.segment_bytes_default);
         let mut partitions = Vec::new();
         for partition_id in 0..meta.partitions_count {

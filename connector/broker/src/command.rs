@@ -9,6 +9,8 @@ mod stream;
 mod system;
 mod topic;
 
+use std::error::Error;
+
 use iggy_binary_protocol::codes::{
     LOGIN_REGISTER_CODE, LOGIN_REGISTER_WITH_PAT_CODE, LOGIN_USER_CODE,
     LOGIN_WITH_PERSONAL_ACCESS_TOKEN_CODE, PING_CODE,
@@ -47,11 +49,22 @@ pub(crate) async fn answer(engine: &Engine, peer: &mut Peer, request: &Request<'
 fn report(peer: &Peer, request: &Request<'_>, refusal: &Refusal) {
     let operation = request.header.operation;
     if refusal.is_our_fault() {
-        let cause = std::error::Error::source(refusal).map(ToString::to_string);
-        tracing::error!(remote = %peer.remote, ?operation, error = %refusal, cause, "request failed");
+        let causes = causes_of(refusal);
+        tracing::error!(remote = %peer.remote, ?operation, error = %refusal, causes, "request failed");
     } else {
         tracing::debug!(remote = %peer.remote, ?operation, error = %refusal, "request refused");
     }
+}
+
+/// The chain of causes below an error, in one line.
+fn causes_of(error: &dyn Error) -> String {
+    let mut causes = Vec::new();
+    let mut next = error.source();
+    while let Some(cause) = next {
+        causes.push(cause.to_string());
+        next = cause.source();
+    }
+    causes.join(": ")
 }
 
 async fn run(engine: &Engine, peer: &mut Peer, request: &Request<'_>) -> Result<Payload, Refusal> {

@@ -3,7 +3,7 @@
 
 use std::fs::{self, OpenOptions};
 use std::io::{self, Write};
-use std::os::unix::fs::OpenOptionsExt;
+use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 use argon2::password_hash::phc::PasswordHash;
@@ -161,7 +161,10 @@ pub(crate) enum ResolveError {
 fn file_password(path: &Path, store: &Store) -> Result<SecretString, ResolveError> {
     let failed = |action| move |source| CredentialsError::File { action, path: path.to_owned(), source };
     match fs::read_to_string(path) {
-        Ok(text) => return Ok(text.trim_end_matches(['\r', '\n']).into()),
+        Ok(text) => {
+            warn_if_shared(path);
+            return Ok(text.trim_end_matches(['\r', '\n']).into());
+        }
         Err(error) if error.kind() == io::ErrorKind::NotFound => {}
         Err(error) => return Err(failed("read")(error).into()),
     }
@@ -171,6 +174,13 @@ fn file_password(path: &Path, store: &Store) -> Result<SecretString, ResolveErro
     let password = Alphanumeric.sample_string(&mut rand::rng(), GENERATED_CHARS);
     write_private(path, password.as_bytes()).map_err(failed("write"))?;
     Ok(password.into())
+}
+
+fn warn_if_shared(path: &Path) {
+    let mode = fs::metadata(path).map(|metadata| metadata.permissions().mode());
+    if mode.is_ok_and(|mode| mode & 0o077 != 0) {
+        tracing::warn!(path = %path.display(), "password file can be read by other users; change its mode to 600");
+    }
 }
 
 /// Writes a file that only its owner can read, whole or not at all.

@@ -57,8 +57,10 @@ impl Engine {
 
     /// Brings everything to the disk and records that the broker stopped cleanly. No request may be running.
     pub(crate) async fn close(&self) -> Result<(), CloseError> {
-        for partition in self.catalog.partitions() {
-            partition.sync().await?;
+        for topic in self.catalog.topics() {
+            for partition in &topic.partitions {
+                partition.sync().await?;
+            }
         }
         Ok(self.store.mark_clean()?)
     }

@@ -175,11 +175,6 @@ impl Groups {
         members.map(|(member, owned)| (*member, owned.iter().copied().collect())).collect()
     }
 
-    /// How many members a group has.
-    pub(crate) fn members_count(&self, key: GroupKey) -> usize {
-        self.groups.get(&key).map_or(0, |group| group.members.len())
-    }
-
     /// The groups a connection is a member of, in order.
     pub(crate) fn of_member(&self, member: MemberId) -> Vec<GroupKey> {
         let joined = self.groups.iter().filter(|(_, group)| group.members.contains_key(&member));

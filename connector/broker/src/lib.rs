@@ -30,6 +30,7 @@ mod credentials;
 mod group;
 mod partition;
 mod recent;
+mod retention;
 
 mod clock;
 mod data_dir;

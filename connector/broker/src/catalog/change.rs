@@ -1,6 +1,8 @@
 //! Changes of the catalog. Each is written to the store first and shown to readers after, so that what a client
 //! was told survives a crash. All calls block on file I/O.
 
+use std::io::ErrorKind;
+use std::path::Path;
 use std::sync::{Arc, MutexGuard, PoisonError};
 
 use iggy_binary_protocol::{WireIdentifier, WireName, WireOptions};
@@ -60,6 +62,7 @@ impl Catalog {
         for topic in stream.topics.iter() {
             self.delete_files(topic, 0);
         }
+        remove_empty(&self.layout.stream_dir(stream.meta.id));
         Ok(stream.meta.id)
     }
 
@@ -255,11 +258,18 @@ impl Catalog {
                 tracing::warn!(topic = topic.meta.name, %error, "files of a deleted partition remain");
             }
         }
-        let dir = self.layout.topic_dir(topic.meta.stream_id, topic.meta.id);
-        if first == 0
-            && let Err(error) = std::fs::remove_dir(&dir)
-        {
-            tracing::debug!(dir = %dir.display(), %error, "directory of a deleted topic remains");
+        if first == 0 {
+            remove_empty(&self.layout.topic_dir(topic.meta.stream_id, topic.meta.id));
         }
+    }
+}
+
+fn remove_empty(dir: &Path) {
+    match std::fs::remove_dir(dir) {
+        // A stream or topic that never had a partition has no directory.
+        Err(error) if error.kind() != ErrorKind::NotFound => {
+            tracing::warn!(dir = %dir.display(), %error, "directory of a deleted stream or topic remains");
+        }
+        _ => {}
     }
 }

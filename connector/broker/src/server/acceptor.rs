@@ -6,16 +6,21 @@ use std::time::Duration;
 
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Semaphore, watch};
-use tokio::task::{JoinError, JoinSet};
-use tokio::time::{Instant, sleep, timeout_at};
+use tokio::task::{JoinError, JoinSet, block_in_place};
+use tokio::time::{Instant, MissedTickBehavior, interval, sleep, timeout_at};
 
 use super::Stop;
+use crate::clock::now_micros;
 use crate::connection;
 use crate::engine::Engine;
 use crate::peer::Peer;
+use crate::retention;
 
 /// Pause after the system refused a connection, for example because of too many open files.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+
+/// How often retention is applied; the first time right after the start.
+const RETENTION_INTERVAL: Duration = Duration::from_secs(60);
 
 /// The listening socket and the connections that came in through it.
 pub(super) struct Acceptor {
@@ -36,6 +41,8 @@ impl Acceptor {
     /// Runs until `stop` is told; answers how many connections had to be cut off. Cancelling cuts off all.
     pub(super) async fn run(mut self) -> usize {
         let mut stop = self.stop.clone();
+        let mut retention_due = interval(RETENTION_INTERVAL);
+        retention_due.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let deadline = loop {
             tokio::select! {
                 deadline = stopped(&mut stop) => break deadline,
@@ -47,6 +54,7 @@ impl Acceptor {
                     }
                 },
                 Some(ended) = self.connections.join_next() => report(ended),
+                _ = retention_due.tick() => block_in_place(|| retention::sweep(&self.engine.catalog, now_micros())),
             }
         };
         drop(self.listener);

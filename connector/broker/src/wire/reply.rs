@@ -12,6 +12,10 @@ use iggy_common::IggyErrorDiscriminants as Code;
 use crate::log::{AppendError, LogError};
 use crate::store::StoreError;
 
+/// Size of a frame without a body.
+#[expect(clippy::cast_possible_truncation, reason = "it is 256")]
+const HEADER_BYTES: u32 = HEADER_SIZE as u32;
+
 /// What a successful command answers with.
 #[derive(Debug, Default)]
 pub(crate) struct Payload {
@@ -173,7 +177,7 @@ impl Reply {
 fn reply_header(request: &RequestHeader, session: u64) -> ReplyHeader {
     ReplyHeader {
         command: Command::Reply,
-        size: HEADER_SIZE as u32,
+        size: HEADER_BYTES,
         client: request.client,
         request: request.request,
         request_checksum: request.request_checksum,

@@ -1,0 +1,32 @@
+//! Keeps topics within the age and the size that their options ask for. Only sealed segments go, oldest first,
+//! whether or not a consumer has read them: these options are the operator's word that it may be so.
+
+use crate::catalog::{Catalog, Topic};
+use crate::wire::Refusal;
+
+/// Applies the retention of every topic. Blocks on file I/O. What fails is logged and tried again next time.
+pub(crate) fn sweep(catalog: &Catalog, now_micros: u64) {
+    for topic in catalog.topics() {
+        match sweep_topic(&topic, now_micros) {
+            Ok(0) => {}
+            Ok(segments) => {
+                tracing::info!(topic = topic.meta.name, segments, "dropped segments by retention")
+            }
+            Err(error) => tracing::warn!(topic = topic.meta.name, %error, "retention could not be applied"),
+        }
+    }
+}
+
+fn sweep_topic(topic: &Topic, now_micros: u64) -> Result<u32, Refusal> {
+    let time_micros = topic.options.expiry_micros().map(|age| now_micros.saturating_sub(age));
+    let partitions_count = u64::from(topic.meta.partitions_count.max(1));
+    let bytes_max = topic.options.bytes_max().map(|bytes| bytes / partitions_count);
+    if time_micros.is_none() && bytes_max.is_none() {
+        return Ok(0);
+    }
+    let mut segments = 0;
+    for partition in &topic.partitions {
+        segments += partition.retain(time_micros, bytes_max)?;
+    }
+    Ok(segments)
+}
