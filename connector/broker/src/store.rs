@@ -15,7 +15,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use redb::{ReadableTable, WriteTransaction};
 
 use boot::{BootMark, Ending};
-use database::{Database, FLOORS, GROUPS, STREAMS, TOPICS};
+use database::{COUNTERS, Database, FLOORS, GROUPS, STREAMS, TOPICS};
 pub(crate) use meta::{
     CatalogImage, ConsumerKey, GroupMeta, OffsetKey, OptionEntry, PartitionKey, StoredCredentials,
     StreamMeta, TopicMeta,
@@ -68,9 +68,9 @@ pub(crate) enum StoreError {
         /// The database file.
         path: PathBuf,
         /// Its format.
-        found: u32,
+        found: u64,
         /// The format of this broker.
-        known: u32,
+        known: u64,
     },
     /// A stored value does not have its type.
     #[error("a value in {path} cannot be read or written")]
@@ -152,7 +152,7 @@ impl Store {
     /// When the database cannot be read.
     pub(crate) fn load(&self) -> Result<CatalogImage, StoreError> {
         Ok(CatalogImage {
-            next_stream_id: self.database.value(NEXT_STREAM_KEY)?.unwrap_or_default(),
+            next_stream_id: u32::try_from(self.database.counter(NEXT_STREAM_KEY)?).unwrap_or(u32::MAX),
             streams: self.database.all(STREAMS)?,
             topics: self.database.all(TOPICS)?,
             groups: self.database.all(GROUPS)?,
@@ -165,11 +165,11 @@ impl Store {
     /// When the database cannot be written.
     pub(crate) fn put_stream(&self, stream: &StreamMeta) -> Result<(), StoreError> {
         let value = self.database.encode(stream)?;
-        let next: u32 = self.database.value(NEXT_STREAM_KEY)?.unwrap_or_default();
-        let next = self.database.encode(&next.max(stream.id.saturating_add(1)))?;
         self.database.write("store a stream", |txn| {
             txn.open_table(STREAMS)?.insert(stream.id, value.as_slice())?;
-            txn.open_table(database::META)?.insert(NEXT_STREAM_KEY, next.as_slice())?;
+            let mut counters = txn.open_table(COUNTERS)?;
+            let next = counters.get(NEXT_STREAM_KEY)?.map_or(0, |next| next.value());
+            counters.insert(NEXT_STREAM_KEY, next.max(u64::from(stream.id) + 1))?;
             Ok(())
         })
     }

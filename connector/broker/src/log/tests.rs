@@ -2,6 +2,7 @@
 
 mod append;
 mod damage;
+mod model;
 mod read;
 mod recovery;
 mod retention;

@@ -8,7 +8,9 @@ use serde::de::DeserializeOwned;
 
 use super::StoreError;
 
-/// Single values by name.
+/// Single numbers by name.
+pub(super) const COUNTERS: TableDefinition<'_, &str, u64> = TableDefinition::new("counters");
+/// Other single values by name.
 pub(super) const META: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("meta");
 /// Streams by id.
 pub(super) const STREAMS: TableDefinition<'_, u32, &[u8]> = TableDefinition::new("streams");
@@ -26,7 +28,7 @@ pub(super) type OffsetRow = (u32, u32, u32, u8, u32);
 
 const FILE_NAME: &str = "meta.redb";
 const FORMAT_KEY: &str = "format";
-const FORMAT: u32 = 1;
+const FORMAT: u64 = 1;
 const CACHE_BYTES: usize = 4 * 1024 * 1024;
 
 /// The open file.
@@ -45,23 +47,24 @@ impl Database {
             .create(&path)
             .map_err(|error| StoreError::database("open the catalog", &path, error))?;
         let database = Self { inner, path };
-        database.write("create the tables", |txn| {
-            txn.open_table(STREAMS)?;
-            txn.open_table(TOPICS)?;
-            txn.open_table(GROUPS)?;
-            txn.open_table(OFFSETS)?;
-            txn.open_table(FLOORS)?;
-            txn.open_table(META)?;
-            Ok(())
-        })?;
-        match database.value::<u32>(FORMAT_KEY)? {
-            None => database.put_value(FORMAT_KEY, &FORMAT)?,
-            Some(FORMAT) => {}
-            Some(found) => {
-                return Err(StoreError::UnknownFormat { path: database.path, found, known: FORMAT });
+        let found = database.write("create the tables", |txn| {
+            let mut counters = txn.open_table(COUNTERS)?;
+            let found = counters.get(FORMAT_KEY)?.map(|format| format.value());
+            if found.is_none() {
+                counters.insert(FORMAT_KEY, FORMAT)?;
+                txn.open_table(META)?;
+                txn.open_table(STREAMS)?;
+                txn.open_table(TOPICS)?;
+                txn.open_table(GROUPS)?;
+                txn.open_table(OFFSETS)?;
+                txn.open_table(FLOORS)?;
             }
+            Ok(found)
+        })?;
+        match found {
+            None | Some(FORMAT) => Ok(database),
+            Some(found) => Err(StoreError::UnknownFormat { path: database.path, found, known: FORMAT }),
         }
-        Ok(database)
     }
 
     /// Runs `work` in a transaction that is on the disk when this returns. An error leaves everything as it was.
@@ -87,6 +90,13 @@ impl Database {
     ) -> Result<T, StoreError> {
         let run = || work(&self.inner.begin_read()?);
         run().map_err(|error: redb::Error| StoreError::database(action, &self.path, error))
+    }
+
+    /// A single number; zero when it was never stored.
+    pub(super) fn counter(&self, key: &str) -> Result<u64, StoreError> {
+        self.read("read a counter", |txn| {
+            Ok(txn.open_table(COUNTERS)?.get(key)?.map_or(0, |value| value.value()))
+        })
     }
 
     /// A single value.

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use redb::{ReadableTable, WriteTransaction};
 
-use super::database::{Database, META, OFFSETS, OffsetRow};
+use super::database::{COUNTERS, Database, OFFSETS, OffsetRow};
 use super::journal::{Change, Journal};
 use super::{ConsumerKey, OffsetKey, StoreError};
 
@@ -27,14 +27,14 @@ pub(super) struct Offsets {
 impl Offsets {
     /// Reads what the database and the journal hold.
     pub(super) fn open(data_dir: &Path, database: &Database) -> Result<Self, StoreError> {
-        let epoch = database.value(EPOCH_KEY)?.unwrap_or_default();
+        let epoch = database.counter(EPOCH_KEY)?;
         let known = database.read("read the offsets", |txn| {
-            let table = txn.open_table(OFFSETS)?;
-            table
-                .iter()?
-                .map(|row| row.map(|(key, offset)| (key_of(key.value()), offset.value())))
-                .collect::<Result<BTreeMap<_, _>, _>>()
-                .map_err(redb::Error::from)
+            let mut known = BTreeMap::new();
+            for row in txn.open_table(OFFSETS)?.iter()? {
+                let (key, offset) = row?;
+                known.insert(key_of(key.value()), offset.value());
+            }
+            Ok(known)
         })?;
         let (journal, changes) = Journal::open(data_dir, epoch)?;
         let mut offsets = Self { known, changed: BTreeSet::new(), journal };
@@ -71,7 +71,7 @@ impl Offsets {
         gone: impl Fn(&OffsetKey) -> bool,
     ) -> Result<(), StoreError> {
         let dropped: Vec<OffsetKey> = self.known.keys().filter(|key| gone(key)).copied().collect();
-        let epoch = database.encode(&self.journal.next_epoch())?;
+        let epoch = self.journal.next_epoch();
         database.write(action, |txn| {
             work(txn)?;
             let mut table = txn.open_table(OFFSETS)?;
@@ -81,7 +81,7 @@ impl Offsets {
                     None => table.remove(row_of(key))?,
                 };
             }
-            txn.open_table(META)?.insert(EPOCH_KEY, epoch.as_slice())?;
+            txn.open_table(COUNTERS)?.insert(EPOCH_KEY, epoch)?;
             Ok(())
         })?;
         self.known.retain(|key, _| !gone(key));
