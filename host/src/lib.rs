@@ -24,7 +24,6 @@
 //! the `publisher` brings emits and `dead_letter`s to the broker, and the `ledger` says what may be committed.
 
 mod board;
-pub mod cli;
 mod codec;
 mod config;
 mod counters;
@@ -44,7 +43,6 @@ mod retry;
 mod route;
 mod sandbox;
 mod subscription;
-mod telemetry;
 mod verdict;
 
 pub use config::{Config, SubscriptionConfig};

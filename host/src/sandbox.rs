@@ -69,6 +69,18 @@ pub struct GuestLimits {
     pub log_lines_max: u32,
 }
 
+impl Default for GuestLimits {
+    fn default() -> Self {
+        Self {
+            deadline: Duration::from_millis(250),
+            memory_bytes_max: 64 << 20,
+            emits_max: 64,
+            emit_bytes_max: 1 << 20,
+            log_lines_max: 64,
+        }
+    }
+}
+
 /// How long a guest lives.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Isolation {

@@ -172,6 +172,7 @@ impl Running {
         (pollers, publishers): (&mut JoinSet<()>, &mut JoinSet<()>),
     ) -> Ended {
         let mut counters_shown = Instant::now();
+        let jobs = self.jobs.clone();
         loop {
             let end = *run.borrow_and_update();
             if self.is_over(end) {
@@ -180,7 +181,7 @@ impl Running {
             tokio::select! {
                 biased;
                 Some(report) = reports.recv() => self.take_report(report),
-                permit = self.jobs.reserve(), if self.dispatcher.has_job() => {
+                permit = jobs.reserve(), if self.dispatcher.has_job() => {
                     let Ok(permit) = permit else { return Ended::TaskDied(None) };
                     if let Some(job) = self.dispatcher.next_job() {
                         permit.send(job);

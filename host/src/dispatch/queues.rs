@@ -140,7 +140,8 @@ impl Queues {
 
     /// Makes lanes ready whose rest is over.
     pub(crate) fn wake(&mut self, now: Instant) {
-        while let Some(Reverse((_, id))) = self.rests.pop_if(|Reverse((until, _))| *until <= now) {
+        while let Some(Reverse((_, id))) = self.rests.peek().copied().filter(|Reverse((at, _))| *at <= now) {
+            self.rests.pop();
             if self.lanes.get(id.0).is_some_and(|lane| lane.state == LaneState::Resting) {
                 self.make_ready(id);
             }

@@ -1,0 +1,424 @@
+//! The dispatcher under a test that plays broker, guests and clock.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use bytes::Bytes;
+use bytestring::ByteString;
+use guesthouse_connector::{Offset, PartitionId, RawHeaders};
+
+use super::*;
+use crate::codec::Codec;
+use crate::event::{Source, SourceTopic};
+use crate::handler::{FailurePolicy, HandlerName};
+use crate::lane::OrderBy;
+use crate::outcome::TrapCode;
+use crate::retry::RetryPolicy;
+use crate::route::{Pattern, TenantScope};
+use crate::sandbox::{Grants, GuestLimits};
+
+const PARTITION: PartitionKey =
+    PartitionKey { topic: partitions::TopicIndex(0), partition: PartitionId(0) };
+
+/// A dispatcher with one handler for everything, and the clock it lives by.
+struct Stage {
+    dispatcher: Dispatcher,
+    now: Now,
+    next_offset: u64,
+}
+
+fn handler(order_by: OrderBy, batch_max: u32) -> HandlerConfig {
+    HandlerConfig {
+        name: HandlerName::new("everything").unwrap(),
+        component: "unused.wasm".into(),
+        subscription: "default".to_owned(),
+        tenants: TenantScope::All,
+        events: vec![Pattern::Any],
+        order_by,
+        grants: Grants::default(),
+        limits: GuestLimits::default(),
+        isolation: Isolation::Reuse,
+        retry: RetryPolicy { attempts_max: 3, ..RetryPolicy::default() },
+        on_failure: FailurePolicy::Skip,
+        emit_topics: Vec::new(),
+        batch_max,
+        batch_time_target: Duration::from_secs(1),
+    }
+}
+
+impl Stage {
+    fn new(config: HandlerConfig) -> Self {
+        let effects =
+            Effects::new(Arc::new(Codec::Json), "group".to_owned(), "dlq".to_owned(), HashMap::new());
+        let settings = DispatchSettings::default();
+        let mut dispatcher = Dispatcher::new(vec![Arc::new(config)], effects, settings, 7);
+        let now = Now { instant: Instant::now(), unix_micros: 1_000_000 };
+        dispatcher.assigned(PARTITION, AssignmentId(1), now);
+        Self { dispatcher, now, next_offset: 0 }
+    }
+
+    /// Reads one event for each tenant named.
+    fn read(&mut self, tenants: &[&str]) {
+        let events = tenants.iter().map(|tenant| Ok(self.event(tenant))).collect();
+        self.dispatcher.read(PARTITION, events, self.now);
+    }
+
+    fn event(&mut self, tenant: &str) -> Event {
+        let offset = self.next_offset;
+        self.next_offset += 1;
+        let source = Source {
+            topic: Arc::new(SourceTopic { stream: "s".to_owned(), topic: "t".to_owned() }),
+            partition: PARTITION.partition,
+            offset: Offset(offset),
+            message_id: u128::from(offset) + 1,
+            timestamp_micros: 0,
+            origin_timestamp_micros: 0,
+        };
+        let payload = Bytes::from(format!("{{\"offset\":{offset}}}"));
+        Event {
+            message: Message { source, headers: RawHeaders::default(), payload: payload.clone() },
+            id: ByteString::from(format!("00000000-0000-0000-0000-{:012}", offset + 1)),
+            event_type: "order.placed".into(),
+            schema_version: 1,
+            tenant: Tenant::Named(tenant.into()),
+            key: None,
+            correlation_id: None,
+            causation_id: None,
+            actor: None,
+            traceparent: None,
+            timestamp_micros: 0,
+            content_type: "application/json".into(),
+            payload,
+        }
+    }
+
+    fn call(&mut self) -> Call {
+        self.dispatcher.next_call().expect("a call is ready")
+    }
+
+    fn end(&mut self, call: &Call, result: CallResult) {
+        let report =
+            CallReport { id: call.id, result, duration: Duration::from_micros(1), memory_peak_bytes: 0 };
+        self.dispatcher.call_ended(report, self.now);
+    }
+
+    fn pass(&mut self, time: Duration) {
+        self.now.instant += time;
+        self.now.unix_micros += u64::try_from(time.as_micros()).unwrap();
+        self.dispatcher.wake(self.now);
+    }
+
+    /// The offset that may be committed, if any.
+    fn commit(&mut self) -> Option<u64> {
+        let commits = self.dispatcher.take_commits(Due::All, self.now);
+        commits.first().map(|commit| commit.offset.0)
+    }
+}
+
+fn offsets(call: &Call) -> Vec<u64> {
+    call.events.iter().map(|event| event.event.message.source.offset.0).collect()
+}
+
+fn retry() -> Outcome {
+    Outcome::Retry { after: None, reason: "not yet".to_owned() }
+}
+
+fn trapped() -> Outcome {
+    Outcome::Trapped { code: TrapCode::Unreachable, reason: "panicked".to_owned() }
+}
+
+fn emit() -> Emit {
+    Emit {
+        event_type: "order.total-computed".into(),
+        schema_version: 1,
+        topic: None,
+        key: None,
+        headers: Vec::new(),
+        payload: Bytes::from_static(b"{}"),
+    }
+}
+
+const HOUR: Duration = Duration::from_secs(3600);
+
+#[test]
+fn a_lane_waits_for_its_retry_while_others_go_on() {
+    let mut stage = Stage::new(handler(OrderBy::Tenant, 64));
+    stage.read(&["a", "a", "b"]);
+    let first = stage.call();
+    assert_eq!(offsets(&first), [0, 1]);
+    stage.end(&first, CallResult::Answered(vec![(0, Answer::Failed(retry())), (1, Answer::NotRun)]));
+    let other = stage.call();
+    assert_eq!(offsets(&other), [2]);
+    stage.end(&other, CallResult::Answered(Vec::new()));
+    assert!(stage.dispatcher.next_call().is_none());
+    assert_eq!(stage.commit(), None);
+    stage.pass(HOUR);
+    let again = stage.call();
+    assert_eq!(offsets(&again), [0, 1]);
+    assert_eq!(again.events.iter().map(|event| event.attempt).collect::<Vec<_>>(), [2, 1]);
+    stage.end(&again, CallResult::Answered(Vec::new()));
+    assert_eq!(stage.commit(), Some(2));
+}
+
+#[test]
+fn a_failed_batch_runs_again_one_by_one_and_charges_the_guilty_alone() {
+    let mut stage = Stage::new(handler(OrderBy::Tenant, 64));
+    stage.read(&["a", "a", "a"]);
+    let batch = stage.call();
+    stage.end(&batch, CallResult::Failed(trapped()));
+    let innocent = stage.call();
+    assert_eq!((offsets(&innocent), innocent.events[0].attempt), (vec![0], 1));
+    stage.end(&innocent, CallResult::Answered(Vec::new()));
+    let guilty = stage.call();
+    assert_eq!((offsets(&guilty), guilty.events[0].attempt), (vec![1], 1));
+    stage.end(&guilty, CallResult::Failed(trapped()));
+    assert!(stage.dispatcher.next_call().is_none(), "the lane rests before the guilty event runs again");
+    stage.pass(HOUR);
+    let again = stage.call();
+    assert_eq!((offsets(&again), again.events[0].attempt), (vec![1], 2));
+}
+
+#[test]
+fn nothing_is_committed_before_its_dead_letter_is_confirmed() {
+    let mut stage = Stage::new(handler(OrderBy::Tenant, 64));
+    stage.read(&["a"]);
+    let call = stage.call();
+    stage.end(&call, CallResult::Failed(Outcome::Reject { reason: "bad".to_owned() }));
+    let job = stage.dispatcher.next_job().expect("a dead letter is to be published");
+    assert_eq!(job.messages[0].0, "dlq");
+    assert_eq!(stage.commit(), None);
+    assert!(!stage.dispatcher.is_at_rest());
+    stage.dispatcher.published(job.effect, stage.now);
+    assert_eq!(stage.commit(), Some(0));
+    assert!(stage.dispatcher.is_at_rest());
+}
+
+#[test]
+fn nothing_is_committed_before_its_emits_are_confirmed() {
+    let mut stage = Stage::new(handler(OrderBy::Tenant, 64));
+    stage.read(&["a", "a"]);
+    let call = stage.call();
+    stage.end(&call, CallResult::Answered(vec![(0, Answer::Done(vec![emit()]))]));
+    assert_eq!(stage.commit(), None);
+    let job = stage.dispatcher.next_job().expect("an emit is to be published");
+    stage.dispatcher.published(job.effect, stage.now);
+    assert_eq!(stage.commit(), Some(1));
+}
+
+#[test]
+fn attempts_end_in_a_dead_letter() {
+    let mut stage = Stage::new(handler(OrderBy::Tenant, 64));
+    stage.read(&["a"]);
+    for attempt in 1..=3 {
+        let call = stage.call();
+        assert_eq!(call.events[0].attempt, attempt);
+        stage.end(&call, CallResult::Failed(retry()));
+        stage.pass(HOUR);
+    }
+    assert!(stage.dispatcher.next_call().is_none());
+    assert!(stage.dispatcher.has_job());
+}
+
+#[test]
+fn a_fault_of_the_host_is_nobodys_attempt() {
+    let mut stage = Stage::new(handler(OrderBy::Tenant, 64));
+    stage.read(&["a", "a"]);
+    for _ in 0..10 {
+        let call = stage.call();
+        assert_eq!(call.events[0].attempt, 1);
+        stage.end(&call, CallResult::Failed(Outcome::HostFault { reason: "no thread".to_owned() }));
+        stage.pass(HOUR);
+    }
+    assert!(!stage.dispatcher.has_job());
+}
+
+#[test]
+fn a_revoked_partition_leaves_nothing_to_publish_or_commit() {
+    let mut stage = Stage::new(handler(OrderBy::Tenant, 1));
+    stage.read(&["a", "a", "b"]);
+    let call = stage.call();
+    stage.dispatcher.revoked(PARTITION);
+    stage.end(&call, CallResult::Answered(vec![(0, Answer::Done(vec![emit()]))]));
+    assert!(stage.dispatcher.next_call().is_none());
+    assert!(!stage.dispatcher.has_job());
+    stage.dispatcher.assigned(PARTITION, AssignmentId(2), stage.now);
+    assert_eq!(stage.commit(), None);
+    assert_eq!(stage.dispatcher.counters().given_back, 3);
+}
+
+#[test]
+fn tenants_take_turns() {
+    let mut stage = Stage::new(handler(OrderBy::Tenant, 2));
+    stage.read(&["a", "a", "a", "a", "b"]);
+    let turns: Vec<_> = (0..2).map(|_| stage.call()).collect();
+    assert_eq!(turns.iter().map(|call| call.tenant.as_str()).collect::<Vec<_>>(), ["a", "b"]);
+}
+
+#[test]
+fn a_refused_call_changes_nothing() {
+    let mut stage = Stage::new(handler(OrderBy::Tenant, 64));
+    stage.read(&["a", "a"]);
+    let refused = stage.call();
+    stage.dispatcher.call_refused(refused.id);
+    assert_eq!(offsets(&stage.call()), [0, 1]);
+}
+
+#[test]
+fn an_emit_that_cannot_be_published_kills_its_event() {
+    let mut stage = Stage::new(handler(OrderBy::Tenant, 64));
+    stage.read(&["a"]);
+    let call = stage.call();
+    let broken = Emit { payload: Bytes::from_static(b"not json"), ..emit() };
+    stage.end(&call, CallResult::Answered(vec![(0, Answer::Done(vec![broken]))]));
+    let job = stage.dispatcher.next_job().expect("a dead letter is to be published");
+    assert_eq!(job.messages[0].0, "dlq");
+}
+
+/// Plays a whole life with random answers, losses and delays, and checks at every step what must always hold.
+fn simulate(seed: u64) {
+    let order = [OrderBy::Tenant, OrderBy::Partition, OrderBy::None][usize::try_from(seed % 3).unwrap()].clone();
+    let ordered = order != OrderBy::None;
+    let mut random = SmallRng::seed_from_u64(seed);
+    let mut stage = Stage::new(handler(order, random.random_range(1..20)));
+    let mut life = Life::default();
+    for step in 0..400u32 {
+        match random.random_range(0..10) {
+            0..=2 if stage.next_offset < 200 => stage.read(&[["a", "b", "c"][(step % 3) as usize]; 3]),
+            3 => stage.pass(Duration::from_millis(random.random_range(0..2_000))),
+            4 => life.confirm(&mut stage),
+            5 if random.random_ratio(1, 20) => life.lose_partition(&mut stage),
+            _ => life.make_and_end_a_call(&mut stage, &mut random, ordered),
+        }
+        life.check_commits(&mut stage);
+    }
+    for _ in 0..2_000 {
+        stage.pass(HOUR);
+        while life.running.len() < 2 && life.start(&mut stage) {}
+        life.end_one(&mut stage, &mut random, ordered);
+        life.confirm(&mut stage);
+        life.check_commits(&mut stage);
+    }
+    assert_eq!(life.committed, stage.next_offset, "seed {seed}: everything is settled in the end");
+}
+
+/// What the simulation knows of the truth.
+#[derive(Default)]
+struct Life {
+    /// Calls under way, with the number of the assignment they began under.
+    running: Vec<(u64, Call)>,
+    /// Offsets that a guest handled or that were given up, under the present assignment.
+    finished: BTreeSet<u64>,
+    /// Per tenant the offset handled last.
+    last: BTreeMap<String, u64>,
+    committed: u64,
+    assignments: u64,
+}
+
+impl Life {
+    fn start(&mut self, stage: &mut Stage) -> bool {
+        let call = stage.dispatcher.next_call();
+        let started = call.is_some();
+        self.running.extend(call.map(|call| (self.assignments, call)));
+        started
+    }
+
+    fn make_and_end_a_call(&mut self, stage: &mut Stage, random: &mut SmallRng, ordered: bool) {
+        if self.running.len() < 3 {
+            self.start(stage);
+        }
+        if random.random_bool(0.6) {
+            self.end_one(stage, random, ordered);
+        }
+    }
+
+    fn end_one(&mut self, stage: &mut Stage, random: &mut SmallRng, ordered: bool) {
+        if self.running.is_empty() {
+            return;
+        }
+        let (assignment, call) = self.running.swap_remove(random.random_range(0..self.running.len()));
+        if assignment != self.assignments {
+            stage.end(&call, CallResult::Answered(Vec::new()));
+            return;
+        }
+        if call.events.len() > 1 && random.random_ratio(1, 6) {
+            stage.end(&call, CallResult::Failed(trapped()));
+            return;
+        }
+        let mut failed_lanes = BTreeSet::new();
+        let mut answers = Vec::new();
+        let mut done = Vec::new();
+        for (at, event) in call.events.iter().enumerate() {
+            let offset = event.event.message.source.offset.0;
+            if failed_lanes.contains(&event.lane) {
+                answers.push((at, Answer::NotRun));
+            } else if random.random_ratio(1, 5) {
+                failed_lanes.insert(event.lane);
+                answers.push((at, Answer::Failed(if random.random() { retry() } else { trapped() })));
+            } else {
+                if random.random_ratio(1, 4) {
+                    answers.push((at, Answer::Done(vec![emit()])));
+                } else {
+                    done.push(offset);
+                }
+                if ordered {
+                    let last = self.last.insert(event.event.tenant.to_string(), offset);
+                    assert!(last < Some(offset), "a lane went back from {last:?} to {offset}");
+                }
+            }
+        }
+        stage.end(&call, CallResult::Answered(answers));
+        self.finished.extend(done);
+    }
+
+    /// Confirms every effect that waits; what it belongs to counts as finished from then on.
+    fn confirm(&mut self, stage: &mut Stage) {
+        while let Some(job) = stage.dispatcher.next_job() {
+            let before = stage.dispatcher.counters().settled;
+            stage.dispatcher.published(job.effect, stage.now);
+            assert!(stage.dispatcher.counters().settled <= before + 1);
+            self.finished.insert(offset_of(&job));
+        }
+    }
+
+    fn lose_partition(&mut self, stage: &mut Stage) {
+        stage.dispatcher.revoked(PARTITION);
+        // The effects of the old assignment were never confirmed.
+        while stage.dispatcher.next_job().is_some() {}
+        self.assignments += 1;
+        stage.dispatcher.assigned(PARTITION, AssignmentId(1 + self.assignments), stage.now);
+        self.finished.clear();
+        self.last.clear();
+        let again = self.committed..stage.next_offset;
+        stage.next_offset = self.committed;
+        // What runs now still runs, as it would in life; its outcome must not count.
+        for offset in again {
+            stage.read(&[["a", "b", "c"][usize::try_from(offset / 3 % 3).unwrap()]]);
+        }
+    }
+
+    fn check_commits(&mut self, stage: &mut Stage) {
+        if let Some(offset) = stage.commit() {
+            for settled in self.committed..=offset {
+                assert!(self.finished.contains(&settled), "committed {offset}, but {settled} is not settled");
+            }
+            self.committed = offset + 1;
+        }
+    }
+}
+
+/// The offset an effect belongs to: dead letters say it in a header, emits carry their cause's id.
+fn offset_of(job: &PublishJob) -> u64 {
+    let (topic, message) = &job.messages[0];
+    if topic == "dlq" {
+        return message.headers.get("gh-offset").unwrap().to_string().parse().unwrap();
+    }
+    let envelope: serde_json::Value = serde_json::from_slice(&message.payload).unwrap();
+    let cause = envelope["causation_id"].as_str().unwrap();
+    cause[24..].parse::<u64>().unwrap() - 1
+}
+
+#[test]
+fn a_life_of_random_events_keeps_every_promise() {
+    for seed in 0..300 {
+        simulate(seed);
+    }
+}
