@@ -192,3 +192,6 @@ impl LineBuffer {
         (!self.line.is_empty()).then(|| std::mem::take(&mut self.line))
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,1 +1,282 @@
+//! The sandbox from outside: what a call of a guest comes to, whatever the guest does.
 
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use tokio::sync::mpsc;
+
+use super::fixtures::{EXPORT_BATCH, EXPORT_HANDLER, actor, call_event, event, spec};
+use super::*;
+use crate::event::Tenant;
+use crate::outcome::{LimitKind, Outcome, OutcomeKind, TrapCode};
+
+struct Kit {
+    sandbox: Sandbox,
+    reply: mpsc::Sender<CallReport>,
+    reports: mpsc::Receiver<CallReport>,
+}
+
+impl Kit {
+    fn new() -> Self {
+        let sandbox = Sandbox::start(&SandboxSettings { workers: 1, ..SandboxSettings::default() }).unwrap();
+        let (reply, reports) = mpsc::channel(sandbox.call_slots());
+        Self { sandbox, reply, reports }
+    }
+
+    async fn admit(&self, bytes: Bytes) -> Arc<AdmittedComponent> {
+        self.sandbox.admit(spec(), bytes).await.unwrap()
+    }
+
+    fn call(&self, component: &Arc<AdmittedComponent>, tenant: &str, events: &[(&str, u32)]) -> GuestCall {
+        let events = events.iter().map(|(id, lane)| call_event(event(id, tenant), *lane)).collect();
+        let tenant = Tenant::from_name(tenant.to_owned().into());
+        GuestCall {
+            id: CallId(7),
+            component: Arc::clone(component),
+            tenant,
+            events,
+            reply: self.reply.clone(),
+        }
+    }
+
+    async fn run(
+        &mut self,
+        component: &Arc<AdmittedComponent>,
+        tenant: &str,
+        events: &[(&str, u32)],
+    ) -> CallReport {
+        self.sandbox.submit(self.call(component, tenant, events)).unwrap();
+        self.reports.recv().await.unwrap()
+    }
+
+    /// What one event came to, in either world.
+    async fn outcome(&mut self, component: &Arc<AdmittedComponent>, tenant: &str, id: &str) -> Outcome {
+        match self.run(component, tenant, &[(id, 0)]).await.result {
+            CallResult::Failed(outcome) => outcome,
+            CallResult::Answered(answers) => match answers.into_iter().next() {
+                None => Outcome::Done(Vec::new()),
+                Some((0, Answer::Done(emits))) => Outcome::Done(emits),
+                Some((0, Answer::Failed(outcome))) => outcome,
+                other => panic!("{other:?}"),
+            },
+        }
+    }
+}
+
+fn reject(reason: &str) -> Outcome {
+    Outcome::Reject { reason: reason.to_owned() }
+}
+
+#[tokio::test]
+async fn answers_of_both_worlds_come_through() {
+    let mut kit = Kit::new();
+    for export in [EXPORT_HANDLER, EXPORT_BATCH] {
+        let component = kit.admit(actor(&[export])).await;
+        assert_eq!(kit.outcome(&component, "shop-a", "done").await, Outcome::Done(Vec::new()));
+        let retry =
+            Outcome::Retry { after: Some(Duration::from_millis(1500)), reason: "A1 because".to_owned() };
+        assert_eq!(kit.outcome(&component, "shop-b", "retry").await, retry);
+        assert_eq!(kit.outcome(&component, "shop-c", "number").await, reject("A1"));
+        let Outcome::Done(emits) = kit.outcome(&component, "shop-a", "emit").await else { panic!("no emit") };
+        assert_eq!((emits.len(), &*emits[0].event_type, emits[0].schema_version), (1, "order.shipped", 3));
+        assert_eq!(emits[0].payload, "{\"ok\":true}");
+    }
+}
+
+#[tokio::test]
+async fn a_guest_that_stops_is_named_and_replaced() {
+    let trapped = |code: TrapCode| (OutcomeKind::Trapped, code.as_str());
+    let cases = [
+        ("trap", trapped(TrapCode::Unreachable)),
+        ("loop", (OutcomeKind::TimedOut, "")),
+        ("memory", (OutcomeKind::OutOfMemory, "")),
+        ("zero", trapped(TrapCode::Arithmetic)),
+        ("stack", trapped(TrapCode::StackOverflow)),
+        ("out of bounds", trapped(TrapCode::OutOfBounds)),
+        ("indirect", trapped(TrapCode::IndirectCall)),
+        ("bad answer", trapped(TrapCode::BadAnswer)),
+        ("unreadable text", trapped(TrapCode::BadAnswer)),
+        ("flood", (OutcomeKind::LimitExceeded, LimitKind::AnswerBytes.as_str())),
+    ];
+    let mut kit = Kit::new();
+    for export in [EXPORT_HANDLER, EXPORT_BATCH] {
+        let component = kit.admit(actor(&[export])).await;
+        for (id, expected) in cases {
+            assert_eq!(kit.outcome(&component, "shop-a", "number").await, reject("A1"), "before {id}");
+            let outcome = kit.outcome(&component, "shop-a", id).await;
+            assert_eq!((outcome.kind(), outcome.code()), expected, "{id}: {outcome}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn memory_that_was_refused_is_told_with_its_size_and_may_be_coped_with() {
+    let mut kit = Kit::new();
+    let component = kit.admit(actor(&[EXPORT_BATCH])).await;
+    let outcome = kit.outcome(&component, "shop-a", "memory").await;
+    let Outcome::OutOfMemory { requested_bytes, allowed_bytes } = outcome else { panic!("{outcome}") };
+    assert_eq!(allowed_bytes, 64 << 20);
+    assert!(requested_bytes > allowed_bytes && requested_bytes <= allowed_bytes + (1 << 20));
+    assert_eq!(kit.outcome(&component, "shop-a", "get along").await, Outcome::Done(Vec::new()));
+    let outcome = kit.outcome(&component, "shop-a", "trap").await;
+    assert_eq!(outcome.code(), "unreachable", "an earlier refusal is not the reason: {outcome}");
+}
+
+#[tokio::test]
+async fn the_report_tells_memory_and_time() {
+    let mut kit = Kit::new();
+    let component = kit.admit(actor(&[EXPORT_BATCH])).await;
+    let report = kit.run(&component, "shop-a", &[("done", 0)]).await;
+    assert_eq!((report.id, report.memory_peak_bytes), (CallId(7), 2 << 16));
+    let report = kit.run(&component, "shop-a", &[("get along", 0)]).await;
+    assert!(report.memory_peak_bytes > 60 << 20 && report.memory_peak_bytes <= 64 << 20);
+    let report = kit.run(&component, "shop-a", &[("loop", 0)]).await;
+    assert!(report.duration >= Duration::from_millis(250));
+}
+
+#[tokio::test]
+async fn the_reason_of_a_trap_names_the_functions() {
+    let mut kit = Kit::new();
+    let component = kit.admit(actor(&[EXPORT_BATCH])).await;
+    let outcome = kit.outcome(&component, "shop-a", "trap").await;
+    let Outcome::Trapped { reason, .. } = outcome else { panic!("{outcome}") };
+    assert_eq!(reason, "wasm trap: wasm `unreachable` instruction executed; in act");
+}
+
+#[tokio::test]
+async fn loops_outside_of_the_handler_are_stopped_too() {
+    let mut kit = Kit::new();
+    let endless = "(loop $for_ever (br $for_ever))";
+    let component = kit.admit(actor(&[EXPORT_BATCH, ("realloc", endless)])).await;
+    assert_eq!(kit.outcome(&component, "shop-a", "done").await.kind(), OutcomeKind::TimedOut);
+
+    let start = format!("(func $start {endless}) (start $start)");
+    let refused = kit.sandbox.admit(spec(), actor(&[EXPORT_BATCH, ("core", &start)])).await.unwrap_err();
+    assert_eq!(
+        refused.to_string(),
+        "the component does not start under its limits: timed-out: no answer within 250ms"
+    );
+}
+
+#[tokio::test]
+async fn a_guest_is_reused_by_its_tenant_only() {
+    let mut kit = Kit::new();
+    for export in [EXPORT_HANDLER, EXPORT_BATCH] {
+        let component = kit.admit(actor(&[export])).await;
+        let other = kit.admit(actor(&[export])).await;
+        for (component, tenant, expected) in [
+            (&component, "shop-a", "A1"),
+            (&component, "shop-a", "A2"),
+            (&component, "shop-b", "A1"),
+            (&component, Tenant::PLATFORM_ID, "A1"),
+            (&other, "shop-a", "A1"),
+            (&component, "shop-a", "A3"),
+        ] {
+            assert_eq!(kit.outcome(component, tenant, "number").await, reject(expected), "{tenant}");
+        }
+        assert_eq!(kit.sandbox.inner.workshop.idle.len(), 4);
+        drop((component, other));
+        assert_eq!(kit.sandbox.inner.workshop.idle.len(), 0, "guests of a component that is gone");
+    }
+}
+
+#[tokio::test]
+async fn in_fresh_isolation_every_event_gets_a_guest_of_its_own() {
+    let mut kit = Kit::new();
+    for export in [EXPORT_HANDLER, EXPORT_BATCH] {
+        let spec = GuestSpec { isolation: Isolation::Fresh, ..spec() };
+        let component = kit.sandbox.admit(spec, actor(&[export])).await.unwrap();
+        let report = kit.run(&component, "shop-a", &[("number", 0), ("done", 1), ("number", 2)]).await;
+        let CallResult::Answered(answers) = report.result else { panic!("{report:?}") };
+        assert_eq!(answers, [(0, Answer::Failed(reject("A1"))), (2, Answer::Failed(reject("A1")))]);
+        assert_eq!(kit.sandbox.inner.workshop.idle.len(), 0);
+    }
+}
+
+#[tokio::test]
+async fn one_by_one_a_failure_ends_its_lane_and_a_stop_ends_the_call() {
+    let mut kit = Kit::new();
+    let component = kit.admit(actor(&[EXPORT_HANDLER])).await;
+    let events = [("done", 1), ("number", 1), ("done", 1), ("emit", 2), ("trap", 3), ("done", 4)];
+    let report = kit.run(&component, "shop-a", &events).await;
+    let CallResult::Answered(answers) = report.result else { panic!("{report:?}") };
+    let positions: Vec<_> = answers.iter().map(|(position, _)| *position).collect();
+    assert_eq!(positions, [1, 2, 3, 4, 5]);
+    assert_eq!(answers[0].1, Answer::Failed(reject("A2")));
+    assert_eq!(answers[1].1, Answer::NotRun);
+    assert!(matches!(&answers[2].1, Answer::Done(emits) if emits.len() == 1));
+    assert!(matches!(&answers[3].1, Answer::Failed(outcome) if outcome.code() == "unreachable"));
+    assert_eq!(answers[4].1, Answer::NotRun);
+}
+
+#[tokio::test]
+async fn a_batch_that_the_guest_could_not_hold_is_out_of_memory() {
+    let mut kit = Kit::new();
+    let spec = GuestSpec { limits: GuestLimits { memory_bytes_max: 1 << 18, ..spec().limits }, ..spec() };
+    let component = kit.sandbox.admit(spec, actor(&[EXPORT_BATCH])).await.unwrap();
+    let mut large = event("done", "shop-a");
+    large.payload = vec![0; 1 << 19].into();
+    let mut call = kit.call(&component, "shop-a", &[]);
+    call.events.push(call_event(large, 0));
+    kit.sandbox.submit(call).unwrap();
+    let report = kit.reports.recv().await.unwrap();
+    let CallResult::Failed(outcome) = report.result else { panic!("{report:?}") };
+    assert_eq!(outcome.kind(), OutcomeKind::OutOfMemory);
+}
+
+#[tokio::test]
+async fn exit_is_a_stop_and_not_an_answer() {
+    let mut kit = Kit::new();
+    for (status, expected) in [(0, "exit status 0"), (1, "exit status 1")] {
+        let act = format!("(call $exit (i32.const {status}))");
+        let component = kit
+            .admit(actor(&[
+                EXPORT_BATCH,
+                (
+                    "import",
+                    r#"(import "wasi:cli/exit@0.2.3" (instance $exit (export "exit" (func (param "status" (result))))))"#,
+                ),
+                ("lower", r#"(core func $exit-lowered (canon lower (func $exit "exit")))"#),
+                ("core-import", r#"(import "exit" "exit" (func $exit (param i32)))"#),
+                ("core-with", r#"(with "exit" (instance (export "exit" (func $exit-lowered))))"#),
+                ("act", &act),
+            ]))
+            .await;
+        let outcome = kit.outcome(&component, "shop-a", "done").await;
+        let Outcome::Trapped { code: TrapCode::GuestExit, reason } = outcome else { panic!("{outcome}") };
+        assert!(reason.contains(expected), "{reason}");
+    }
+}
+
+#[tokio::test]
+async fn slots_are_bounded_and_a_shutdown_answers_every_call() {
+    let mut kit = Kit::new();
+    let component = kit.admit(actor(&[EXPORT_BATCH])).await;
+    assert_eq!(kit.sandbox.call_slots(), 2);
+    for _ in 0..2 {
+        kit.sandbox.submit(kit.call(&component, "shop-a", &[("loop", 0)])).unwrap();
+    }
+    assert_eq!(kit.sandbox.submit(kit.call(&component, "shop-a", &[("done", 0)])), Err(Busy));
+    kit.sandbox.shutdown();
+    let mut kinds = Vec::new();
+    for _ in 0..2 {
+        let report = kit.reports.try_recv().expect("a report for every call that was taken");
+        let CallResult::Failed(outcome) = report.result else { panic!("{report:?}") };
+        kinds.push(outcome.kind());
+    }
+    // The second call was given back before it ran, unless the first was over by then.
+    assert!(kinds.contains(&OutcomeKind::HostFault) || kinds == [OutcomeKind::TimedOut; 2], "{kinds:?}");
+    assert_eq!(kit.sandbox.submit(kit.call(&component, "shop-a", &[("done", 0)])), Err(Busy));
+    kit.sandbox.shutdown();
+}
+
+#[tokio::test]
+async fn a_call_without_events_is_answered() {
+    let mut kit = Kit::new();
+    for export in [EXPORT_HANDLER, EXPORT_BATCH] {
+        let component = kit.admit(actor(&[export])).await;
+        let report = kit.run(&component, "shop-a", &[]).await;
+        assert!(matches!(report.result, CallResult::Answered(answers) if answers.is_empty()));
+    }
+}

@@ -7,6 +7,7 @@ use std::thread::{self, JoinHandle};
 use std::time::Instant;
 
 use crate::event::Tenant;
+use crate::handler::HandlerName;
 use crate::outcome::Outcome;
 use crate::sandbox::arena::Arena;
 use crate::sandbox::engine::{Clock, Ticking};
@@ -49,16 +50,20 @@ pub(super) fn give_back(workshop: &Workshop, call: GuestCall) {
     Unanswered::new(workshop, call).send(CallResult::Failed(Outcome::HostFault { reason }), 0);
 }
 
-/// Runs a call and reports; a panic is the host's fault, and the thread goes on.
 fn answer(workshop: &Workshop, call: GuestCall, arena: &mut Arena) {
     let unanswered = Unanswered::new(workshop, call);
-    let ran = catch_unwind(AssertUnwindSafe(|| Run::new(workshop, &unanswered.call).run(arena)));
-    let (result, memory_peak_bytes) = ran.unwrap_or_else(|panic| {
-        let reason = text::reason(&format!("the host failed while it ran a guest: {}", message(&*panic)));
-        tracing::error!(handler = %unanswered.call.component.spec().handler, reason, "call of a guest failed");
-        (CallResult::Failed(Outcome::HostFault { reason }), 0)
-    });
+    let handler = &unanswered.call.component.spec().handler;
+    let (result, memory_peak_bytes) = guarded(handler, || Run::new(workshop, &unanswered.call).run(arena));
     unanswered.send(result, memory_peak_bytes);
+}
+
+/// Runs a call. A panic is the host's fault and ends here, so that the thread goes on.
+fn guarded(handler: &HandlerName, run: impl FnOnce() -> (CallResult, u64)) -> (CallResult, u64) {
+    catch_unwind(AssertUnwindSafe(run)).unwrap_or_else(|panic| {
+        let reason = text::reason(&format!("the host failed while it ran a guest: {}", message(&*panic)));
+        tracing::error!(%handler, reason, "a call of a guest panicked");
+        (CallResult::Failed(Outcome::HostFault { reason }), 0)
+    })
 }
 
 fn message(panic: &(dyn Any + Send)) -> &str {
@@ -189,5 +194,18 @@ impl<'a> Run<'a> {
 
     fn isolation(&self) -> Isolation {
         self.component.spec().isolation
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_panic_of_the_host_is_its_fault_and_is_not_passed_on() {
+        let handler = HandlerName::new("fixture").unwrap();
+        let (result, _) = guarded(&handler, || panic!("a\nbug {}", 7));
+        let CallResult::Failed(Outcome::HostFault { reason }) = result else { panic!("{result:?}") };
+        assert_eq!(reason, "the host failed while it ran a guest: a\\nbug 7");
     }
 }
