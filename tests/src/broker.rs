@@ -1,0 +1,113 @@
+//! A broker as a program of its own, to be killed and started again.
+
+use std::net::SocketAddr;
+use std::path::Path;
+use std::process::{Child, Command};
+
+use guesthouse_connector::{ConnectorConfig, ConnectorMode, RemoteConnectorConfig};
+use tempfile::TempDir;
+
+use crate::builds;
+use crate::wait::eventually;
+
+/// The variable that names a server for the whole suite, as `user:password@host:port`.
+const OUTSIDE: &str = "GUESTHOUSE_TEST_IGGY";
+
+/// Where a broker listens and who may log in.
+#[derive(Debug, Clone)]
+pub struct Access {
+    /// `host:port`.
+    pub address: String,
+    /// User name.
+    pub username: String,
+    /// Password.
+    pub password: String,
+}
+
+/// A broker that runs as a process of its own. Dropping it kills it.
+#[derive(Debug)]
+pub struct BrokerProgram {
+    data: TempDir,
+    access: Access,
+    child: Child,
+}
+
+impl Access {
+    /// The server that the whole suite shall use, if one is named.
+    pub fn outside() -> Option<Self> {
+        let text = std::env::var(OUTSIDE).ok()?;
+        let parts =
+            text.rsplit_once('@').and_then(|(login, address)| Some((login.split_once(':')?, address)));
+        let ((username, password), address) =
+            parts.unwrap_or_else(|| panic!("{OUTSIDE} is not user:password@host:port"));
+        Some(Self { address: address.into(), username: username.into(), password: password.into() })
+    }
+
+    /// The broker that runs on a data directory, once it does.
+    pub async fn to_running(data_dir: &Path) -> Self {
+        let running =
+            eventually("a broker runs on the data directory", async || guesthouse_broker::running(data_dir))
+                .await;
+        let file = running.password_file.expect("no story configures the password of its broker");
+        let password = std::fs::read_to_string(file).expect("the password file is readable");
+        Self {
+            address: running.address.to_string(),
+            username: running.username,
+            password: password.trim().into(),
+        }
+    }
+
+    /// What a connector needs to reach it.
+    pub fn config(&self) -> ConnectorConfig {
+        let remote = RemoteConnectorConfig {
+            addresses: vec![self.address.clone()],
+            username: self.username.clone(),
+            password: self.password.clone(),
+            ..RemoteConnectorConfig::default()
+        };
+        ConnectorConfig { mode: ConnectorMode::Remote, remote, ..ConnectorConfig::default() }
+    }
+}
+
+impl BrokerProgram {
+    /// Starts a broker on a fresh directory and any free port.
+    pub async fn start() -> Self {
+        let data = tempfile::tempdir().expect("a temporary directory can be made");
+        let child = spawn(data.path(), 0);
+        let access = Access::to_running(data.path()).await;
+        Self { data, access, child }
+    }
+
+    /// How to reach it.
+    pub fn access(&self) -> &Access {
+        &self.access
+    }
+
+    /// Kills it with no chance to clean up.
+    pub fn kill(&mut self) {
+        assert!(self.child.try_wait().expect("a child can be asked").is_none(), "the broker ended by itself");
+        self.child.kill().expect("a child that runs can be killed");
+        self.child.wait().expect("a killed child ends");
+    }
+
+    /// Starts it again on the same directory and port.
+    pub async fn start_again(&mut self) {
+        let address: SocketAddr = self.access.address.parse().expect("it was written by a socket address");
+        self.child = spawn(self.data.path(), address.port());
+        Access::to_running(self.data.path()).await;
+    }
+}
+
+impl Drop for BrokerProgram {
+    fn drop(&mut self) {
+        // It may have been killed before; either way nothing is left to do.
+        drop(self.child.kill());
+        drop(self.child.wait());
+    }
+}
+
+fn spawn(data_dir: &Path, port: u16) -> Child {
+    let mut command = Command::new(builds::broker());
+    command.arg(data_dir).arg(port.to_string());
+    command.spawn().expect("the broker was built, so it starts")
+}

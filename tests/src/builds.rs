@@ -1,0 +1,74 @@
+//! What the stories run: the programs and the guests, each built once per test run.
+
+use std::collections::HashMap;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::sync::OnceLock;
+
+use serde_json::Value;
+
+static PROGRAMS: OnceLock<HashMap<String, PathBuf>> = OnceLock::new();
+static GUESTS: OnceLock<HashMap<String, PathBuf>> = OnceLock::new();
+
+/// The root of the repository.
+pub fn repository() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("the crate lies in the repository")
+}
+
+/// The program `guesthouse`.
+pub fn host() -> &'static Path {
+    program("guesthouse")
+}
+
+/// The program that runs a broker alone.
+pub fn broker() -> &'static Path {
+    program("broker")
+}
+
+/// The component of a guest, by the name of its directory.
+pub fn guest(name: &str) -> &'static Path {
+    let guests = GUESTS.get_or_init(|| {
+        let arguments = ["build", "--release", "--target", "wasm32-wasip2"];
+        build(&repository().join("guests"), &arguments, wasm_file)
+    });
+    guests.get(&name.replace('-', "_")).unwrap_or_else(|| panic!("there is no guest `{name}` in guests/"))
+}
+
+fn program(name: &str) -> &'static Path {
+    let programs = PROGRAMS.get_or_init(|| {
+        // Together with this crate, so that both are built with the same features as the test itself.
+        let arguments = ["build", "--package", "guesthouse", "--package", "guesthouse-tests", "--bins"];
+        build(repository(), &arguments, executable)
+    });
+    programs.get(name).unwrap_or_else(|| panic!("no program `{name}` was built"))
+}
+
+/// Runs cargo and collects the files that `pick` finds in its messages, by the name of their target.
+fn build(
+    workspace: &Path,
+    arguments: &[&str],
+    pick: fn(&Value) -> Option<PathBuf>,
+) -> HashMap<String, PathBuf> {
+    let output = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()))
+        .args(arguments)
+        .args(["--quiet", "--message-format", "json-render-diagnostics"])
+        .current_dir(workspace)
+        .stderr(Stdio::inherit())
+        .output()
+        .expect("cargo runs, for it runs this test");
+    assert!(output.status.success(), "cargo {arguments:?} in {} failed", workspace.display());
+    let messages = output.stdout.split(|byte| *byte == b'\n');
+    let built = messages.filter_map(|line| serde_json::from_slice::<Value>(line).ok());
+    built
+        .filter_map(|message| Some((message["target"]["name"].as_str()?.to_owned(), pick(&message)?)))
+        .collect()
+}
+
+fn executable(message: &Value) -> Option<PathBuf> {
+    message["executable"].as_str().map(PathBuf::from)
+}
+
+fn wasm_file(message: &Value) -> Option<PathBuf> {
+    let mut files = message["filenames"].as_array()?.iter().filter_map(Value::as_str).map(PathBuf::from);
+    files.find(|file| file.extension().is_some_and(|extension| extension == "wasm"))
+}

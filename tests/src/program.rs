@@ -1,0 +1,142 @@
+//! The host as the program that people run: started on a config file, watched by its report, ended in every way.
+
+use std::fs::File;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+
+use guesthouse::Counters;
+use rustix::process::{Pid, Signal, kill_process};
+use serde_json::Value;
+
+use crate::builds;
+use crate::wait::eventually;
+
+/// A running `guesthouse run`. Dropping it kills it.
+#[derive(Debug)]
+pub struct HostProgram {
+    child: Child,
+    report: PathBuf,
+    log: PathBuf,
+}
+
+/// How a program ended, with all that it wrote.
+#[derive(Debug)]
+pub struct Ended {
+    /// Its exit code; none when a signal ended it.
+    pub code: Option<i32>,
+    /// What it wrote to its output and error output.
+    pub log: String,
+}
+
+/// One line that a guest wrote.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct GuestLine {
+    /// Whose guest.
+    pub handler: String,
+    /// For whom it ran.
+    pub tenant: String,
+    /// What it wrote.
+    pub text: String,
+}
+
+impl HostProgram {
+    /// Starts it on a config file; report and log are written beside that, under the same name.
+    pub fn start(config: &Path) -> Self {
+        let (report, log) = (config.with_extension("report.json"), config.with_extension("log"));
+        // A report from an earlier life must not be taken for this one's.
+        drop(std::fs::remove_file(&report));
+        let written = File::create(&log).expect("the log can be created");
+        let child = Command::new(builds::host())
+            .args(["run".as_ref(), "--config".as_ref(), config.as_os_str()])
+            .args(["--report".as_ref(), report.as_os_str()])
+            .env_remove("RUST_LOG")
+            .stdin(Stdio::null())
+            .stdout(written.try_clone().expect("a file handle can be copied"))
+            .stderr(written)
+            .spawn()
+            .expect("the program was built, so it starts");
+        Self { child, report, log }
+    }
+
+    /// What it counted so far, once it says so.
+    pub fn counters(&self) -> Option<Counters> {
+        serde_json::from_slice(&std::fs::read(&self.report).ok()?).ok()
+    }
+
+    /// What it wrote so far.
+    pub fn log(&self) -> String {
+        String::from_utf8_lossy(&std::fs::read(&self.log).unwrap_or_default()).into_owned()
+    }
+
+    /// Waits until its counters are as wanted, and gives them back.
+    pub async fn until(&mut self, what: &str, wanted: impl Fn(&Counters) -> bool) -> Counters {
+        let seen = eventually(what, async || match self.child.try_wait() {
+            Ok(None) => self.counters().filter(|counters| wanted(counters)).map(Ok),
+            ended => Some(Err(ended)),
+        });
+        let seen = seen.await;
+        seen.unwrap_or_else(|ended| panic!("the host ended before {what}: {ended:?}\n{}", self.log()))
+    }
+
+    /// Waits until it holds this many partitions.
+    pub async fn until_reading(&mut self, partitions: u64) {
+        self.until("the host reads its partitions", |counters| counters.partitions == partitions).await;
+    }
+
+    /// Kills it with no chance to clean up.
+    pub fn kill(mut self) {
+        let ended = self.child.try_wait().expect("a child can be asked");
+        assert!(ended.is_none(), "the host ended by itself: {ended:?}\n{}", self.log());
+        self.child.kill().expect("a child that runs can be killed");
+        self.child.wait().expect("a killed child ends");
+    }
+
+    /// Asks it to stop, as an operator does, and waits for its end.
+    pub async fn stop(self) -> Ended {
+        kill_process(Pid::from_child(&self.child), Signal::TERM).expect("a child can be signalled");
+        self.ended().await
+    }
+
+    /// Asks it to stop, checks that it ends in order, and gives back its last word.
+    pub async fn report_after_stop(self) -> Counters {
+        let report = self.report.clone();
+        let ended = self.stop().await;
+        assert_eq!(ended.code, Some(0), "{}", ended.log);
+        let report = std::fs::read(report).expect("a host writes its report before it ends");
+        serde_json::from_slice(&report).expect("the report is whole")
+    }
+
+    /// Waits for its end.
+    pub async fn ended(mut self) -> Ended {
+        let status = eventually("the program ends", async || self.child.try_wait().ok().flatten()).await;
+        Ended { code: status.code(), log: self.log() }
+    }
+}
+
+impl Ended {
+    /// The lines that guests wrote, in their order.
+    pub fn guest_lines(&self) -> Vec<GuestLine> {
+        let lines = self.log.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
+        let field = |line: &Value, name: &str| line["fields"][name].as_str().unwrap_or_default().to_owned();
+        lines
+            .filter(|line| line["target"] == "guest")
+            .map(|line| GuestLine {
+                handler: field(&line, "handler"),
+                tenant: field(&line, "tenant"),
+                text: field(&line, "message"),
+            })
+            .collect()
+    }
+}
+
+impl Drop for HostProgram {
+    #[expect(clippy::print_stderr, reason = "whoever looks into a failed test wants to see it")]
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            eprintln!("log of the host:\n{}", self.log());
+        }
+        // It may have ended before; either way nothing is left to do.
+        drop(self.child.kill());
+        drop(self.child.wait());
+    }
+}

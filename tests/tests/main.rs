@@ -1,0 +1,15 @@
+//! The end-to-end stories: what Guesthouse promises, told with real parts. One file per story.
+
+#[cfg(test)]
+mod stories {
+    mod broker_restart;
+    mod crash;
+    mod drain;
+    mod embedded_crash;
+    mod isolation;
+    mod library;
+    mod mistakes;
+    mod picky;
+    mod samples;
+    mod sharing;
+}
