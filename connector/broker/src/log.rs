@@ -202,7 +202,7 @@ impl PartitionLog {
     }
 
     /// Opens the log in `dir`, which is created when missing. A torn tail is cut off before anything can be
-    /// appended. No offset below `floor` is given to a new message; a floor above zero also says that the machine
+    /// appended, and what remains is on the disk. No offset below `floor` is given to a new message; a floor above zero also says that the machine
     /// may have lost power, so that a bad tail is what never reached the disk rather than damage.
     ///
     /// # Errors
@@ -215,7 +215,7 @@ impl PartitionLog {
     ) -> Result<(PartitionLog, Recovery), LogError> {
         let (segments, recovery) = open::open(dir, floor)?;
         let file = Arc::new(segments.file);
-        let sync = SyncProgress::new(dir.to_owned(), Arc::clone(&file), segments.active.bytes);
+        let sync = SyncProgress::new(dir.to_owned(), Arc::clone(&file));
         let (sealed, active) = (segments.sealed, segments.active);
         let log = PartitionLog {
             dir: dir.to_owned(),

@@ -16,8 +16,8 @@ pub(super) struct Segments {
     pub(super) file: File,
 }
 
-/// Loads the segments of `dir`, removes a torn tail, and makes the next offset at least `floor`. A floor above
-/// zero says that power may have been lost: then any bad tail is one that never reached the disk.
+/// Loads the segments of `dir`, removes a torn tail, and makes the next offset at least `floor`. What remains is on
+/// the disk. A floor above zero says that power may have been lost: then any bad tail is one that never got there.
 pub(super) fn open(dir: &Path, floor: u64) -> Result<(Segments, Recovery), LogError> {
     file::create_directory(dir)?;
     let mut recovery = Recovery::default();
@@ -33,6 +33,8 @@ pub(super) fn open(dir: &Path, floor: u64) -> Result<(Segments, Recovery), LogEr
         sealed.push_back(load_sealed(dir, *base, limit, &mut recovery)?);
     }
     let (active, file) = load_last(dir, last, floor, &mut recovery)?;
+    // A killed process may have left bytes that only the operating system knows of.
+    file::sync_data(&file).map_err(LogError::io("sync segment", &active.path))?;
     let segments = Segments { sealed, active, file };
     Ok((lift(segments, dir, floor, &mut recovery)?, recovery))
 }
@@ -92,7 +94,6 @@ fn load_last(
                 bytes: file_bytes - segment.bytes,
             };
             file::shorten(&file, cut.position)
-                .and_then(|()| file.sync_all())
                 .map_err(LogError::io("cut the torn tail of segment", &segment.path))?;
             recovery.cut = Some(cut);
         }
@@ -114,8 +115,6 @@ fn lift(
     if recovery.skipped_offsets == 0 && !damaged {
         return Ok(segments);
     }
-    let last = &segments.active;
-    file::sync_data(&segments.file).map_err(LogError::io("sync segment", &last.path))?;
     let (active, file) = Segment::create(dir, next)?;
     let mut last = std::mem::replace(&mut segments.active, active);
     segments.file = file;

@@ -41,13 +41,13 @@ pub(super) struct SyncProgress {
 }
 
 impl SyncProgress {
-    /// Starts with `unsynced` bytes in `active` of which nobody knows whether they reached the disk.
-    pub(super) fn new(path: PathBuf, active: Arc<File>, unsynced: u64) -> Arc<Self> {
+    /// Starts with all that `active` holds on the disk.
+    pub(super) fn new(path: PathBuf, active: Arc<File>) -> Arc<Self> {
         Arc::new(Self {
             path,
             active: Mutex::new(active),
             leader: Mutex::new(()),
-            written: AtomicU64::new(unsynced),
+            written: AtomicU64::new(0),
             synced: AtomicU64::new(0),
             failure: OnceLock::new(),
             syncs: AtomicU64::new(0),
