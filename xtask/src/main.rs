@@ -1,7 +1,9 @@
 //! The tasks of this repository. `cargo xtask` alone lists them.
 
+mod bench;
 mod check;
 mod console;
+mod demo;
 mod program;
 mod steps;
 mod test;
@@ -23,10 +25,14 @@ struct Arguments {
 
 #[derive(Debug, Subcommand)]
 enum Task {
+    /// Show the host at work: thousands of orders, some of them poison, and where each of them ended
+    Demo(demo::Arguments),
     /// Run everything that continuous integration runs
     Test,
     /// Run the quick part of it: format, lints and docs
     Check,
+    /// Measure the host against a bare loop over the same broker
+    Bench(bench::Arguments),
 }
 
 fn main() -> ExitCode {
@@ -46,7 +52,9 @@ fn main() -> ExitCode {
 fn run(task: &Task) -> anyhow::Result<()> {
     let workspace = Workspace::find()?;
     match task {
+        Task::Demo(arguments) => demo::run(&workspace, arguments),
         Task::Test => test::run(&workspace),
         Task::Check => check::run(&workspace),
+        Task::Bench(arguments) => bench::run(&workspace, arguments),
     }
 }

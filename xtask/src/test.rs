@@ -5,16 +5,20 @@ use anyhow::Result;
 use crate::check::{DOCS, FORMAT, GUEST_LINTS, LINTS};
 use crate::steps::{self, Step};
 use crate::workspace::Workspace;
-use crate::{console, program};
+use crate::{console, demo, program};
+
+/// Orders of the demo: enough to see it work with a host that was built to be debugged.
+const DEMO_EVENTS: u32 = 500;
 
 const GUESTS: Step = Step { title: "guests", run: Workspace::build_guests };
 const TESTS: Step = Step { title: "tests", run: tests };
 const GUEST_TESTS: Step = Step { title: "tests of the guest SDK", run: guest_tests };
 const DEPENDENCIES: Step = Step { title: "dependencies", run: dependencies };
+const DEMO: Step = Step { title: "demo", run: demo };
 
 /// Runs it.
 pub(crate) fn run(workspace: &Workspace) -> Result<()> {
-    let steps = [FORMAT, LINTS, GUEST_LINTS, GUESTS, TESTS, GUEST_TESTS, DOCS, DEPENDENCIES];
+    let steps = [FORMAT, LINTS, GUEST_LINTS, GUESTS, TESTS, GUEST_TESTS, DOCS, DEPENDENCIES, DEMO];
     steps::run(workspace, &steps)
 }
 
@@ -35,4 +39,8 @@ fn dependencies(workspace: &Workspace) -> Result<()> {
         return Ok(());
     }
     program::run(&mut workspace.cargo(&["deny", "--all-features", "check", "bans", "licenses", "sources"]))
+}
+
+fn demo(workspace: &Workspace) -> Result<()> {
+    demo::run(workspace, &demo::Arguments::small(DEMO_EVENTS))
 }
