@@ -26,8 +26,8 @@ use crate::endpoint::Endpoint;
 use crate::error::ConnectorError;
 
 pub(crate) use group::GroupTarget;
-pub(crate) use messages::{Polled, Range, Reader, to_sdk};
-pub(crate) use topics::{expiry, size_max};
+pub(crate) use messages::{Polled, Range, Reader};
+pub(crate) use topics::FoundTopic;
 
 use fault::Fault;
 

@@ -189,7 +189,8 @@ pub async fn attach(config: &ConnectorConfig) -> Result<Arc<dyn IggyConnector>, 
 
 /// The configuration that reaches the broker on the data directory, if one runs there.
 fn joined(config: &ConnectorConfig) -> Result<ConnectorConfig, ConnectorError> {
-    let Some(running) = guesthouse_broker::running(Path::new(&config.embedded.data_dir)) else {
+    let data_dir = config.embedded.persistent.then(|| Path::new(&config.embedded.data_dir));
+    let Some(running) = data_dir.and_then(guesthouse_broker::running) else {
         return Ok(config.clone());
     };
     let mut joined = config.clone();

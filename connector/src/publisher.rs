@@ -6,14 +6,13 @@
 mod requests;
 
 use std::sync::Arc;
-use std::time::{SystemTime, UNIX_EPOCH};
 
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinSet;
 use tracing::{debug, trace};
 
 use crate::address::PartitionId;
-use crate::client::{Client, Target, to_sdk};
+use crate::client::{Client, Target};
 use crate::endpoint::Endpoint;
 use crate::error::ConnectorError;
 use crate::line::Line;
@@ -169,9 +168,7 @@ impl Sender {
         while !unsent.is_empty() {
             let count = next_request(unsent, &self.in_doubt, &RequestLimits::default());
             let (request, rest) = unsent.split_at(count);
-            let origin = micros_since_epoch();
-            let mut batch: Vec<_> = request.iter().map(|message| to_sdk(message, origin)).collect();
-            let sent = client.send(to, *partition, &mut batch).await;
+            let sent = client.send(to, *partition, request).await;
             self.in_doubt.note(request, sent.as_ref().err());
             sent?;
             *confirmed += count;
@@ -218,10 +215,4 @@ fn report(jobs: Vec<Job>, outcome: &Outcome) {
         let failure = outcome.failure.clone().filter(|_| share < job.messages.len());
         job.report(share, failure);
     }
-}
-
-/// When the publisher made a message; clocks before the epoch count as the epoch.
-fn micros_since_epoch() -> u64 {
-    let elapsed = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    u64::try_from(elapsed.as_micros()).unwrap_or(u64::MAX)
 }

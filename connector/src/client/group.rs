@@ -28,6 +28,14 @@ pub(crate) struct GroupTarget {
     consumer: Consumer,
 }
 
+/// Which partitions a member reads.
+#[derive(Clone, Debug)]
+pub(crate) struct GroupAssignment {
+    /// Another number whenever the assignment of any member changes.
+    pub(crate) generation: u64,
+    pub(crate) partitions: Vec<PartitionId>,
+}
+
 impl GroupTarget {
     /// Checks the names of a group.
     pub(crate) fn new(address: &GroupAddress) -> Result<Self, ConnectorError> {
@@ -91,10 +99,7 @@ impl Client {
     }
 
     /// The partitions that this member reads and the number of the assignment; `None` when it is no member (any more).
-    pub(crate) async fn sync(
-        &self,
-        group: &GroupTarget,
-    ) -> Result<Option<SyncConsumerGroupResponse>, ConnectorError> {
+    pub(crate) async fn sync(&self, group: &GroupTarget) -> Result<Option<GroupAssignment>, ConnectorError> {
         let request = sync_request(group).map_err(|fault| describe(fault, "syncing", group))?;
         let sent = self.sdk.send_raw_with_response(SYNC_CONSUMER_GROUP_CODE, request.to_bytes());
         let body = self.ask(sent).await.map_err(|fault| describe(fault, "syncing", group))?;
@@ -102,7 +107,10 @@ impl Client {
             return Ok(None);
         }
         match SyncConsumerGroupResponse::decode(&body) {
-            Ok((assignment, _)) => Ok(Some(assignment)),
+            Ok((assignment, _)) => Ok(Some(GroupAssignment {
+                generation: assignment.generation,
+                partitions: assignment.partitions.into_iter().map(PartitionId).collect(),
+            })),
             Err(error) => {
                 Err(ConnectorError::Receive(format!("assignment of group {}: {error}", group.address)))
             }

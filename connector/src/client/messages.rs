@@ -2,8 +2,8 @@
 
 use bytes::Bytes;
 use iggy::prelude::{
-    Consumer, Identifier, IggyMessage, IggyMessageHeader, MessageClient as _, Partitioning, PolledMessages,
-    PollingStrategy, RESYNC_REQUIRED_PARTITION_SENTINEL,
+    Consumer, Identifier, IggyMessage, IggyMessageHeader, IggyTimestamp, MessageClient as _, Partitioning,
+    PolledMessages, PollingStrategy, RESYNC_REQUIRED_PARTITION_SENTINEL,
 };
 
 use super::fault::Fault;
@@ -52,15 +52,18 @@ impl Reader {
 }
 
 impl Client {
-    /// Publishes messages to one partition in one request; all of them are stored or none.
+    /// Publishes messages to one partition in one request; all of them are stored or none. Their payloads are within
+    /// the limits.
     pub(crate) async fn send(
         &self,
         to: &Target,
         partition: PartitionId,
-        messages: &mut [IggyMessage],
+        messages: &[&OutgoingMessage],
     ) -> Result<(), ConnectorError> {
+        let now = IggyTimestamp::now().as_micros();
+        let mut batch: Vec<_> = messages.iter().map(|message| to_sdk(message, now)).collect();
         let partitioning = Partitioning::partition_id(partition.0);
-        let request = self.sdk.send_messages(&to.stream, &to.topic, &partitioning, messages);
+        let request = self.sdk.send_messages(&to.stream, &to.topic, &partitioning, &mut batch);
         match self.ask(request).await {
             Ok(_confirmations) => Ok(()),
             Err(fault) => {
@@ -96,7 +99,7 @@ impl Client {
 }
 
 /// A message in the form that the SDK sends.
-pub(crate) fn to_sdk(message: &OutgoingMessage, origin_micros: u64) -> IggyMessage {
+fn to_sdk(message: &OutgoingMessage, origin_micros: u64) -> IggyMessage {
     let headers = message.headers.encode();
     IggyMessage {
         header: IggyMessageHeader {
@@ -115,7 +118,7 @@ pub(crate) fn to_sdk(message: &OutgoingMessage, origin_micros: u64) -> IggyMessa
 }
 
 fn wire_len(bytes: &Bytes) -> u32 {
-    u32::try_from(bytes.len()).expect("payload and headers were checked against their limits")
+    u32::try_from(bytes.len()).expect("payloads and headers are within their limits")
 }
 
 fn read_answer(polled: PolledMessages, partition: PartitionId, start: Offset) -> Polled {

@@ -2,7 +2,7 @@
 
 use bytes::{BufMut, BytesMut};
 use iggy::prelude::{
-    IggyDuration, IggyError, IggyExpiry, MaxTopicSize, StreamClient as _, TopicClient as _,
+    IggyDuration, IggyError, IggyExpiry, MaxTopicSize, Partition, StreamClient as _, TopicClient as _,
     TopicCreateOptions, TopicDetails, topic_option_keys,
 };
 use iggy_binary_protocol::codes::CREATE_TOPIC_CODE;
@@ -13,16 +13,22 @@ use tracing::warn;
 
 use super::fault::Fault;
 use super::{Client, Target, identifier};
+use crate::address::{Offset, PartitionId};
 use crate::error::ConnectorError;
-use crate::topology::{Durability, TopicSpec};
+use crate::topology::{Durability, PartitionState, TopicSpec, TopicState};
 
 const CODE_STREAM_EXISTS: u32 = 1012;
 const CODE_TOPIC_EXISTS: u32 = 2013;
 const CODE_UNKNOWN_OPTION: u32 = 4041;
 
-/// The code of a string and of an unsigned 32-bit integer in an options block.
+/// The codes of a string and of unsigned integers in an options block.
 const KIND_STRING: u8 = 2;
 const KIND_U32: u8 = 11;
+const KIND_U64: u8 = 12;
+
+/// A topic as the broker describes it.
+#[derive(Debug)]
+pub(crate) struct FoundTopic(TopicDetails);
 
 impl Client {
     /// Creates a stream unless it exists.
@@ -40,9 +46,9 @@ impl Client {
     }
 
     /// What the broker knows about a topic; `None` when the topic or its stream does not exist.
-    pub(crate) async fn topic(&self, target: &Target) -> Result<Option<TopicDetails>, ConnectorError> {
+    pub(crate) async fn topic(&self, target: &Target) -> Result<Option<FoundTopic>, ConnectorError> {
         match self.ask(self.sdk.get_topic(&target.stream, &target.topic)).await {
-            Ok(topic) => Ok(topic),
+            Ok(topic) => Ok(topic.map(FoundTopic)),
             Err(fault) => match fault.describe(format_args!("topic {}", target.address)) {
                 ConnectorError::Topology(_) => Ok(None),
                 error => Err(error),
@@ -102,6 +108,36 @@ impl Client {
     }
 }
 
+impl FoundTopic {
+    pub(crate) const fn partitions_count(&self) -> u32 {
+        self.0.partitions_count
+    }
+
+    /// How much each partition holds, ordered by id.
+    pub(crate) fn state(&self) -> TopicState {
+        let state = |partition: &Partition| PartitionState {
+            partition: PartitionId(partition.id),
+            messages_count: partition.messages_count,
+            last_offset: (partition.messages_count > 0).then_some(Offset(partition.current_offset)),
+        };
+        let mut partitions: Vec<_> = self.0.partitions.iter().map(state).collect();
+        partitions.sort_by_key(|state| state.partition);
+        TopicState { partitions }
+    }
+
+    /// What differs when the topic does not keep messages as long as it should.
+    pub(crate) fn retention_mismatch(&self, spec: &TopicSpec) -> Option<String> {
+        let found = (self.0.message_expiry, self.0.max_topic_size);
+        let expected = (expiry(spec), size_max(spec));
+        (found != expected).then(|| {
+            format!(
+                "messages are kept for {} and {}, expected {} and {}",
+                found.0, found.1, expected.0, expected.1
+            )
+        })
+    }
+}
+
 fn create_options(spec: &TopicSpec) -> TopicCreateOptions {
     let durability = match spec.durability {
         Durability::Replicated => iggy::prelude::Durability::Replicated,
@@ -117,24 +153,23 @@ fn create_options(spec: &TopicSpec) -> TopicCreateOptions {
     }
 }
 
-pub(crate) fn expiry(spec: &TopicSpec) -> IggyExpiry {
+fn expiry(spec: &TopicSpec) -> IggyExpiry {
     match spec.age_max {
         Some(age) => IggyExpiry::ExpireDuration(IggyDuration::from(age)),
         None => IggyExpiry::NeverExpire,
     }
 }
 
-pub(crate) fn size_max(spec: &TopicSpec) -> MaxTopicSize {
+fn size_max(spec: &TopicSpec) -> MaxTopicSize {
     MaxTopicSize::new(spec.size_bytes_max.map(Into::into))
 }
 
 /// Retention as ever, and durability as older servers understand it: save every message, and sync it.
 fn older_options(spec: &TopicSpec) -> Result<WireOptions, Fault> {
     let mut block = BytesMut::new();
-    let expiry = u64::from(expiry(spec)).to_string();
-    let size = u64::from(size_max(spec)).to_string();
-    put_option(&mut block, topic_option_keys::MESSAGE_EXPIRY, KIND_STRING, expiry.as_bytes());
-    put_option(&mut block, topic_option_keys::MAX_TOPIC_SIZE, KIND_STRING, size.as_bytes());
+    let (expiry, size) = (u64::from(expiry(spec)), u64::from(size_max(spec)));
+    put_option(&mut block, topic_option_keys::MESSAGE_EXPIRY, KIND_U64, &expiry.to_le_bytes());
+    put_option(&mut block, topic_option_keys::MAX_TOPIC_SIZE, KIND_U64, &size.to_le_bytes());
     if spec.durability == Durability::Persisted {
         let key = topic_option_keys::MESSAGES_REQUIRED_TO_SAVE;
         put_option(&mut block, key, KIND_U32, &1_u32.to_le_bytes());
@@ -146,7 +181,36 @@ fn older_options(spec: &TopicSpec) -> Result<WireOptions, Fault> {
 fn put_option(block: &mut BytesMut, key: &str, kind: u8, value: &[u8]) {
     for (kind, bytes) in [(KIND_STRING, key.as_bytes()), (kind, value)] {
         block.put_u8(kind);
-        block.put_u32_le(u32::try_from(bytes.len()).unwrap_or(u32::MAX));
+        block.put_u32_le(u32::try_from(bytes.len()).expect("options are short"));
         block.put_slice(bytes);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    #[test]
+    fn older_servers_are_asked_in_their_own_words() {
+        let spec = TopicSpec {
+            name: "topic".into(),
+            partitions: 1,
+            replication_factor: 1,
+            durability: Durability::Persisted,
+            age_max: Some(Duration::from_secs(60)),
+            size_bytes_max: None,
+        };
+        let options = older_options(&spec).unwrap();
+        let entries: Vec<_> =
+            options.iter().map(|entry| (entry.key, entry.value_kind.0, entry.value)).collect();
+        let expected: [(&[u8], u8, &[u8]); 4] = [
+            (b"message_expiry", KIND_U64, &60_000_000_u64.to_le_bytes()),
+            (b"max_topic_size", KIND_U64, &u64::MAX.to_le_bytes()),
+            (b"messages_required_to_save", KIND_U32, &1_u32.to_le_bytes()),
+            (b"enforce_fsync", KIND_STRING, b"true"),
+        ];
+        assert_eq!(entries, expected);
     }
 }

@@ -54,7 +54,7 @@ impl Home for EmbeddedConnector {
             ..BrokerConfig::default()
         })
         .await
-        .map_err(describe_start)?;
+        .map_err(|error| describe_start(&error))?;
         let address = broker.address();
         info!(%address, data_dir = %config.embedded.data_dir, "embedded broker started");
         let root = broker.root_credentials();
@@ -90,6 +90,6 @@ fn data_dir(config: &ConnectorConfig) -> Result<(PathBuf, Option<TempDir>), Conn
     Ok((scratch.path().to_owned(), Some(scratch)))
 }
 
-fn describe_start(error: StartError) -> ConnectorError {
+fn describe_start(error: &StartError) -> ConnectorError {
     ConnectorError::Config(format!("starting the embedded broker: {error}"))
 }

@@ -215,27 +215,12 @@ impl GroupCursor {
             self.positions.set_target([]);
             return Ok(());
         };
-        let changed = connection.note_synced(assignment.generation);
-        self.positions.set_target(assignment.partitions.into_iter().map(PartitionId));
+        if connection.knows_other_than(assignment.generation) {
+            give_up_overtaken(&connection.client, &self.group, &mut self.positions).await?;
+        }
+        connection.note_synced(assignment.generation);
+        self.positions.set_target(assignment.partitions);
         self.backoff.reset();
-        match changed {
-            true => self.give_up_overtaken().await,
-            false => Ok(()),
-        }
-    }
-
-    /// After a change of the assignment a partition may have been another member's for a moment. If that member stored
-    /// an offset, ours is outdated and the partition is begun anew.
-    async fn give_up_overtaken(&mut self) -> Result<(), ConnectorError> {
-        let Some(Connection { client, .. }) = &self.connection else {
-            return Err(ConnectorError::NotConnected);
-        };
-        for (partition, known) in self.positions.known_offsets() {
-            if client.stored_offset(&self.group, partition).await? != known {
-                info!(group = %self.group.address, %partition, "another member has read on; beginning anew");
-                self.positions.give_up(partition);
-            }
-        }
         Ok(())
     }
 
@@ -352,12 +337,15 @@ impl Connection {
         }
     }
 
-    /// Remembers an assignment; answers whether it is another one than before.
-    fn note_synced(&mut self, generation: u64) -> bool {
-        let before = self
-            .membership
-            .replace(Membership { generation: Some(generation), sync_at: Instant::now() + SYNC_INTERVAL });
-        before.is_some_and(|before| before.generation.is_some_and(|known| known != generation))
+    /// Whether there was an assignment before, and it was another one.
+    fn knows_other_than(&self, generation: u64) -> bool {
+        let known = self.membership.as_ref().and_then(|membership| membership.generation);
+        known.is_some_and(|known| known != generation)
+    }
+
+    fn note_synced(&mut self, generation: u64) {
+        self.membership =
+            Some(Membership { generation: Some(generation), sync_at: Instant::now() + SYNC_INTERVAL });
     }
 }
 
@@ -365,4 +353,20 @@ impl Membership {
     fn fresh() -> Self {
         Self { generation: None, sync_at: Instant::now() }
     }
+}
+
+/// After a change of the assignment a partition may have been another member's for a moment. If that member stored an
+/// offset, ours is outdated and the partition is begun anew.
+async fn give_up_overtaken(
+    client: &Client,
+    group: &GroupTarget,
+    positions: &mut Positions,
+) -> Result<(), ConnectorError> {
+    for (partition, known) in positions.known_offsets() {
+        if client.stored_offset(group, partition).await? != known {
+            info!(group = %group.address, %partition, "another member has read on; beginning anew");
+            positions.give_up(partition);
+        }
+    }
+    Ok(())
 }

@@ -133,7 +133,7 @@ impl Link {
         if let Some(count) = self.partition_counts.recent(topic) {
             return Ok(count);
         }
-        let count = self.existing_topic(&Target::new(topic)?).await?.partitions_count;
+        let count = self.existing_topic(&Target::new(topic)?).await?.partitions_count();
         self.partition_counts.remember(topic, count);
         Ok(count)
     }
@@ -180,8 +180,11 @@ fn share_out(partitions: Vec<PartitionId>, messages: Vec<OutgoingMessage>) -> BT
     shares
 }
 
-/// The same for the same event id, in every release and on every machine.
+/// The same for the same event id, in every release and on every machine; zero, which is no id, for none.
 fn message_id(event_id: &str) -> u128 {
+    if event_id.is_empty() {
+        return 0;
+    }
     if let Ok(id) = Uuid::parse_str(event_id) {
         return id.as_u128();
     }
@@ -200,6 +203,7 @@ mod tests {
         assert_eq!(message_id(uuid), 0x550e_8400_e29b_41d4_a716_4466_5544_0000);
         assert_eq!(message_id("order-1"), message_id("order-1"));
         assert_ne!(message_id("order-1"), message_id("order-2"));
+        assert_eq!(message_id(""), 0);
     }
 
     #[test]

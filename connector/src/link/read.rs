@@ -3,11 +3,10 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use iggy::prelude::TopicDetails;
 
 use super::Link;
 use crate::address::{GroupAddress, Offset, PartitionId, TopicAddress};
-use crate::client::{GroupTarget, Polled, Range, Reader, Target};
+use crate::client::{FoundTopic, GroupTarget, Polled, Range, Reader, Target};
 use crate::connector::MessageSubscriber;
 use crate::error::ConnectorError;
 use crate::message::ReceivedMessage;
@@ -47,18 +46,7 @@ impl Link {
     }
 
     pub(crate) async fn topic_state(&self, topic: &TopicAddress) -> Result<TopicState, ConnectorError> {
-        let details = self.existing_topic(&Target::new(topic)?).await?;
-        let mut partitions: Vec<_> = details
-            .partitions
-            .iter()
-            .map(|partition| PartitionState {
-                partition: PartitionId(partition.id),
-                messages_count: partition.messages_count,
-                last_offset: (partition.messages_count > 0).then_some(Offset(partition.current_offset)),
-            })
-            .collect();
-        partitions.sort_by_key(|state| state.partition);
-        Ok(TopicState { partitions })
+        Ok(self.existing_topic(&Target::new(topic)?).await?.state())
     }
 
     pub(crate) async fn group_offsets(
@@ -102,7 +90,7 @@ impl Link {
     }
 
     /// What the broker knows about a topic that must exist.
-    pub(super) async fn existing_topic(&self, target: &Target) -> Result<TopicDetails, ConnectorError> {
+    pub(super) async fn existing_topic(&self, target: &Target) -> Result<FoundTopic, ConnectorError> {
         let found = self.client().await?.topic(target).await?;
         found.ok_or_else(|| ConnectorError::Topology(format!("topic {} does not exist", target.address())))
     }

@@ -1,11 +1,10 @@
 //! Making a stream look as it should: creates what is missing, checks what exists.
 
-use iggy::prelude::TopicDetails;
 use tracing::{info, warn};
 
 use super::Link;
 use crate::address::TopicAddress;
-use crate::client::{Client, Target, expiry, size_max};
+use crate::client::{Client, FoundTopic, Target};
 use crate::error::ConnectorError;
 use crate::topology::TopicSpec;
 
@@ -54,25 +53,17 @@ fn check_spec(target: &Target, spec: &TopicSpec) -> Result<(), ConnectorError> {
     Ok(())
 }
 
-fn check_topic(target: &Target, spec: &TopicSpec, found: &TopicDetails) -> Result<(), ConnectorError> {
-    if found.partitions_count != spec.partitions {
+fn check_topic(target: &Target, spec: &TopicSpec, found: &FoundTopic) -> Result<(), ConnectorError> {
+    let (found_count, expected_count) = (found.partitions_count(), spec.partitions);
+    if found_count != expected_count {
         return Err(ConnectorError::Topology(format!(
-            "topic {} has {} partitions, expected {}; keys would move to other partitions, so set the configured \
-             number to {} or move the events to a new topic",
-            target.address(),
-            found.partitions_count,
-            spec.partitions,
-            found.partitions_count
+            "topic {} has {found_count} partitions, expected {expected_count}; keys would move to other partitions, \
+             so set the configured number to {found_count} or move the events to a new topic",
+            target.address()
         )));
     }
-    let (age, size) = (expiry(spec), size_max(spec));
-    if found.message_expiry != age || found.max_topic_size != size {
-        warn!(
-            topic = %target.address(),
-            "retention of the existing topic is {} and {}, configured are {age} and {size}; the topic is left as it is",
-            found.message_expiry,
-            found.max_topic_size
-        );
+    if let Some(mismatch) = found.retention_mismatch(spec) {
+        warn!(topic = %target.address(), "{mismatch}; the existing topic is left as it is");
     }
     Ok(())
 }

@@ -17,17 +17,17 @@ use tempfile::TempDir;
 use tokio::time::{Instant, sleep, timeout};
 
 /// Long enough for a slow machine, short enough to notice that something hangs.
-pub const PATIENCE: Duration = Duration::from_secs(60);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 
 /// The pause between two looks at something that is going to change.
-pub const GLANCE: Duration = Duration::from_millis(10);
+pub(crate) const GLANCE: Duration = Duration::from_millis(10);
 
 /// A connected connector and what it is connected to.
-pub struct House {
-    pub connector: Arc<dyn IggyConnector>,
-    pub config: ConnectorConfig,
+pub(crate) struct House {
+    pub(crate) connector: Arc<dyn IggyConnector>,
+    pub(crate) config: ConnectorConfig,
     /// A stream that nobody else uses.
-    pub stream: String,
+    pub(crate) stream: String,
     broker: Option<Broker>,
     _dir: TempDir,
 }
@@ -57,13 +57,13 @@ macro_rules! both_kinds {
 pub(crate) use both_kinds;
 
 impl House {
-    pub async fn embedded() -> Self {
+    pub(crate) async fn embedded() -> Self {
         let dir = tempfile::tempdir().unwrap();
         let config = embedded_config(dir.path());
         Self::open(config, None, dir).await
     }
 
-    pub async fn remote() -> Self {
+    pub(crate) async fn remote() -> Self {
         let dir = tempfile::tempdir().unwrap();
         if let Some(config) = outside_server() {
             return Self::open(config, None, dir).await;
@@ -80,7 +80,7 @@ impl House {
         Self { connector, config, stream, broker, _dir: dir }
     }
 
-    pub async fn close(self) {
+    pub(crate) async fn close(self) {
         self.connector.shutdown().await.unwrap();
         assert!(!self.connector.is_connected());
         if let Some(broker) = self.broker {
@@ -89,25 +89,25 @@ impl House {
     }
 
     /// Another connector to the same broker.
-    pub async fn second_connector(&self) -> Arc<dyn IggyConnector> {
+    pub(crate) async fn second_connector(&self) -> Arc<dyn IggyConnector> {
         guesthouse_connector::attach(&self.config).await.unwrap()
     }
 
     /// A new topic.
-    pub async fn topic(&self, name: &str, partitions: u32) -> TopicAddress {
+    pub(crate) async fn topic(&self, name: &str, partitions: u32) -> TopicAddress {
         self.connector.ensure_topology(&self.stream, &[spec(name, partitions)]).await.unwrap();
         TopicAddress::new(&self.stream, name)
     }
 }
 
-pub fn embedded_config(dir: &Path) -> ConnectorConfig {
+pub(crate) fn embedded_config(dir: &Path) -> ConnectorConfig {
     let mut config = ConnectorConfig::default();
     config.embedded.data_dir = dir.to_string_lossy().into_owned();
     config.embedded.tcp_port = 0;
     config
 }
 
-pub async fn start_broker(dir: &Path, port: u16) -> Broker {
+pub(crate) async fn start_broker(dir: &Path, port: u16) -> Broker {
     Broker::start(BrokerConfig {
         data_dir: dir.to_owned(),
         address: SocketAddr::from((Ipv4Addr::LOCALHOST, port)),
@@ -117,7 +117,7 @@ pub async fn start_broker(dir: &Path, port: u16) -> Broker {
     .unwrap()
 }
 
-pub fn remote_config(broker: &Broker) -> ConnectorConfig {
+pub(crate) fn remote_config(broker: &Broker) -> ConnectorConfig {
     let root = broker.root_credentials();
     let mut config = ConnectorConfig { mode: ConnectorMode::Remote, ..ConnectorConfig::default() };
     config.remote.addresses = vec![broker.address().to_string()];
@@ -138,7 +138,7 @@ fn outside_server() -> Option<ConnectorConfig> {
     Some(config)
 }
 
-pub fn spec(name: &str, partitions: u32) -> TopicSpec {
+pub(crate) fn spec(name: &str, partitions: u32) -> TopicSpec {
     TopicSpec {
         name: name.to_owned(),
         partitions,
@@ -149,22 +149,36 @@ pub fn spec(name: &str, partitions: u32) -> TopicSpec {
     }
 }
 
-pub fn message(id: u128, partition: Partitioning) -> OutgoingMessage {
+pub(crate) fn message(id: u128, partition: Partitioning) -> OutgoingMessage {
     OutgoingMessage { id, partition, payload: Bytes::from(format!("message {id}")), headers: Headers::new() }
 }
 
 /// Messages with these ids for one partition.
-pub fn batch(ids: impl IntoIterator<Item = u128>, partition: u32) -> Vec<OutgoingMessage> {
+pub(crate) fn batch(ids: impl IntoIterator<Item = u128>, partition: u32) -> Vec<OutgoingMessage> {
     let partition = PartitionId(partition);
     ids.into_iter().map(|id| message(id, Partitioning::Partition(partition))).collect()
 }
 
-pub fn ids(messages: &[ReceivedMessage]) -> Vec<u128> {
+pub(crate) fn ids(messages: &[ReceivedMessage]) -> Vec<u128> {
     messages.iter().map(|message| message.id).collect()
 }
 
+/// Publishes again and again until everything is confirmed.
+pub(crate) async fn publish_stubbornly(
+    connector: &dyn IggyConnector,
+    topic: &TopicAddress,
+    mut messages: Vec<OutgoingMessage>,
+) {
+    let deadline = Instant::now() + PATIENCE;
+    while let Err(error) = connector.publish_batch(topic, messages).await {
+        assert!(error.source.is_transient() && Instant::now() < deadline, "{:?}", error.source);
+        messages = error.unpublished;
+        sleep(GLANCE).await;
+    }
+}
+
 /// Everything in one partition.
-pub async fn read_all(
+pub(crate) async fn read_all(
     connector: &dyn IggyConnector,
     topic: &TopicAddress,
     partition: u32,
@@ -180,12 +194,12 @@ pub async fn read_all(
     }
 }
 
-pub async fn open_cursor(connector: &dyn IggyConnector, group: &GroupAddress) -> GroupCursor {
+pub(crate) async fn open_cursor(connector: &dyn IggyConnector, group: &GroupAddress) -> GroupCursor {
     connector.open_group_cursor(group).await.unwrap()
 }
 
 /// Steps until one satisfies, and answers it; waits a little whenever nothing is there.
-pub async fn step_until(
+pub(crate) async fn step_until(
     cursor: &mut GroupCursor,
     mut satisfies: impl FnMut(&CursorStep) -> bool,
 ) -> CursorStep {
@@ -204,7 +218,7 @@ pub async fn step_until(
 }
 
 /// Reads until this many messages were read, and answers their ids in order.
-pub async fn read_ids(cursor: &mut GroupCursor, count: usize) -> Vec<u128> {
+pub(crate) async fn read_ids(cursor: &mut GroupCursor, count: usize) -> Vec<u128> {
     let mut read = Vec::new();
     step_until(cursor, |step| {
         if let CursorStep::Messages { messages, .. } = step {
@@ -217,7 +231,7 @@ pub async fn read_ids(cursor: &mut GroupCursor, count: usize) -> Vec<u128> {
 }
 
 /// Repeats something until it answers true.
-pub async fn eventually(what: &str, mut holds: impl AsyncFnMut() -> bool) {
+pub(crate) async fn eventually(what: &str, mut holds: impl AsyncFnMut() -> bool) {
     let deadline = Instant::now() + PATIENCE;
     while !holds().await {
         assert!(Instant::now() < deadline, "never happened: {what}");

@@ -3,12 +3,24 @@
 //! Most stories run twice: with the embedded connector, and with the remote one against a broker that was started
 //! beside it, or against the server that `GUESTHOUSE_TEST_IGGY=user:password@host:port` names.
 
+#[cfg(test)]
 mod kit;
+#[cfg(test)]
+mod proxy;
 
+#[cfg(test)]
 mod config;
+#[cfg(test)]
 mod group;
+#[cfg(test)]
+mod outage;
+#[cfg(test)]
 mod publish;
+#[cfg(test)]
 mod read;
+#[cfg(test)]
 mod refusal;
+#[cfg(test)]
 mod restart;
+#[cfg(test)]
 mod topology;

@@ -7,10 +7,9 @@ use guesthouse_connector::{
     CursorStep, EmbeddedConnector, GroupAddress, IggyConnector, Offset, PartitionId, RemoteConnector,
     StoreOutcome, TopicAddress, attach,
 };
-use tokio::time::sleep;
 
 use crate::kit::{
-    GLANCE, PATIENCE, batch, embedded_config, eventually, ids, open_cursor, read_all, read_ids,
+    PATIENCE, batch, embedded_config, eventually, ids, open_cursor, publish_stubbornly, read_all, read_ids,
     remote_config, spec, start_broker, step_until,
 };
 
@@ -39,17 +38,7 @@ async fn a_cursor_and_a_publisher_go_on_by_themselves() {
     assert!(!remote.is_connected());
 
     let broker = start_broker(dir.path(), port).await;
-    let mut unpublished = unpublished.unpublished;
-    eventually("publishing works again", async || {
-        match remote.publish_batch(&topic, std::mem::take(&mut unpublished)).await {
-            Ok(()) => true,
-            Err(error) => {
-                unpublished = error.unpublished;
-                false
-            }
-        }
-    })
-    .await;
+    publish_stubbornly(&remote, &topic, unpublished.unpublished).await;
     let step = step_until(&mut cursor, |step| matches!(step, CursorStep::Assigned(_))).await;
     let CursorStep::Assigned(assignments) = step else { unreachable!() };
     assert_eq!(assignments[0].next, Offset(2));
@@ -73,12 +62,7 @@ async fn publishing_through_restarts_loses_nothing_and_keeps_the_order() {
         let (remote, topic) = (remote.clone(), topic.clone());
         async move {
             for id in 1..=600 {
-                let mut unpublished = batch([id], 0);
-                while let Err(error) = remote.publish_batch(&topic, unpublished).await {
-                    assert!(error.source.is_transient(), "{:?}", error.source);
-                    unpublished = error.unpublished;
-                    sleep(GLANCE).await;
-                }
+                publish_stubbornly(&*remote, &topic, batch([id], 0)).await;
             }
         }
     });
