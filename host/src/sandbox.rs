@@ -35,8 +35,8 @@ use tokio::sync::Semaphore;
 use crate::handler::HandlerName;
 
 pub use admission::AdmissionError;
-pub use call::{Answer, CallEvent, CallId, CallReport, CallResult, GuestCall};
-pub use component::{AdmittedComponent, World};
+pub(crate) use call::{Answer, CallEvent, CallId, CallReport, CallResult, GuestCall};
+pub(crate) use component::{AdmittedComponent, World};
 
 use admission::Admission;
 use engine::Clock;
@@ -93,15 +93,15 @@ pub enum Isolation {
 
 /// What a component is admitted for.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct GuestSpec {
+pub(crate) struct GuestSpec {
     /// The handler it belongs to.
-    pub handler: HandlerName,
+    pub(crate) handler: HandlerName,
     /// How much its guests may use.
-    pub limits: GuestLimits,
+    pub(crate) limits: GuestLimits,
     /// What its guests may call.
-    pub grants: Grants,
+    pub(crate) grants: Grants,
     /// How long its guests live.
-    pub isolation: Isolation,
+    pub(crate) isolation: Isolation,
 }
 
 /// How a sandbox is set up.
@@ -123,8 +123,8 @@ impl Default for SandboxSettings {
 #[derive(Debug, thiserror::Error)]
 pub enum SandboxError {
     /// The engine refuses its configuration on this machine.
-    #[error("the WebAssembly engine cannot run on this machine: {0:#}")]
-    Engine(wasmtime::Error),
+    #[error("the WebAssembly engine cannot run on this machine")]
+    Engine(#[source] Box<dyn std::error::Error + Send + Sync>),
     /// The operating system gives no thread.
     #[error("cannot start a thread for guests")]
     Thread(#[source] std::io::Error),
@@ -133,12 +133,12 @@ pub enum SandboxError {
 /// All call slots are taken, or the sandbox is shut down.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("the sandbox takes no call now: all its slots are taken or it is shut down")]
-pub struct Busy;
+pub(crate) struct Busy;
 
 /// The sandbox: one engine, its threads and the guests that wait for their next event. Clones share it; the
 /// threads end with [`Sandbox::shutdown`] or when the last clone is dropped.
 #[derive(Clone)]
-pub struct Sandbox {
+pub(crate) struct Sandbox {
     inner: Arc<Inner>,
 }
 
@@ -160,10 +160,9 @@ impl Sandbox {
     ///
     /// # Errors
     /// When the engine cannot run on this machine or the operating system gives no thread.
-    pub fn start(settings: &SandboxSettings) -> Result<Self, SandboxError> {
-        let engine = engine::engine().map_err(SandboxError::Engine)?;
-        let admission =
-            Admission::new(&engine, settings.component_bytes_max).map_err(SandboxError::Engine)?;
+    pub(crate) fn start(settings: &SandboxSettings) -> Result<Self, SandboxError> {
+        let engine = engine::engine().map_err(engine_error)?;
+        let admission = Admission::new(&engine, settings.component_bytes_max).map_err(engine_error)?;
         let workers = worker_count(settings.workers);
         let (clock, clock_thread) = Clock::start(engine).map_err(SandboxError::Thread)?;
         let queue = CallQueue::new(workers * CALLS_PER_WORKER);
@@ -189,7 +188,7 @@ impl Sandbox {
     ///
     /// # Errors
     /// When the component may not become a guest; the text says what was found, what was expected and what to do.
-    pub async fn admit(
+    pub(crate) async fn admit(
         &self,
         spec: GuestSpec,
         bytes: Bytes,
@@ -206,7 +205,7 @@ impl Sandbox {
     }
 
     /// How many calls may be submitted and unanswered at once.
-    pub fn call_slots(&self) -> usize {
+    pub(crate) fn call_slots(&self) -> usize {
         self.inner.workshop.queue.slots()
     }
 
@@ -214,13 +213,13 @@ impl Sandbox {
     ///
     /// # Errors
     /// When all slots are taken or the sandbox is shut down. The call is dropped then, without a report.
-    pub fn submit(&self, call: GuestCall) -> Result<(), Busy> {
+    pub(crate) fn submit(&self, call: GuestCall) -> Result<(), Busy> {
         self.inner.workshop.queue.push(call)
     }
 
     /// Takes no more calls, reports those that no thread took yet as [`HostFault`](crate::outcome::Outcome), and
     /// waits for the calls that run, each at most its deadline. Blocks the thread; doing it twice does nothing.
-    pub fn shutdown(&self) {
+    pub(crate) fn shutdown(&self) {
         self.inner.shutdown();
     }
 }
@@ -259,6 +258,10 @@ fn join(thread: JoinHandle<()>) {
     if thread.join().is_err() {
         tracing::error!(thread = name, "a thread of the sandbox had panicked");
     }
+}
+
+fn engine_error(error: wasmtime::Error) -> SandboxError {
+    SandboxError::Engine(error.into_boxed_dyn_error())
 }
 
 fn worker_count(setting: usize) -> usize {

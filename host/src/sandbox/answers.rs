@@ -1,5 +1,6 @@
 //! What a guest answers, checked: nothing that breaks the contract or a limit gets past here.
 
+use std::fmt;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -153,7 +154,7 @@ impl<'a> Slots<'a> {
     }
 }
 
-fn bad_answer(what: String) -> Outcome {
+fn bad_answer(what: impl fmt::Display) -> Outcome {
     Outcome::Trapped { code: TrapCode::BadAnswer, reason: format!("the answer breaks the contract: {what}") }
 }
 

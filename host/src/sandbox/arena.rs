@@ -1,6 +1,6 @@
 //! A batch as guests get it: one arena of bytes and a flat index of ranges into it.
 
-use crate::event::Tenant;
+use crate::event::{Event, Tenant};
 use crate::sandbox::{CallEvent, headers};
 
 /// Words of the index per event.
@@ -24,10 +24,9 @@ pub(super) struct ArenaFull {
     pub(super) needed_bytes: u64,
 }
 
-/// Texts that neighbours in a batch mostly share, and where they stand.
-#[derive(Default)]
+/// Texts that the events of a batch share, all or mostly, and where they stand.
 struct Shared<'a> {
-    tenant: Placed<'a>,
+    tenant: u64,
     content_type: Placed<'a>,
     stream: Placed<'a>,
     topic: Placed<'a>,
@@ -40,12 +39,13 @@ struct Placed<'a> {
 }
 
 impl Arena {
-    /// Lays out events in at most `bytes_max` bytes, and returns the arena and its index.
+    /// Lays out events of a tenant in at most `bytes_max` bytes, and returns the arena and its index.
     ///
     /// # Errors
     /// When the events need more.
     pub(super) fn lay_out(
         &mut self,
+        tenant: &Tenant,
         events: &[CallEvent],
         bytes_max: u64,
     ) -> Result<(&[u8], &[u64]), ArenaFull> {
@@ -54,7 +54,16 @@ impl Arena {
         self.index.clear();
         self.index.push(STRIDE as u64);
         let bytes_max = bytes_max.min(u32::MAX.into());
-        let mut shared = Shared::default();
+        let tenant = match tenant {
+            Tenant::Platform => ABSENT,
+            Tenant::Named(name) => self.push(name.as_bytes()),
+        };
+        let mut shared = Shared {
+            tenant,
+            content_type: Placed::default(),
+            stream: Placed::default(),
+            topic: Placed::default(),
+        };
         for event in events {
             self.push_event(event, &mut shared);
             let needed_bytes = self.bytes.len() as u64;
@@ -67,14 +76,10 @@ impl Arena {
 
     fn push_event<'a>(&mut self, CallEvent { event, attempt, lane }: &'a CallEvent, shared: &mut Shared<'a>) {
         let source = &event.message.source;
-        let tenant = match &event.tenant {
-            Tenant::Platform => ABSENT,
-            Tenant::Named(name) => self.push_shared(name, &mut shared.tenant),
-        };
         let words: [u64; STRIDE] = [
             self.push(event.id.as_bytes()),
             self.push(event.event_type.as_bytes()),
-            tenant,
+            shared.tenant,
             self.push_optional(event.key.as_deref()),
             self.push_optional(event.correlation_id.as_deref()),
             self.push_optional(event.causation_id.as_deref()),
@@ -104,13 +109,14 @@ impl Arena {
     }
 
     fn push_shared<'a>(&mut self, text: &'a str, placed: &mut Placed<'a>) -> u64 {
-        if placed.text != text {
+        // Mostly the very same text, which is quicker to see than to compare.
+        if !std::ptr::eq(placed.text, text) && placed.text != text {
             *placed = Placed { text, range: self.push(text.as_bytes()) };
         }
         placed.range
     }
 
-    fn push_headers(&mut self, event: &crate::event::Event) -> u64 {
+    fn push_headers(&mut self, event: &Event) -> u64 {
         let start = self.bytes.len();
         headers::append(&event.message.headers, &mut self.bytes);
         range(start, self.bytes.len() - start)
@@ -131,7 +137,11 @@ mod tests {
     use super::*;
     use crate::sandbox::fixtures::{call_event, event};
 
-    fn text<'a>(bytes: &'a [u8], word: u64) -> &'a str {
+    fn shop() -> Tenant {
+        Tenant::Named("shop-a".into())
+    }
+
+    fn text(bytes: &[u8], word: u64) -> &str {
         let start = usize::try_from(word >> 32).unwrap();
         let length = usize::try_from(word & 0xffff_ffff).unwrap();
         std::str::from_utf8(&bytes[start..start + length]).unwrap()
@@ -142,7 +152,7 @@ mod tests {
         let mut call_event = call_event(event("e1", "shop-a"), 7);
         call_event.attempt = 3;
         let mut arena = Arena::default();
-        let (bytes, index) = arena.lay_out(std::slice::from_ref(&call_event), 1 << 20).unwrap();
+        let (bytes, index) = arena.lay_out(&shop(), std::slice::from_ref(&call_event), 1 << 20).unwrap();
         assert_eq!((index.len(), index[0]), (18, 17));
         let words = &index[1..];
         let texts = [(0, "e1"), (1, "order.placed"), (2, "shop-a"), (3, "k1"), (8, "application/json")];
@@ -160,18 +170,18 @@ mod tests {
     fn what_neighbours_share_is_stored_once_and_the_next_batch_starts_afresh() {
         let events: Vec<_> = (0..64).map(|n| call_event(event(&format!("{n:04}"), "shop-a"), n)).collect();
         let mut arena = Arena::default();
-        let one = arena.lay_out(&events[..1], 1 << 20).unwrap().0.len();
-        let all = arena.lay_out(&events, 1 << 20).unwrap().0.len();
+        let one = arena.lay_out(&shop(), &events[..1], 1 << 20).unwrap().0.len();
+        let all = arena.lay_out(&shop(), &events, 1 << 20).unwrap().0.len();
         let each = "0000".len() + "order.placed".len() + "k1".len() + "{}".len();
         assert_eq!(all, one + 63 * each);
-        assert_eq!(arena.lay_out(&events[..1], 1 << 20).unwrap().0.len(), one);
+        assert_eq!(arena.lay_out(&shop(), &events[..1], 1 << 20).unwrap().0.len(), one);
     }
 
     #[test]
     fn the_platforms_events_have_no_tenant_and_an_empty_text_is_present() {
         let platform = call_event(event("", Tenant::PLATFORM_ID), 0);
         let mut arena = Arena::default();
-        let (_, index) = arena.lay_out(&[platform], 1 << 20).unwrap();
+        let (_, index) = arena.lay_out(&Tenant::Platform, &[platform], 1 << 20).unwrap();
         assert_eq!((index[1], index[3]), (0, ABSENT));
     }
 
@@ -179,8 +189,8 @@ mod tests {
     fn events_beyond_the_allowed_bytes_are_refused() {
         let events = [call_event(event("e1", "shop-a"), 0)];
         let mut arena = Arena::default();
-        let needed_bytes = arena.lay_out(&events, 1 << 20).unwrap().0.len() as u64;
-        assert_eq!(arena.lay_out(&events, needed_bytes - 1), Err(ArenaFull { needed_bytes }));
-        assert!(arena.lay_out(&events, needed_bytes).is_ok());
+        let needed_bytes = arena.lay_out(&shop(), &events, 1 << 20).unwrap().0.len() as u64;
+        assert_eq!(arena.lay_out(&shop(), &events, needed_bytes - 1), Err(ArenaFull { needed_bytes }));
+        assert!(arena.lay_out(&shop(), &events, needed_bytes).is_ok());
     }
 }

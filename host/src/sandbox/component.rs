@@ -12,7 +12,7 @@ use crate::sandbox::state::GuestState;
 
 /// The world that a component exports.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum World {
+pub(crate) enum World {
     /// `event-handler`: one event per call.
     Event,
     /// `batch-handler`: many events per call.
@@ -24,7 +24,7 @@ pub enum World {
 pub(super) struct ComponentId(u64);
 
 /// A component that passed admission for one handler. Dropping it drops its idle guests.
-pub struct AdmittedComponent {
+pub(crate) struct AdmittedComponent {
     pub(super) id: ComponentId,
     pub(super) spec: GuestSpec,
     pub(super) facts: ComponentFacts,
@@ -43,22 +43,22 @@ pub(super) struct ComponentFacts {
 
 impl AdmittedComponent {
     /// Hash of the component's bytes, as `blake3:` and lower-case hexadecimal.
-    pub fn digest(&self) -> &str {
+    pub(crate) fn digest(&self) -> &str {
         &self.facts.digest
     }
 
     /// The world that it exports.
-    pub fn world(&self) -> World {
+    pub(crate) fn world(&self) -> World {
         self.facts.world
     }
 
     /// Size of the component's bytes.
-    pub fn size_bytes(&self) -> u64 {
+    pub(crate) fn size_bytes(&self) -> u64 {
         self.facts.size_bytes
     }
 
     /// What it was admitted for.
-    pub fn spec(&self) -> &GuestSpec {
+    pub(crate) fn spec(&self) -> &GuestSpec {
         &self.spec
     }
 }

@@ -164,6 +164,7 @@ pub(super) struct BatchAnswers {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ComponentType, Lift)]
 #[component(enum)]
 #[repr(u8)]
+#[expect(dead_code, reason = "the engine makes them of the guest's value")]
 pub(super) enum LogLevel {
     #[component(name = "trace")]
     Trace,

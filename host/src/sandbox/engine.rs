@@ -12,8 +12,8 @@ use wasmtime::{Config, Engine, OptLevel, Strategy, WasmBacktraceDetails};
 const TICK: Duration = Duration::from_millis(10);
 /// Stack of a guest.
 const GUEST_STACK_BYTES: usize = 512 << 10;
-/// Frames of a backtrace.
-const BACKTRACE_FRAMES_MAX: NonZeroUsize = NonZeroUsize::new(16).expect("16 is not zero");
+/// Frames of a backtrace; a Rust panic takes about ten for itself.
+const BACKTRACE_FRAMES_MAX: NonZeroUsize = NonZeroUsize::new(32).expect("32 is not zero");
 
 /// Makes the engine: Cranelift for speed, guests interruptible, and no proposal that guests of today's
 /// toolchains do not need, because what is off cannot be attacked.

@@ -118,7 +118,7 @@ impl Guest {
         self.store.set_hostcall_fuel(answer_bytes_max);
         let headers = headers::sorted(&event.message.headers);
         let headers: Vec<_> = headers.iter().map(|(name, value)| HeaderRecord { name, value }).collect();
-        match handle.call(&mut self.store, (record(event, *attempt, &headers),)) {
+        match handle.call(&mut self.store, (record(&self.key.tenant, event, *attempt, &headers),)) {
             Ok((answer,)) => Ok(match answers::of_event(answer, &self.limits) {
                 Answer::Done(emits) if emits.is_empty() => Vec::new(),
                 answer => vec![(0, answer)],
@@ -135,7 +135,7 @@ impl Guest {
     ) -> Result<Answers, Outcome> {
         let allowed_bytes = self.limits.memory_bytes_max;
         let params = arena
-            .lay_out(events, allowed_bytes)
+            .lay_out(&self.key.tenant, events, allowed_bytes)
             .map_err(|full| Outcome::OutOfMemory { requested_bytes: full.needed_bytes, allowed_bytes })?;
         let answer_bytes_max = answer_bytes_max(&self.limits, events.len());
         self.store.set_hostcall_fuel(answer_bytes_max);
@@ -160,9 +160,14 @@ fn instantiate(component: &AdmittedComponent, store: &mut Store<GuestState>) -> 
     })
 }
 
-fn record<'a>(event: &'a Event, attempt: u32, headers: &'a [HeaderRecord<'a>]) -> EventRecord<'a> {
+fn record<'a>(
+    tenant: &'a Tenant,
+    event: &'a Event,
+    attempt: u32,
+    headers: &'a [HeaderRecord<'a>],
+) -> EventRecord<'a> {
     let source = &event.message.source;
-    let tenant = match &event.tenant {
+    let tenant = match tenant {
         Tenant::Platform => None,
         Tenant::Named(name) => Some(&**name),
     };

@@ -2,49 +2,48 @@
 
 use std::borrow::Cow;
 
-use guesthouse_connector::RawHeaders;
+use guesthouse_connector::{HeaderValueRef, RawHeaders};
 
 /// A name and a value.
 pub(super) type TextPair<'a> = (Cow<'a, str>, Cow<'a, str>);
 
 /// The headers in the order of their names.
-pub(super) fn sorted(headers: &RawHeaders) -> Vec<TextPair<'_>> {
-    let mut pairs: Vec<TextPair<'_>> = texts(headers).collect();
+pub(super) fn sorted<'a>(headers: &'a RawHeaders) -> Vec<TextPair<'a>> {
+    let text =
+        |value: HeaderValueRef<'a>| value.as_str().map_or_else(|| value.to_string().into(), Cow::Borrowed);
+    let mut pairs: Vec<TextPair<'a>> = headers.iter().map(|(name, value)| (name, text(value))).collect();
     pairs.sort_by(|(left, _), (right, _)| left.cmp(right));
     pairs
 }
 
 /// Appends `[u32 length][name][u32 length][value]` for each header, in the order of their names.
 pub(super) fn append(headers: &RawHeaders, bytes: &mut Vec<u8>) {
-    if headers.is_empty() {
-        return;
-    }
     let start = bytes.len();
     let mut last_name = Cow::Borrowed("");
     // Clients write headers in order, so sorting is the exception.
-    for (name, value) in texts(headers) {
+    for (name, value) in headers.iter() {
         if name < last_name {
             bytes.truncate(start);
-            for (name, value) in sorted(headers) {
-                append_text(&name, bytes);
-                append_text(&value, bytes);
-            }
+            append_sorted(headers, bytes);
             return;
         }
-        append_text(&name, bytes);
-        append_text(&value, bytes);
+        append_text(bytes, &name);
+        match value.as_str() {
+            Some(text) => append_text(bytes, text),
+            None => append_text(bytes, &value.to_string()),
+        }
         last_name = name;
     }
 }
 
-fn texts(headers: &RawHeaders) -> impl Iterator<Item = TextPair<'_>> {
-    headers.iter().map(|(name, value)| {
-        let text = value.as_str().map_or_else(|| Cow::Owned(value.to_string()), Cow::Borrowed);
-        (name, text)
-    })
+fn append_sorted(headers: &RawHeaders, bytes: &mut Vec<u8>) {
+    for (name, value) in sorted(headers) {
+        append_text(bytes, &name);
+        append_text(bytes, &value);
+    }
 }
 
-fn append_text(text: &str, bytes: &mut Vec<u8>) {
+fn append_text(bytes: &mut Vec<u8>, text: &str) {
     let length = u32::try_from(text.len()).expect("the fields of a header are at most 255 bytes on the wire");
     bytes.extend_from_slice(&length.to_le_bytes());
     bytes.extend_from_slice(text.as_bytes());

@@ -120,20 +120,53 @@ fn reason(error: &Error, state: &GuestState) -> String {
     text::reason(&reason)
 }
 
-/// Names of the functions on the guest's stack, innermost first. The engine shows names readably only in the
-/// text of a backtrace, one `position: offset - module!name` a line.
+/// Names of the functions on the guest's stack, innermost first, without those by which Rust panics. The engine
+/// shows names readably only in the text of a backtrace, one `position: offset - module!name` a line.
 fn functions(error: &Error) -> Vec<String> {
     let Some(backtrace) = error.downcast_ref::<WasmBacktrace>() else { return Vec::new() };
     let shown = backtrace.to_string();
-    let names = shown.lines().filter_map(|line| line.split_once('!')).map(|(_, name)| name);
-    names.filter(|name| !name.starts_with("<wasm function")).take(FUNCTIONS_MAX).map(without_hash).collect()
+    let names = shown.lines().filter_map(|line| line.split_once('!')).map(|(_, name)| without_hashes(name));
+    names.filter(|name| !is_machinery(name)).take(FUNCTIONS_MAX).collect()
 }
 
-/// A Rust name without the hash that the compiler appends.
-fn without_hash(name: &str) -> String {
-    let hash = |tail: &str| tail.len() == 16 && tail.bytes().all(|byte| byte.is_ascii_hexdigit());
-    match name.rsplit_once("::h") {
-        Some((stem, tail)) if hash(tail) => stem.to_owned(),
-        _ => name.to_owned(),
+fn is_machinery(name: &str) -> bool {
+    let path = name.trim_start_matches('<');
+    let prefixes = ["<wasm function", "std::", "core::", "alloc::", "__rustc::"];
+    name == "abort" || prefixes.iter().any(|prefix| name.starts_with(prefix) || path.starts_with(prefix))
+}
+
+/// A Rust name without the hashes of crates (`std[0123456789abcdef]::`) and of functions (`::h0123456789abcdef`).
+fn without_hashes(name: &str) -> String {
+    let is_hash = |text: &str| text.len() >= 15 && text.bytes().all(|byte| byte.is_ascii_hexdigit());
+    let mut parts = name.split('[');
+    let mut plain = parts.next().unwrap_or_default().to_owned();
+    for part in parts {
+        match part.split_once(']') {
+            Some((hash, rest)) if is_hash(hash) => plain.push_str(rest),
+            _ => plain.extend(["[", part]),
+        }
+    }
+    if let Some((stem, hash)) = plain.rsplit_once("::h")
+        && is_hash(hash)
+    {
+        return stem.to_owned();
+    }
+    plain
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_shown_without_hashes_and_the_ways_of_a_panic_are_not() {
+        assert_eq!(without_hashes("std[d123b7a1a2ed1472]::process::abort"), "std::process::abort");
+        assert_eq!(without_hashes("shop::total::h0123456789abcdef"), "shop::total");
+        assert_eq!(without_hashes("<[u8] as shop[0123456789abcdef]::Sum>::sum"), "<[u8] as shop::Sum>::sum");
+        assert_eq!(without_hashes("handle"), "handle");
+        for name in ["core::panicking::panic_fmt", "<std::io::Stderr as Write>::write", "<wasm function 7>"] {
+            assert!(is_machinery(name), "{name}");
+        }
+        assert!(!is_machinery("stdx::core::run"));
     }
 }

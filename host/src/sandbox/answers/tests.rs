@@ -45,7 +45,8 @@ fn answers_are_sparse_and_in_order() {
 
 #[test]
 fn answers_that_break_the_contract_fail_the_call() {
-    let cases: [(Vec<EventEmit>, &[u32], &[u32], &str); 9] = [
+    type Case = (Vec<EventEmit>, &'static [u32], &'static [u32], &'static str);
+    let cases: [Case; 9] = [
         (vec![], &[4], &[], "it failed event 4 of a batch of 4, counted from zero"),
         (vec![], &[], &[u32::MAX], "it skipped event 4294967295 of a batch of 4"),
         (emits(&[4]), &[], &[], "it emitted for event 4 of a batch of 4"),
