@@ -4,10 +4,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use iggy_binary_protocol::EvictionReason;
-use tokio::io::{AsyncWrite, AsyncWriteExt};
+use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::sync::watch;
-use tokio::time::{Instant, timeout, timeout_at};
+use tokio::time::timeout;
 
 use crate::command;
 use crate::config::Limits;
@@ -58,53 +58,53 @@ async fn talk(
     mut stop: watch::Receiver<Stop>,
 ) -> Result<(), ConnectionError> {
     let limits = &engine.limits;
-    let login_deadline = Instant::now() + limits.login_time_max;
     let (source, mut sink) = stream.split();
     let mut reader = FrameReader::new(source);
     while peer.failed_logins < FAILED_LOGINS_MAX {
         let ready = tokio::select! {
             biased;
+            ready = wait(limits, peer, &mut reader) => ready,
             _ = stop.wait_for(Option::is_some) => return Ok(()),
-            ready = wait(limits, peer, login_deadline, &mut reader) => ready,
         };
         match ready {
             Ok(Readiness::Frame) => {}
             Ok(Readiness::Closed) => return Ok(()),
-            Err(ConnectionError::Silent) => {
-                let farewell = Reply::farewell(peer.client, EvictionReason::StaleClient);
-                write(&mut sink, farewell, limits.write_time_max).await?;
-                return Err(ConnectionError::Silent);
+            Err(error) => {
+                if matches!(error, ConnectionError::Silent) {
+                    let farewell = Reply::farewell(peer.client, EvictionReason::StaleClient);
+                    write(&mut sink, farewell, limits.write_time_max).await?;
+                }
+                return Err(error);
             }
-            Err(error) => return Err(error),
         }
         let body_max = if peer.session.is_some() { BODY_BYTES_MAX } else { STRANGER_BODY_BYTES_MAX };
         let request = timeout(limits.frame_time_max, reader.read(body_max));
         let request = request.await.map_err(|_| ConnectionError::SlowFrame)??;
         let reply = command::answer(engine, peer, &request).await;
         write(&mut sink, reply, limits.write_time_max).await?;
+        if stop.borrow().is_some() {
+            return Ok(());
+        }
     }
     Err(ConnectionError::FailedLogins)
 }
 
 /// Waits for the next frame as long as this peer may take.
-async fn wait<R: tokio::io::AsyncRead + Unpin>(
+async fn wait<R: AsyncRead + Unpin>(
     limits: &Limits,
     peer: &Peer,
-    login_deadline: Instant,
     reader: &mut FrameReader<R>,
 ) -> Result<Readiness, ConnectionError> {
     let ready = reader.ready();
-    if peer.session.is_none() {
-        return timeout_at(login_deadline, ready)
-            .await
-            .map_err(|_| ConnectionError::NoLogin)?
-            .map_err(Into::into);
-    }
-    if !peer.is_member {
-        return Ok(ready.await?);
-    }
-    let silence = timeout(limits.member_silence_max, ready);
-    Ok(silence.await.map_err(|_| ConnectionError::Silent)??)
+    let in_time = if peer.session.is_none() {
+        let left = limits.login_time_max.saturating_sub(peer.stranger_since.elapsed());
+        timeout(left, ready).await.map_err(|_| ConnectionError::NoLogin)?
+    } else if peer.is_member {
+        timeout(limits.member_silence_max, ready).await.map_err(|_| ConnectionError::Silent)?
+    } else {
+        ready.await
+    };
+    Ok(in_time?)
 }
 
 async fn write(

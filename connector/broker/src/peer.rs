@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Instant;
 
 use tokio::sync::OwnedSemaphorePermit;
 
@@ -17,6 +18,8 @@ pub(crate) struct Peer {
     pub(crate) remote: SocketAddr,
     /// The address it dialed.
     pub(crate) local: SocketAddr,
+    /// When it came, or logged out.
+    pub(crate) stranger_since: Instant,
     /// The number of its session, once logged in.
     pub(crate) session: Option<u64>,
     /// Whether it joined a consumer group. Deleting the group elsewhere leaves this set.
@@ -44,6 +47,7 @@ impl Peer {
             id,
             remote,
             local,
+            stranger_since: Instant::now(),
             session: None,
             is_member: false,
             failed_logins: 0,
@@ -60,10 +64,13 @@ impl Peer {
         self.engine.peers.set_login(self.id, Login::Root);
     }
 
-    /// Ends the session and its group memberships.
+    /// Ends the session, if there is one, and its group memberships.
     pub(crate) fn unbind(&mut self) {
-        self.session = None;
+        if self.session.take().is_none() {
+            return;
+        }
         self.is_member = false;
+        self.stranger_since = Instant::now();
         self.engine.peers.set_login(self.id, Login::None);
         self.engine.groups().leave_all(self.id);
     }

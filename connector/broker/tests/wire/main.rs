@@ -1,0 +1,12 @@
+//! The broker over its socket, with frames built by hand.
+
+#![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test that fails may panic")]
+
+mod kit;
+
+mod golden;
+mod hostile;
+mod lifecycle;
+mod login;
+mod messages;
+mod rebalance;
