@@ -49,13 +49,16 @@ fn build(
     arguments: &[&str],
     pick: fn(&Value) -> Option<PathBuf>,
 ) -> HashMap<String, PathBuf> {
-    let output = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()))
-        .args(arguments)
-        .args(["--quiet", "--message-format", "json-render-diagnostics"])
-        .current_dir(workspace)
-        .stderr(Stdio::inherit())
-        .output()
-        .expect("cargo runs, for it runs this test");
+    let mut command = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+    command.args(arguments).args(["--quiet", "--message-format", "json-render-diagnostics"]);
+    // What cargo says about this package makes some build scripts run again, and with them all that depends on them.
+    for (name, _) in std::env::vars_os() {
+        if name.to_str().is_some_and(|name| name.starts_with("CARGO_MANIFEST_") || name.starts_with("CARGO_PKG_")) {
+            command.env_remove(name);
+        }
+    }
+    let output = command.current_dir(workspace).stderr(Stdio::inherit()).output();
+    let output = output.expect("cargo runs, for it runs this test");
     assert!(output.status.success(), "cargo {arguments:?} in {} failed", workspace.display());
     let messages = output.stdout.split(|byte| *byte == b'\n');
     let built = messages.filter_map(|line| serde_json::from_slice::<Value>(line).ok());

@@ -13,6 +13,9 @@ use crate::{console, program};
 /// The target that guests are built for.
 pub(crate) const GUEST_TARGET: &str = "wasm32-wasip2";
 
+/// How the variables start by which cargo describes a package to the program it runs.
+const ABOUT_US: [&str; 2] = ["CARGO_MANIFEST_", "CARGO_PKG_"];
+
 /// How much the compiler does for the speed of a program.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Profile {
@@ -125,6 +128,15 @@ fn cargo(folder: &Path, arguments: &[&str]) -> Command {
     // Cargo names itself to what it runs, so that one build does not mix two of them.
     let mut command = Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
     command.args(arguments).current_dir(folder);
+    // Cargo also describes this very package to what it runs. Some build scripts look at that, and would be run
+    // again, with everything above them, for each change between a cargo started by hand and one started here.
+    for (name, _) in env::vars_os() {
+        let describes_us =
+            name.to_str().is_some_and(|name| ABOUT_US.iter().any(|about| name.starts_with(about)));
+        if describes_us {
+            command.env_remove(name);
+        }
+    }
     command
 }
 
