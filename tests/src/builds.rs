@@ -53,7 +53,10 @@ fn build(
     command.args(arguments).args(["--quiet", "--message-format", "json-render-diagnostics"]);
     // What cargo says about this package makes some build scripts run again, and with them all that depends on them.
     for (name, _) in std::env::vars_os() {
-        if name.to_str().is_some_and(|name| name.starts_with("CARGO_MANIFEST_") || name.starts_with("CARGO_PKG_")) {
+        if name
+            .to_str()
+            .is_some_and(|name| name.starts_with("CARGO_MANIFEST_") || name.starts_with("CARGO_PKG_"))
+        {
             command.env_remove(name);
         }
     }
