@@ -1,0 +1,137 @@
+//! The command line: what the program can be asked to do, and what its exit says.
+//!
+//! Exit codes: 0, it did what was asked; 1, something failed while doing it; 2, it was asked in a way that cannot
+//! work: wrong arguments, a configuration with mistakes, or a component that is missing or refused.
+
+mod check;
+mod dlq;
+mod progress;
+mod publish;
+mod run;
+
+use std::io::{self, Write};
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand};
+
+use crate::config::{Config, ConfigError};
+use crate::host::BuildError;
+
+/// Runs sandboxed WebAssembly event handlers on events from Apache Iggy.
+#[derive(Debug, Parser)]
+#[command(name = "guesthouse", version, disable_help_subcommand = true)]
+pub struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Read events and run their handlers until told to stop (SIGTERM or Ctrl-C; a second one ends at once).
+    Run(run::RunArgs),
+    /// Check a configuration and its components, and print it with all defaults and masked secrets.
+    Check(ConfigArgs),
+    /// Publish envelopes from a file: one JSON object per line, or one JSON array.
+    Publish(publish::PublishArgs),
+    /// Look at events that were given up on.
+    #[command(subcommand)]
+    Dlq(dlq::DlqCommand),
+}
+
+#[derive(Debug, Args)]
+struct ConfigArgs {
+    /// The configuration file.
+    #[arg(long, value_name = "FILE")]
+    config: PathBuf,
+}
+
+/// Where a command writes. Logs and progress go to standard error by themselves.
+pub struct Console<'a> {
+    /// What was asked for.
+    pub out: &'a mut dyn Write,
+    /// Everything that is said about it.
+    pub err: &'a mut dyn Write,
+}
+
+/// The environment of the process, as `main` found it.
+pub type Environment = Vec<(String, String)>;
+
+/// The exit code for success.
+pub const EXIT_OK: u8 = 0;
+/// The exit code for a failure.
+pub const EXIT_FAILURE: u8 = 1;
+/// The exit code for wrong arguments or a wrong configuration.
+pub const EXIT_USAGE: u8 = 2;
+
+impl Cli {
+    /// What is logged when the environment does not say: a host tells what it does, a tool only what is wrong.
+    pub const fn log_filter(&self) -> &'static str {
+        match self.command {
+            Command::Run(_) => "warn,guesthouse=info,guesthouse_connector=info,guesthouse_broker=info",
+            Command::Check(_) | Command::Publish(_) | Command::Dlq(_) => "warn",
+        }
+    }
+
+    /// Does what was asked.
+    ///
+    /// # Errors
+    /// When it cannot be done; [`exit_code`] says what that means for the exit.
+    pub async fn execute(self, environment: Environment, mut console: Console<'_>) -> anyhow::Result<()> {
+        let done = match self.command {
+            Command::Run(args) => run::run(args, environment).await,
+            Command::Check(args) => check::check(args, environment, &mut console).await,
+            Command::Publish(args) => publish::publish(args, environment, &mut console).await,
+            Command::Dlq(command) => dlq::execute(command, environment, &mut console).await,
+        };
+        match done {
+            // Whoever reads the output has seen enough.
+            Err(error) if is_broken_pipe(&error) => Ok(()),
+            done => done,
+        }
+    }
+}
+
+/// The exit code that an error of [`Cli::execute`] means.
+pub fn exit_code(error: &anyhow::Error) -> u8 {
+    let asked_wrongly = error.chain().any(|cause| {
+        let components = matches!(
+            cause.downcast_ref::<BuildError>(),
+            Some(BuildError::Component { .. } | BuildError::Admission { .. })
+        );
+        components || cause.is::<ConfigError>() || cause.is::<check::ComponentsRefused>()
+    });
+    if asked_wrongly { EXIT_USAGE } else { EXIT_FAILURE }
+}
+
+/// An error and its causes, as lines for people.
+pub fn report(error: &anyhow::Error) -> String {
+    let mut text = format!("error: {error}");
+    for cause in error.chain().skip(1) {
+        text.push_str(&format!("\n  because: {cause}"));
+    }
+    text
+}
+
+impl ConfigArgs {
+    fn load(&self, environment: Environment) -> Result<Config, ConfigError> {
+        Config::load(&self.config, environment)
+    }
+}
+
+fn is_broken_pipe(error: &anyhow::Error) -> bool {
+    let kind =
+        |cause: &(dyn std::error::Error + 'static)| cause.downcast_ref::<io::Error>().map(io::Error::kind);
+    error.chain().any(|cause| kind(cause) == Some(io::ErrorKind::BrokenPipe))
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn the_arguments_are_consistent() {
+        Cli::command().debug_assert();
+    }
+}

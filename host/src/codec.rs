@@ -16,10 +16,9 @@ use crate::event::{Event, Message};
 use crate::identity::EmitId;
 use crate::outcome::Emit;
 
+pub(crate) use emit::EmitError;
 pub(crate) use headers::HOPS;
-
-pub use emit::EmitError;
-pub use json::{Publication, read_publication};
+pub(crate) use json::{Publication, read_publication};
 pub use raw::{RawCodec, RawEventType, RawTenant};
 
 /// How the messages of a subscription are read, and how the emits of its handlers are written.
@@ -35,14 +34,14 @@ pub enum Codec {
 /// Why a message could not be decoded.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{reason}")]
-pub struct DecodeError {
+pub(crate) struct DecodeError {
     code: DecodeErrorCode,
     reason: String,
 }
 
 /// What kind of mistake a message contains.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum DecodeErrorCode {
+pub(crate) enum DecodeErrorCode {
     /// The payload is not JSON.
     JsonSyntax,
     /// The payload is JSON, but not an envelope.
@@ -59,7 +58,7 @@ pub enum DecodeErrorCode {
 
 impl DecodeErrorCode {
     /// The name used in logs, headers and metrics.
-    pub const fn as_str(self) -> &'static str {
+    pub(crate) const fn as_str(self) -> &'static str {
         match self {
             Self::JsonSyntax => "json-syntax",
             Self::JsonEnvelope => "json-envelope",
@@ -77,7 +76,7 @@ impl DecodeError {
     }
 
     /// The stable name of the kind of mistake.
-    pub const fn code(&self) -> &'static str {
+    pub(crate) const fn code(&self) -> &'static str {
         self.code.as_str()
     }
 }
@@ -91,7 +90,7 @@ impl Codec {
         clippy::result_large_err,
         reason = "the message must come back whole, and boxing it would cost more"
     )]
-    pub fn decode(&self, message: Message) -> Result<Event, (Message, DecodeError)> {
+    pub(crate) fn decode(&self, message: Message) -> Result<Event, (Message, DecodeError)> {
         match self {
             Self::Json => json::decode(message),
             Self::Raw(raw) => raw.decode(message),
@@ -103,7 +102,11 @@ impl Codec {
     ///
     /// # Errors
     /// When it names a topic that the handler may not publish to.
-    pub fn topic_of_emit<'a>(&self, emit: &'a Emit, emit_topics: &[String]) -> Result<&'a str, EmitError> {
+    pub(crate) fn topic_of_emit<'a>(
+        &self,
+        emit: &'a Emit,
+        emit_topics: &[String],
+    ) -> Result<&'a str, EmitError> {
         let of_type = topic_for(&emit.event_type);
         match emit.topic.as_deref() {
             None => Ok(of_type),
@@ -119,7 +122,7 @@ impl Codec {
     ///
     /// # Errors
     /// When the emit cannot be published, which is the guest's fault.
-    pub fn encode_emit(
+    pub(crate) fn encode_emit(
         &self,
         cause: &Event,
         emit: &Emit,
@@ -135,7 +138,7 @@ impl Codec {
 }
 
 /// The topic that events of a type belong to.
-pub fn topic_for(event_type: &str) -> &'static str {
+pub(crate) fn topic_for(event_type: &str) -> &'static str {
     if event_type == "module.build.queued" {
         "module-build"
     } else if event_type.starts_with("index.") || event_type.starts_with("build.") {

@@ -22,6 +22,7 @@ use std::path::Path;
 
 use guesthouse_connector::{ConnectorConfig, TopicSpec};
 
+use self::events::Retention;
 use self::section::{Reader, Section};
 use self::written::Node;
 use crate::codec::Codec;
@@ -29,11 +30,7 @@ use crate::dispatch::DispatchSettings;
 use crate::handler::HandlerConfig;
 use crate::sandbox::SandboxSettings;
 
-pub use events::Retention;
 pub use mistake::{ConfigError, Mistake, Mistakes, Place};
-
-/// The default configuration as a commented file.
-pub const DEFAULT_YAML: &str = include_str!("../guesthouse.default.yaml");
 
 /// Everything a host needs to know, checked.
 #[derive(Debug, Clone)]
@@ -110,6 +107,9 @@ impl Default for DeadLetterConfig {
 }
 
 impl Config {
+    /// All defaults as a commented file.
+    pub const DEFAULT_YAML: &str = include_str!("../guesthouse.default.yaml");
+
     /// Reads a file. Relative paths in it start at its directory. `environment` is where variables and overrides
     /// are looked up; nothing else reads the environment.
     ///
@@ -142,10 +142,9 @@ impl Config {
             }
         }
         let config = reader.read(&root, resolve);
-        match reader.into_mistakes() {
-            none if none.is_empty() => Ok(config),
-            mistakes => Err(Mistakes(mistakes).into()),
-        }
+        let mut mistakes = reader.into_mistakes();
+        mistakes.sort_by(|left, right| left.place.cmp(&right.place));
+        if mistakes.is_empty() { Ok(config) } else { Err(Mistakes(mistakes).into()) }
     }
 
     /// The whole configuration as YAML that reads back as the same, but for secrets, which are masked.

@@ -28,7 +28,7 @@ use crate::identity::{DeadLetterId, EventIdentity};
 use crate::lane::OrderBy;
 use crate::outcome::Outcome;
 
-pub(crate) use read::{DeadLetter, NotADeadLetter};
+pub(crate) use read::{DeadLetter, LetterSummary, payload_text};
 pub(crate) use text::clean;
 
 /// What stands for the handler when a message could not be decoded.

@@ -16,19 +16,19 @@ const EMIT_DOMAIN: &[u8] = b"guesthouse emit v1";
 
 /// Which event it is, even where a broker minted the same offset twice.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct EventIdentity(u128);
+pub(crate) struct EventIdentity(u128);
 
 /// The message id of an event's dead letter.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct DeadLetterId(u128);
+pub(crate) struct DeadLetterId(u128);
 
 /// The message id of one emit of a handler for an event.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct EmitId(u128);
+pub(crate) struct EmitId(u128);
 
 impl EventIdentity {
     /// Hashes stream, topic, partition, offset, message id, origin timestamp and the payload's hash.
-    pub fn of(message: &Message) -> Self {
+    pub(crate) fn of(message: &Message) -> Self {
         let source = &message.source;
         Self(hash(&[
             EVENT_DOMAIN,
@@ -45,31 +45,31 @@ impl EventIdentity {
 
 impl DeadLetterId {
     /// The dead letter of an event that a handler gave up on.
-    pub fn of_handler(event: EventIdentity, handler: &HandlerName) -> Self {
+    pub(crate) fn of_handler(event: EventIdentity, handler: &HandlerName) -> Self {
         Self(hash(&[DEAD_LETTER_DOMAIN, &event.0.to_be_bytes(), handler.as_str().as_bytes()]))
     }
 
     /// The dead letter of a message that no codec could read.
-    pub fn of_undecodable(event: EventIdentity) -> Self {
+    pub(crate) fn of_undecodable(event: EventIdentity) -> Self {
         Self(hash(&[UNDECODABLE_DOMAIN, &event.0.to_be_bytes()]))
     }
 
     /// The id as the broker takes it. Never zero.
-    pub const fn as_u128(self) -> u128 {
+    pub(crate) const fn as_u128(self) -> u128 {
         self.0
     }
 }
 
 impl EmitId {
     /// The emit at a position, counted from zero, in the list that a handler returned for an event.
-    pub fn of(event: EventIdentity, handler: &HandlerName, index: u32) -> Self {
+    pub(crate) fn of(event: EventIdentity, handler: &HandlerName, index: u32) -> Self {
         let parts: [&[u8]; 4] =
             [EMIT_DOMAIN, &event.0.to_be_bytes(), handler.as_str().as_bytes(), &index.to_be_bytes()];
         Self(hash(&parts))
     }
 
     /// The id as the broker takes it. Never zero.
-    pub const fn as_u128(self) -> u128 {
+    pub(crate) const fn as_u128(self) -> u128 {
         self.0
     }
 }
@@ -131,11 +131,21 @@ mod tests {
     fn identities_are_fixed() {
         let event = EventIdentity::of(&message());
         let totals = handler("order-totals");
-        assert_eq!(event.to_string(), "EVENT");
-        assert_eq!(DeadLetterId::of_handler(event, &totals).to_string(), "DEAD");
-        assert_eq!(DeadLetterId::of_undecodable(event).to_string(), "UNDEC");
-        assert_eq!(EmitId::of(event, &totals, 0).to_string(), "EMIT0");
-        assert_eq!(EmitId::of(event, &totals, 1).to_string(), "EMIT1");
+        let ids = [
+            event.to_string(),
+            DeadLetterId::of_handler(event, &totals).to_string(),
+            DeadLetterId::of_undecodable(event).to_string(),
+            EmitId::of(event, &totals, 0).to_string(),
+            EmitId::of(event, &totals, 1).to_string(),
+        ];
+        let expected = [
+            "0f5fbb79-ab89-16c8-6461-972059dc5f89",
+            "e6087165-12a9-15f1-b4f0-7b3037593e5f",
+            "9a9b841d-4986-9c26-e896-aed439cf6fb9",
+            "a154ec6f-9c63-62de-82c2-76c511cbe926",
+            "6fa85f87-9424-4c66-74f6-552154b17bac",
+        ];
+        assert_eq!(ids, expected);
     }
 
     #[test]

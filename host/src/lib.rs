@@ -24,6 +24,7 @@
 //! the `publisher` brings emits and `dead_letter`s to the broker, and the `ledger` says what may be committed.
 
 mod board;
+pub mod cli;
 mod codec;
 mod config;
 mod counters;
@@ -43,9 +44,11 @@ mod retry;
 mod route;
 mod sandbox;
 mod subscription;
+pub mod telemetry;
 mod verdict;
 
-pub use config::{Config, SubscriptionConfig};
+pub use codec::{Codec, RawCodec, RawEventType, RawTenant};
+pub use config::{Config, ConfigError, DeadLetterConfig, Mistake, Mistakes, Place, SubscriptionConfig};
 pub use counters::{Counters, TenantCounters};
 pub use dispatch::DispatchSettings;
 pub use event::Tenant;

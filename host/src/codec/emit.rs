@@ -21,7 +21,7 @@ const RESERVED: [&str; 7] =
 
 /// Why an emit cannot be published. The guest that made it is at fault.
 #[derive(Debug, thiserror::Error)]
-pub enum EmitError {
+pub(crate) enum EmitError {
     /// The type is none.
     #[error(
         "`{0}` is not an event type to emit: expected segments of a-z, 0-9, '_' and '-' with dots between them, \

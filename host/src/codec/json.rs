@@ -161,18 +161,18 @@ fn rfc3339(micros: u64) -> String {
 
 /// An envelope ready to be published, with the topic its type belongs to.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Publication {
+pub(crate) struct Publication {
     /// The topic by [`topic_for`].
-    pub topic: &'static str,
+    pub(crate) topic: &'static str,
     /// The message: its id is the envelope's, its key the tenant.
-    pub message: OutgoingMessage,
+    pub(crate) message: OutgoingMessage,
 }
 
 /// Checks an envelope written by somebody else and makes a message of it, byte for byte.
 ///
 /// # Errors
 /// When the `json` codec could not read it back.
-pub fn read_publication(payload: Bytes) -> Result<Publication, DecodeError> {
+pub(crate) fn read_publication(payload: Bytes) -> Result<Publication, DecodeError> {
     let whole = ByteString::try_from(payload)
         .map_err(|error| DecodeError::new(DecodeErrorCode::JsonSyntax, error.to_string()))?;
     let envelope = Envelope::read(&whole)?;

@@ -27,15 +27,15 @@ const DAYS_MAX: u32 = 36_500;
 
 /// How long events are kept.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Retention {
+pub(super) struct Retention {
     /// Days for the topic `domain`.
-    pub domain_max_age_days: u32,
+    domain_max_age_days: u32,
     /// Size of the topic `domain`, in gigabytes of 10^9 bytes.
-    pub domain_max_size_gb: u64,
+    domain_max_size_gb: u64,
     /// Days for the topics `system` and `module-build`.
-    pub system_max_age_days: u32,
+    system_max_age_days: u32,
     /// Days for dead letters.
-    pub dlq_max_age_days: u32,
+    dlq_max_age_days: u32,
 }
 
 impl Default for Retention {
@@ -121,7 +121,7 @@ fn read_embedded(section: &Section<'_>, config: &mut ConnectorConfig) {
     let default = EmbeddedConnectorConfig::default();
     let data_dir = section.value("data_dir", default.data_dir, text);
     config.embedded = EmbeddedConnectorConfig {
-        data_dir: section.from_base(&data_dir).to_string_lossy().into_owned(),
+        data_dir: section.resolve_path(&data_dir).to_string_lossy().into_owned(),
         tcp_port: section.value("tcp_port", default.tcp_port, number(0..=u16::MAX)),
         http_port: section.value("http_port", default.http_port, number(0..=u16::MAX)),
         persistent: section.value("persistent", default.persistent, truth),
@@ -132,9 +132,7 @@ fn read_embedded(section: &Section<'_>, config: &mut ConnectorConfig) {
 fn read_remote(section: &Section<'_>, effect: Effect, config: &mut ConnectorConfig) {
     let default = RemoteConnectorConfig::default();
     let addresses = section.list("addresses", address).unwrap_or(default.addresses);
-    if addresses.is_empty() {
-        section.refuse("addresses", "expected at least one address such as 127.0.0.1:8090");
-    }
+    section.refuse_empty("addresses", "expected at least one address such as 127.0.0.1:8090");
     config.remote = RemoteConnectorConfig {
         addresses,
         protocol: section.value("protocol", default.protocol, protocol),

@@ -42,37 +42,45 @@ pub(super) fn read(
     handlers.unwrap_or_default()
 }
 
+/// Reads everything before it gives up, so that every mistake is found.
 fn one(section: &Section<'_>, dead_letters: &DeadLetterConfig) -> Option<HandlerConfig> {
-    let handler_name =
-        section.required("name", |text| HandlerName::new(text).map_err(|error| error.to_string()));
+    let handler_name = section.required("name", parsed_name);
     section.require("component");
     let component = section.file("component");
     section.require("events");
     let events = section.list("events", parsed);
-    if events.as_ref().is_some_and(Vec::is_empty) && !section.is_text("events") {
-        section.refuse("events", "expected at least one pattern such as order.placed or order.*");
-    }
+    section.refuse_empty("events", "expected at least one pattern such as order.placed or order.*");
+    let subscription = section.value("subscription", SubscriptionConfig::default().name, name);
+    let tenants = read_tenants(section);
+    let order_by = section.value("order_by", OrderBy::default(), parsed);
+    let grants = read_grants(section);
+    let isolations = [("reuse", Isolation::Reuse), ("fresh", Isolation::Fresh)];
+    let isolation = section.value("isolation", Isolation::default(), word(&isolations));
     let limits = section.section("limits", read_limits);
+    let retry = section.section("retry", read_retry);
+    let on_failure = section.value("on_failure", FailurePolicy::Skip, failure_policy);
+    let emit_topics = read_emit_topics(section, dead_letters);
+    let batch_max = section.value("batch_max", 64, number(1..=1_024));
     Some(HandlerConfig {
         name: handler_name?,
         component: component?,
-        subscription: section.value("subscription", SubscriptionConfig::default().name, name),
-        tenants: read_tenants(section),
+        subscription,
+        tenants,
         events: events?,
-        order_by: section.value("order_by", OrderBy::default(), parsed),
-        grants: read_grants(section),
+        order_by,
+        grants,
         batch_time_target: BATCH_TIME.min(limits.deadline / BATCH_DEADLINE_SHARE),
         limits,
-        isolation: section.value(
-            "isolation",
-            Isolation::default(),
-            word(&[("reuse", Isolation::Reuse), ("fresh", Isolation::Fresh)]),
-        ),
-        retry: section.section("retry", read_retry),
-        on_failure: section.value("on_failure", FailurePolicy::Skip, failure_policy),
-        emit_topics: read_emit_topics(section, dead_letters),
-        batch_max: section.value("batch_max", 64, number(1..=1_024)),
+        isolation,
+        retry,
+        on_failure,
+        emit_topics,
+        batch_max,
     })
+}
+
+fn parsed_name(text: &str) -> Result<HandlerName, String> {
+    HandlerName::new(text).map_err(|error| error.to_string())
 }
 
 fn refuse_unknown_subscription(section: &Section<'_>, name: &str, subscriptions: &[SubscriptionConfig]) {
@@ -94,11 +102,11 @@ fn read_tenants(section: &Section<'_>) -> TenantScope {
             TenantWord::Platform => TenantScope::Platform,
         };
     }
-    let Some(tenants) = section.list("tenants", tenant) else { return TenantScope::All };
-    if tenants.is_empty() {
-        section.refuse("tenants", "expected all, platform or at least one tenant id");
+    section.refuse_empty("tenants", "expected all, platform or at least one tenant id");
+    match section.list("tenants", tenant) {
+        Some(tenants) => TenantScope::Only(tenants.into_iter().collect()),
+        None => TenantScope::All,
     }
-    TenantScope::Only(tenants.into_iter().collect())
 }
 
 #[derive(Clone, Copy)]
@@ -124,18 +132,8 @@ fn read_grants(section: &Section<'_>) -> Grants {
     Grants { log: granted.is_some_and(|granted| !granted.is_empty()) }
 }
 
-pub(super) fn default_limits() -> GuestLimits {
-    GuestLimits {
-        deadline: Duration::from_millis(250),
-        memory_bytes_max: 64 << 20,
-        emits_max: 64,
-        emit_bytes_max: 1 << 20,
-        log_lines_max: 64,
-    }
-}
-
 fn read_limits(section: &Section<'_>) -> GuestLimits {
-    let default = default_limits();
+    let default = GuestLimits::default();
     let deadline = |text: &str| {
         duration(text).ok().filter(|deadline| *deadline <= DEADLINE_MAX).ok_or_else(|| {
             let longest = humantime::format_duration(DEADLINE_MAX);

@@ -22,7 +22,7 @@ pub enum ConfigError {
     Mistakes(#[from] Mistakes),
 }
 
-/// All mistakes of a configuration, in the order of its sections. Never empty.
+/// All mistakes of a configuration, in the order of their places. Never empty.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub struct Mistakes(pub Vec<Mistake>);
 
@@ -38,7 +38,7 @@ pub struct Mistake {
 }
 
 /// Where a value was written.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Place {
     /// In the file, on this line, counted from one.
     Line(u64),

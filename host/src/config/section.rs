@@ -182,6 +182,13 @@ impl<'a> Section<'a> {
         self.node(key).is_some_and(|node| matches!(node.value, Value::Text(_)))
     }
 
+    /// Reports a list that is written without any entry.
+    pub(super) fn refuse_empty(&self, key: &'static str, problem: &str) {
+        if self.node(key).is_some_and(|node| matches!(&node.value, Value::List(items) if items.is_empty())) {
+            self.refuse(key, problem);
+        }
+    }
+
     /// Whether the key is written at all.
     pub(super) fn has(&self, key: &'static str) -> bool {
         self.node(key).is_some_and(|node| !matches!(node.value, Value::Null))
@@ -191,12 +198,12 @@ impl<'a> Section<'a> {
     pub(super) fn file(&self, key: &'static str) -> Option<PathBuf> {
         self.optional(key, |text| match text {
             "" => Err("expected the path of a file".to_owned()),
-            text => Ok(self.from_base(text)),
+            text => Ok(self.resolve_path(text)),
         })
     }
 
     /// A path relative to the configuration.
-    pub(super) fn from_base(&self, path: &str) -> PathBuf {
+    pub(super) fn resolve_path(&self, path: &str) -> PathBuf {
         let base = self.reader.base_dir;
         if base.as_os_str().is_empty() || base == Path::new(".") { path.into() } else { base.join(path) }
     }
@@ -278,7 +285,9 @@ impl<'a> Section<'a> {
             Ok(value) => Some(value),
             Err(expected) => {
                 let shown: String = text.chars().take(SHOWN_CHARS_MAX).collect();
-                let problem = format!("`{shown}`: {expected}");
+                // An error that names the value itself needs no second naming.
+                let problem =
+                    if expected.starts_with('`') { expected } else { format!("`{shown}`: {expected}") };
                 self.reader.add(Mistake { key: path.to_owned(), place: Some(node.place.clone()), problem });
                 None
             }

@@ -31,9 +31,7 @@ fn one(section: &Section<'_>, dead_letters: &DeadLetterConfig) -> Option<Subscri
     let subscription_name = section.required("name", name);
     let group = section.value("group", default.group, name);
     let topics = section.list("topics", name).unwrap_or(default.topics);
-    if topics.is_empty() {
-        section.refuse("topics", "expected at least one topic");
-    }
+    section.refuse_empty("topics", "expected at least one topic");
     if topics.contains(&dead_letters.topic) {
         let problem = format!("`{}` holds dead letters, which are not read like events", dead_letters.topic);
         section.refuse("topics", &problem);

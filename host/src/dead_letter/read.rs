@@ -1,7 +1,5 @@
 //! Reading dead letters back, for people who want to know what went wrong.
 
-use std::fmt::Write;
-
 use bytes::Bytes;
 use guesthouse_connector::{Offset, PartitionId, RawHeaders, ReceivedMessage};
 use serde::{Serialize, Serializer};
@@ -9,9 +7,22 @@ use serde::{Serialize, Serializer};
 use super::headers::{OURS, REASON};
 use super::{REFERENCE, SCHEMA};
 
-/// A dead letter as the topic keeps it. Fields that the record does not have are `None`.
+/// A dead letter as the topic keeps it.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub(crate) struct DeadLetter {
+    /// What it says about itself.
+    #[serde(flatten)]
+    pub(crate) summary: LetterSummary,
+    /// The source's own headers, name and text form.
+    pub(crate) headers: Vec<(String, String)>,
+    /// The source's payload.
+    #[serde(serialize_with = "text_or_hex")]
+    pub(crate) payload: Bytes,
+}
+
+/// What a dead letter says about itself. Fields that the record does not have are `None`.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub(crate) struct LetterSummary {
     /// Its own message id, in the form of a UUID.
     pub(crate) id: String,
     /// Its own place in the dead letter topic.
@@ -54,11 +65,6 @@ pub(crate) struct DeadLetter {
     pub(crate) headers_dropped: Option<u64>,
     /// Whether the payload is only a reference to the source's.
     pub(crate) payload_is_reference: bool,
-    /// The source's own headers, name and text form.
-    pub(crate) headers: Vec<(String, String)>,
-    /// The source's payload.
-    #[serde(serialize_with = "text_or_hex")]
-    pub(crate) payload: Bytes,
 }
 
 /// Where the event of a dead letter came from.
@@ -102,7 +108,7 @@ impl DeadLetter {
         if schema > u64::from(SCHEMA) {
             return Err(NotADeadLetter::NewerSchema { found: schema });
         }
-        Ok(Self {
+        let summary = LetterSummary {
             id: uuid::Uuid::from_u128(message.id).to_string(),
             partition,
             offset: message.offset,
@@ -124,9 +130,8 @@ impl DeadLetter {
             replays: number("gh-replays"),
             headers_dropped: number("gh-headers-dropped"),
             payload_is_reference: text("gh-payload").as_deref() == Some(REFERENCE),
-            headers: source_headers(headers),
-            payload: message.payload,
-        })
+        };
+        Ok(Self { summary, headers: source_headers(headers), payload: message.payload })
     }
 }
 
@@ -155,11 +160,7 @@ fn source_headers(headers: &RawHeaders) -> Vec<(String, String)> {
 pub(crate) fn payload_text(payload: &[u8]) -> String {
     match std::str::from_utf8(payload) {
         Ok(text) => text.to_owned(),
-        Err(_) => payload.iter().fold("hex:".to_owned(), |mut text, byte| {
-            // Writing to a string cannot fail.
-            drop(write!(text, "{byte:02x}"));
-            text
-        }),
+        Err(_) => payload.iter().fold("hex:".to_owned(), |text, byte| text + &format!("{byte:02x}")),
     }
 }
 

@@ -107,9 +107,12 @@ fn a_dead_letter_says_all_that_is_known() {
         assert_eq!(value(name), Some(expected.into()), "{name}");
     }
     let read = read(&letter);
-    assert_eq!((read.attempts, read.duration_us, read.memory_peak_bytes), (Some(5), Some(77), Some(65_536)));
-    assert_eq!((read.first_failed_at, read.failed_at), (Some(2_000), Some(3_000)));
-    assert_eq!(read.source.timestamp, Some(1_000));
+    assert_eq!(
+        (read.summary.attempts, read.summary.duration_us, read.summary.memory_peak_bytes),
+        (Some(5), Some(77), Some(65_536))
+    );
+    assert_eq!((read.summary.first_failed_at, read.summary.failed_at), (Some(2_000), Some(3_000)));
+    assert_eq!(read.summary.source.timestamp, Some(1_000));
     assert_eq!(read.payload, &b"payload"[..]);
     assert!(read.headers.contains(&("region".into(), "eu".into())));
 }
@@ -123,7 +126,7 @@ fn the_id_depends_on_event_and_handler_alone() {
     let undecodable = build(&event.message, &Cause::Decode, &failure(&rejected("x")));
     assert_ne!(first.id, undecodable.id);
     assert_eq!(undecodable.partition, Partitioning::Key(Tenant::PLATFORM_ID.into()));
-    assert_eq!(read(&undecodable).handler.as_deref(), Some("decode"));
+    assert_eq!(read(&undecodable).summary.handler.as_deref(), Some("decode"));
 }
 
 #[test]
@@ -150,10 +153,10 @@ fn what_an_earlier_death_left_is_replaced() {
 fn a_long_reason_goes_on_and_is_cut_in_the_end() {
     let event = event(message(&b"x"[..], &Headers::new()));
     let short = "näher ".repeat(100);
-    assert_eq!(read(&buried(&event, &rejected(short.clone()))).reason, short);
+    assert_eq!(read(&buried(&event, &rejected(short.clone()))).summary.reason, short);
     for piece in ["x", "ü", "€", "\u{1F600}", "a\r\n"] {
         let letter = buried(&event, &rejected(piece.repeat(10 << 20)));
-        let reason = read(&letter).reason;
+        let reason = read(&letter).summary.reason;
         assert!(reason.ends_with('…'), "{piece:?}");
         assert!(reason.len() > 1_000, "{piece:?}");
         assert!(!reason.contains(char::is_control), "{piece:?}");
@@ -171,7 +174,7 @@ fn source_headers_without_room_are_dropped_from_the_last_on() {
     assert!(letter.headers.encoded_len() <= HEADERS_BYTES_MAX);
     let read = read(&letter);
     let kept = read.headers.len();
-    assert_eq!(read.headers_dropped, Some((count - kept) as u64));
+    assert_eq!(read.summary.headers_dropped, Some((count - kept) as u64));
     assert!(kept > 150 && kept < count);
     assert!(read.headers.iter().zip(0..).all(|((name, _), at)| *name == format!("{at:0>200}")));
 }
@@ -183,7 +186,7 @@ fn a_payload_the_broker_would_refuse_is_kept_by_reference() {
         let hash = blake3::hash(&source.payload).to_string();
         let letter = build(&source, &Cause::Decode, &failure(&rejected("x")));
         let read = read(&letter);
-        assert!(read.payload_is_reference);
+        assert!(read.summary.payload_is_reference);
         let record: serde_json::Value = serde_json::from_slice(&read.payload).unwrap();
         assert_eq!(record["payload_bytes"], length);
         assert_eq!(record["payload_blake3"], hash);
@@ -192,7 +195,7 @@ fn a_payload_the_broker_would_refuse_is_kept_by_reference() {
     let largest = event(message(vec![b'x'; PAYLOAD_BYTES_MAX], &Headers::new()));
     let letter = buried(&largest, &rejected("x"));
     assert_eq!(letter.payload.as_ptr(), largest.message.payload.as_ptr());
-    assert!(!read(&letter).payload_is_reference);
+    assert!(!read(&letter).summary.payload_is_reference);
 }
 
 /// Whatever the headers, ids and reasons are, a letter is made, keeps the limits and can be read back.
@@ -216,7 +219,7 @@ fn hostile_events_always_get_a_letter() {
         let letter = buried(&event, &rejected(hostile_text(&mut random).to_string()));
         assert!(letter.headers.encoded_len() <= HEADERS_BYTES_MAX);
         assert_eq!(RawHeaders(letter.headers.encode()).to_headers().as_ref(), Ok(&letter.headers));
-        assert_eq!(read(&letter).handler.as_deref(), Some("order-totals"));
+        assert_eq!(read(&letter).summary.handler.as_deref(), Some("order-totals"));
     }
 }
 

@@ -164,7 +164,7 @@ fn wrong_envelopes_are_refused_with_field_and_position() {
 fn what_is_not_json_is_refused_with_its_position() {
     let whole = envelope(|_| {});
     for end in 0..whole.len() {
-        let error = refused(whole[..end].to_owned(), &[]);
+        let error = refused(whole.as_bytes()[..end].to_owned(), &[]);
         assert_eq!(error.code(), "json-syntax", "{end}: {error}");
     }
     let error = refused(&b"{\"id\": \xFF}"[..], &[]);

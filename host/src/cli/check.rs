@@ -1,0 +1,55 @@
+//! `guesthouse check`: says whether a configuration would run, without a broker.
+
+use super::{ConfigArgs, Console, Environment, report};
+use crate::config::Config;
+use crate::host::admit;
+use crate::sandbox::{AdmittedComponent, Sandbox, World};
+
+/// Some handlers' components are missing or refused.
+#[derive(Debug, thiserror::Error)]
+#[error("{refused} of {handlers} handlers cannot run; see above")]
+pub(super) struct ComponentsRefused {
+    refused: usize,
+    handlers: usize,
+}
+
+pub(super) async fn check(
+    args: ConfigArgs,
+    environment: Environment,
+    console: &mut Console<'_>,
+) -> anyhow::Result<()> {
+    let config = args.load(environment)?;
+    console.out.write_all(config.to_yaml_masked().as_bytes())?;
+    let sandbox = Sandbox::start(&config.sandbox)?;
+    let checked = check_components(&sandbox, &config, console).await;
+    // Its threads are idle, so this returns at once.
+    sandbox.shutdown();
+    checked
+}
+
+async fn check_components(
+    sandbox: &Sandbox,
+    config: &Config,
+    console: &mut Console<'_>,
+) -> anyhow::Result<()> {
+    let mut refused = 0;
+    for handler in &config.handlers {
+        match admit(sandbox, handler).await {
+            Ok(component) => writeln!(console.out, "# {}: {}", handler.name, describe(&component))?,
+            Err(error) => {
+                refused += 1;
+                writeln!(console.err, "{}", report(&error.into()))?;
+            }
+        }
+    }
+    let handlers = config.handlers.len();
+    if refused > 0 { Err(ComponentsRefused { refused, handlers }.into()) } else { Ok(()) }
+}
+
+fn describe(component: &AdmittedComponent) -> String {
+    let world = match component.world() {
+        World::Event => "event-handler",
+        World::Batch => "batch-handler",
+    };
+    format!("{world}, {} bytes, {}", component.size_bytes(), component.digest())
+}

@@ -1,0 +1,275 @@
+//! `guesthouse dlq`: looks at dead letters. Reading leaves no trace in the broker.
+
+mod reader;
+
+use std::cmp::Reverse;
+
+use anyhow::{Context, bail};
+use clap::{Args, Subcommand};
+use comfy_table::{ContentArrangement, Table, presets};
+use guesthouse_connector::attach;
+use jiff::Timestamp;
+use uuid::Uuid;
+
+use self::reader::{Flow, read_all};
+use super::{ConfigArgs, Console, Environment};
+use crate::config::Config;
+use crate::dead_letter::{DeadLetter, LetterSummary, clean, payload_text};
+use crate::event::Tenant;
+
+/// Longest text in a column of the table.
+const COLUMN_BYTES_MAX: usize = 120;
+/// Stands for what is not known.
+const UNKNOWN: &str = "-";
+
+#[derive(Debug, Subcommand)]
+pub(super) enum DlqCommand {
+    /// List dead letters, the newest first.
+    List(ListArgs),
+    /// Show one dead letter with its payload.
+    Show(ShowArgs),
+}
+
+#[derive(Debug, Args)]
+pub(super) struct ListArgs {
+    #[command(flatten)]
+    config: ConfigArgs,
+    /// Only this tenant's; `platform` for the platform's own.
+    #[arg(long, value_name = "ID")]
+    tenant: Option<String>,
+    /// Only those that this handler gave up on; `decode` for messages that could not be read.
+    #[arg(long, value_name = "NAME")]
+    handler: Option<String>,
+    /// Only those whose last attempt ended so.
+    #[arg(long, value_parser = OUTCOMES)]
+    outcome: Option<String>,
+    /// At most this many.
+    #[arg(long, value_name = "N", default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..=100_000))]
+    limit: u32,
+    /// Print a JSON array.
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct ShowArgs {
+    #[command(flatten)]
+    config: ConfigArgs,
+    /// Id of the dead letter, as `dlq list` prints it.
+    id: Uuid,
+    /// Print JSON.
+    #[arg(long)]
+    json: bool,
+}
+
+/// The outcomes that end in a dead letter.
+const OUTCOMES: [&str; 8] = [
+    "retry",
+    "reject",
+    "trapped",
+    "timed-out",
+    "out-of-memory",
+    "limit-exceeded",
+    "undecodable",
+    "host-fault",
+];
+
+pub(super) async fn execute(
+    command: DlqCommand,
+    environment: Environment,
+    console: &mut Console<'_>,
+) -> anyhow::Result<()> {
+    match command {
+        DlqCommand::List(args) => list(args, environment, console).await,
+        DlqCommand::Show(args) => show(args, environment, console).await,
+    }
+}
+
+async fn list(args: ListArgs, environment: Environment, console: &mut Console<'_>) -> anyhow::Result<()> {
+    let config = args.config.load(environment)?;
+    let mut newest = Newest::new(args.limit);
+    let unreadable = read_letters(&config, |letter| {
+        if args.wants(&letter.summary) {
+            newest.offer(letter.summary);
+        }
+        Flow::GoOn
+    })
+    .await?;
+    let letters = newest.into_sorted();
+    if args.json {
+        serde_json::to_writer_pretty(&mut *console.out, &letters)?;
+        writeln!(console.out)?;
+    } else {
+        writeln!(console.out, "{}", table(&letters))?;
+    }
+    if unreadable > 0 {
+        writeln!(console.err, "left out {unreadable} messages that are no dead letters")?;
+    }
+    Ok(())
+}
+
+async fn show(args: ShowArgs, environment: Environment, console: &mut Console<'_>) -> anyhow::Result<()> {
+    let config = args.config.load(environment)?;
+    let (id, mut found) = (args.id.to_string(), None);
+    read_letters(&config, |letter| {
+        if letter.summary.id != id {
+            return Flow::GoOn;
+        }
+        found = Some(letter);
+        Flow::Enough
+    })
+    .await?;
+    let Some(letter) = found else { bail!("no dead letter has the id {id}") };
+    if args.json {
+        serde_json::to_writer_pretty(&mut *console.out, &letter)?;
+        writeln!(console.out)?;
+        return Ok(());
+    }
+    print_letter(&letter, console)
+}
+
+/// Opens the broker and reads all dead letters. Says how many messages were none.
+async fn read_letters(config: &Config, visit: impl FnMut(DeadLetter) -> Flow) -> anyhow::Result<u64> {
+    let connector = attach(&config.connector).await.context("cannot open the broker")?;
+    let read = read_all(connector.as_ref(), config, visit).await;
+    let closed = connector.shutdown().await.context("cannot close the connection");
+    let unreadable = read?;
+    closed?;
+    Ok(unreadable)
+}
+
+impl ListArgs {
+    fn wants(&self, letter: &LetterSummary) -> bool {
+        let tenant = self.tenant.as_deref().map(|tenant| match tenant {
+            "platform" => Tenant::PLATFORM_ID,
+            tenant => tenant,
+        });
+        let fits = |wanted: Option<&str>, found: Option<&str>| wanted.is_none() || wanted == found;
+        fits(tenant, letter.tenant.as_deref())
+            && fits(self.handler.as_deref(), letter.handler.as_deref())
+            && fits(self.outcome.as_deref(), letter.outcome.as_deref())
+    }
+}
+
+/// Keeps the newest letters that were offered, and never more than twice as many.
+struct Newest {
+    limit: usize,
+    letters: Vec<LetterSummary>,
+}
+
+impl Newest {
+    fn new(limit: u32) -> Self {
+        Self { limit: usize::try_from(limit).unwrap_or(usize::MAX), letters: Vec::new() }
+    }
+
+    fn offer(&mut self, letter: LetterSummary) {
+        self.letters.push(letter);
+        if self.letters.len() >= self.limit.saturating_mul(2) {
+            self.keep_newest();
+        }
+    }
+
+    fn into_sorted(mut self) -> Vec<LetterSummary> {
+        self.keep_newest();
+        self.letters
+    }
+
+    fn keep_newest(&mut self) {
+        self.letters.sort_by_key(|letter| Reverse((letter.failed_at, letter.partition, letter.offset)));
+        self.letters.truncate(self.limit);
+    }
+}
+
+fn table(letters: &[LetterSummary]) -> Table {
+    let mut table = Table::new();
+    table.load_style(presets::UTF8_BORDERS_ONLY).set_content_arrangement(ContentArrangement::Dynamic);
+    table.set_header(["failed at", "tenant", "event type", "handler", "outcome", "attempts", "reason", "id"]);
+    for letter in letters {
+        table.add_row([
+            time(letter.failed_at),
+            column(letter.tenant.as_deref()),
+            column(letter.event_type.as_deref()),
+            column(letter.handler.as_deref()),
+            outcome(letter),
+            number(letter.attempts),
+            column(Some(&letter.reason)),
+            letter.id.clone(),
+        ]);
+    }
+    table
+}
+
+fn print_letter(letter: &DeadLetter, console: &mut Console<'_>) -> anyhow::Result<()> {
+    let DeadLetter { summary, headers, payload } = letter;
+    let source = &summary.source;
+    let text = |text: &Option<String>| column(text.as_deref());
+    let lines = [
+        ("id", summary.id.clone()),
+        ("dead letter", format!("partition {}, offset {}", summary.partition, summary.offset)),
+        ("tenant", text(&summary.tenant)),
+        ("event", format!("{} {}", text(&summary.event_type), text(&summary.event_id))),
+        ("handler", text(&summary.handler)),
+        ("component", text(&summary.component_digest)),
+        ("outcome", outcome(summary)),
+        ("reason", clean(&summary.reason, usize::MAX)),
+        ("attempts", number(summary.attempts)),
+        ("first failed", time(summary.first_failed_at)),
+        ("failed", time(summary.failed_at)),
+        (
+            "last attempt",
+            format!(
+                "{} us, {} bytes of memory",
+                number(summary.duration_us),
+                number(summary.memory_peak_bytes)
+            ),
+        ),
+        ("lane", text(&summary.lane)),
+        ("group", text(&source.group)),
+        (
+            "source",
+            format!(
+                "{}/{}, partition {}, offset {}, message {}",
+                text(&source.stream),
+                text(&source.topic),
+                number(source.partition),
+                number(source.offset),
+                text(&source.message_id)
+            ),
+        ),
+    ];
+    for (name, value) in lines {
+        writeln!(console.out, "{:<14}{value}", format!("{name}:"))?;
+    }
+    writeln!(console.out, "headers:")?;
+    for (name, value) in headers {
+        writeln!(console.out, "  {}: {}", clean(name, usize::MAX), clean(value, usize::MAX))?;
+    }
+    let form = if summary.payload_is_reference { "payload (a reference to the source):" } else { "payload:" };
+    writeln!(console.out, "{form}\n{}", clean(payload_text(payload), usize::MAX))?;
+    Ok(())
+}
+
+fn outcome(letter: &LetterSummary) -> String {
+    let kind = column(letter.outcome.as_deref());
+    match letter.code.as_deref() {
+        Some(code) => format!("{kind}: {}", column(Some(code))),
+        None => kind,
+    }
+}
+
+fn column(text: Option<&str>) -> String {
+    text.map_or_else(|| UNKNOWN.to_owned(), |text| clean(text, COLUMN_BYTES_MAX))
+}
+
+fn number(number: Option<u64>) -> String {
+    number.map_or_else(|| UNKNOWN.to_owned(), |number| number.to_string())
+}
+
+/// Microseconds since 1970 as a time in UTC.
+fn time(micros: Option<u64>) -> String {
+    let timestamp = micros.and_then(|micros| Timestamp::from_microsecond(i64::try_from(micros).ok()?).ok());
+    timestamp.map_or_else(|| UNKNOWN.to_owned(), |timestamp| format!("{timestamp:.3}"))
+}
+
+#[cfg(test)]
+mod tests;

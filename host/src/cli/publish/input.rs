@@ -1,0 +1,115 @@
+//! The input of `publish`: JSON lines, or one JSON array, checked entry by entry.
+
+use std::fmt;
+
+use bytes::Bytes;
+use serde_json::value::RawValue;
+
+use crate::codec::{Publication, read_publication};
+use crate::dead_letter::clean;
+
+/// Longest reason that is shown for a bad entry.
+const REASON_BYTES_MAX: usize = 300;
+
+/// What an input holds.
+#[derive(Debug, Default)]
+pub(super) struct Input {
+    /// Envelopes in their order, ready to be published.
+    pub(super) good: Vec<Publication>,
+    /// Everything else.
+    pub(super) bad: Vec<BadEntry>,
+}
+
+/// An entry that is no envelope.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct BadEntry {
+    place: EntryPlace,
+    reason: String,
+}
+
+/// Where an entry stands, counted from one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum EntryPlace {
+    Line(usize),
+    Element(usize),
+}
+
+impl fmt::Display for BadEntry {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.place {
+            EntryPlace::Line(number) => write!(f, "line {number}: {}", self.reason),
+            EntryPlace::Element(number) => write!(f, "element {number}: {}", self.reason),
+        }
+    }
+}
+
+/// Reads an input. Empty lines do not count, but are numbered.
+pub(super) fn read_input(text: &Bytes) -> Input {
+    let mut input = Input::default();
+    if text.trim_ascii_start().starts_with(b"[") {
+        input.take_array(text);
+    } else {
+        for (number, line) in (1..).zip(text.split(|byte| *byte == b'\n')) {
+            let line = line.trim_ascii();
+            if !line.is_empty() {
+                input.take(EntryPlace::Line(number), text.slice_ref(line));
+            }
+        }
+    }
+    input
+}
+
+impl Input {
+    fn take_array(&mut self, text: &Bytes) {
+        match serde_json::from_slice::<Vec<&RawValue>>(text) {
+            Ok(elements) => {
+                for (number, element) in (1..).zip(elements) {
+                    self.take(EntryPlace::Element(number), text.slice_ref(element.get().as_bytes()));
+                }
+            }
+            Err(error) => {
+                let reason = format!("the array cannot be read: {error}");
+                self.bad.push(BadEntry { place: EntryPlace::Line(error.line()), reason });
+            }
+        }
+    }
+
+    fn take(&mut self, place: EntryPlace, entry: Bytes) {
+        match read_publication(entry) {
+            Ok(publication) => self.good.push(publication),
+            Err(error) => self.bad.push(BadEntry { place, reason: clean(error, REASON_BYTES_MAX) }),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SAMPLES: &str = include_str!("../../../../tests/data/rustok-sample-events.json");
+
+    #[test]
+    fn an_array_and_lines_give_the_same_events() {
+        let array = read_input(&Bytes::from_static(SAMPLES.as_bytes()));
+        assert_eq!((array.good.len(), array.bad.len()), (10, 0));
+        let elements: Vec<serde_json::Value> = serde_json::from_str(SAMPLES).unwrap();
+        let lines: String = elements.iter().map(|element| format!("{element}\r\n\n")).collect();
+        let lines = read_input(&lines.into());
+        assert_eq!(lines.bad, []);
+        let ids = |input: &Input| input.good.iter().map(|good| good.message.id).collect::<Vec<_>>();
+        assert_eq!(ids(&lines), ids(&array));
+    }
+
+    #[test]
+    fn bad_entries_are_numbered_as_an_editor_does() {
+        let input = read_input(&Bytes::from_static(b"\n{}\n\n{\n"));
+        let shown: Vec<String> = input.bad.iter().map(ToString::to_string).collect();
+        assert!(shown[0].starts_with("line 2: missing field `id`"), "{shown:?}");
+        assert!(shown[1].starts_with("line 4: EOF while parsing"), "{shown:?}");
+        let input = read_input(&Bytes::from_static(b"[{},\n 7]"));
+        assert!(input.bad[1].to_string().starts_with("element 2: invalid type"), "{:?}", input.bad);
+        let input = read_input(&Bytes::from_static(b"[{},\n"));
+        assert!(input.bad[0].to_string().starts_with("line 2: the array cannot be read"), "{:?}", input.bad);
+        assert!(read_input(&Bytes::new()).bad.is_empty());
+    }
+}

@@ -1,0 +1,161 @@
+//! Goal: what the program says and how it exits, where no broker is needed.
+//! Method: run the built program with files of a temporary directory and look at its output and exit code.
+
+#![expect(clippy::unwrap_used, reason = "a test ends where something is not as it must be")]
+
+use std::path::Path;
+use std::process::{Command, Output, Stdio};
+
+const HANDLER: &str = "handlers: [{name: totals, component: totals.wasm, events: ['order.*']}]\n";
+
+struct Ended {
+    code: i32,
+    out: String,
+    err: String,
+}
+
+fn guesthouse(arguments: &[&str], environment: &[(&str, &str)]) -> Ended {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_guesthouse"));
+    command.args(arguments).env_clear().envs(environment.iter().copied()).stdin(Stdio::null());
+    let Output { status, stdout, stderr } = command.output().unwrap();
+    Ended {
+        code: status.code().unwrap(),
+        out: String::from_utf8(stdout).unwrap(),
+        err: String::from_utf8(stderr).unwrap(),
+    }
+}
+
+fn with_config(text: &str, run: impl FnOnce(&Path, &str)) {
+    let dir = tempfile::tempdir().unwrap();
+    let config = dir.path().join("guesthouse.yaml");
+    std::fs::write(&config, text).unwrap();
+    run(dir.path(), config.to_str().unwrap());
+}
+
+#[test]
+fn help_and_version_exit_with_0() {
+    let help = guesthouse(&["--help"], &[]);
+    assert_eq!(help.code, 0);
+    for command in ["run", "check", "publish", "dlq"] {
+        assert!(help.out.contains(command), "{}", help.out);
+    }
+    let version = guesthouse(&["--version"], &[]);
+    assert_eq!((version.code, version.out.starts_with("guesthouse ")), (0, true));
+}
+
+#[test]
+fn wrong_arguments_exit_with_2() {
+    for arguments in [
+        &["frobnicate"][..],
+        &["run"],
+        &["check"],
+        &["dlq", "show", "--config", "x", "not-an-id"],
+        &["dlq", "list", "--config", "x", "--outcome", "sad"],
+        &["publish", "--config", "x", "--batch", "0"],
+    ] {
+        let ended = guesthouse(arguments, &[]);
+        assert_eq!(ended.code, 2, "{arguments:?}: {}", ended.err);
+        assert!(ended.err.starts_with("error: "), "{}", ended.err);
+    }
+}
+
+#[test]
+fn a_missing_configuration_is_named_and_exits_with_2() {
+    for command in [&["run"][..], &["check"], &["publish"], &["dlq", "list"]] {
+        let ended = guesthouse(&[command, &["--config", "/nowhere/g.yaml"]].concat(), &[]);
+        assert_eq!(ended.code, 2);
+        assert!(
+            ended.err.starts_with("error: cannot read the configuration /nowhere/g.yaml"),
+            "{}",
+            ended.err
+        );
+    }
+}
+
+#[test]
+fn all_mistakes_of_a_configuration_are_reported_at_once() {
+    with_config("events: {iggy: {mode: embeded}}\nsandbox: {worker: 1}\n", |_, config| {
+        let ended = guesthouse(&["check", "--config", config], &[("GUESTHOUSE__DISPATCH__DRAIN", "soon")]);
+        assert_eq!(ended.code, 2);
+        for expected in [
+            "error: the configuration has 3 mistakes:",
+            "line 1: events.iggy.mode: `embeded`: expected embedded (or bundled) or remote (or external)",
+            "line 2: sandbox.worker: unknown key, did you mean `workers`?",
+            "environment variable GUESTHOUSE__DISPATCH__DRAIN: dispatch.drain: `soon`: expected a time above zero",
+        ] {
+            assert!(ended.err.contains(expected), "{expected}\nnot in\n{}", ended.err);
+        }
+    });
+}
+
+#[test]
+fn check_prints_the_resolved_configuration_without_secrets() {
+    let text = "events: {iggy: {mode: remote, remote: {password: '${SECRET}'}}}\n";
+    with_config(text, |_, config| {
+        let ended = guesthouse(&["check", "--config", config], &[("SECRET", "hunter2")]);
+        assert_eq!(ended.code, 0, "{}", ended.err);
+        assert!(
+            ended.out.contains("mode: remote") && ended.out.contains("domain_partitions: 8"),
+            "{}",
+            ended.out
+        );
+        assert!(ended.out.contains("********") && !ended.out.contains("hunter2"), "{}", ended.out);
+        let unset = guesthouse(&["check", "--config", config], &[]);
+        assert_eq!(unset.code, 2);
+        assert!(unset.err.contains("the environment variable `SECRET` is not set"), "{}", unset.err);
+    });
+}
+
+#[test]
+fn a_missing_component_is_named_with_its_handler() {
+    with_config(HANDLER, |dir, config| {
+        for command in ["check", "run"] {
+            let ended = guesthouse(&[command, "--config", config], &[]);
+            assert_eq!(ended.code, 2, "{}", ended.err);
+            let file = dir.join("totals.wasm");
+            let expected = format!("error: handler `totals`: cannot read its component {}", file.display());
+            assert!(ended.err.contains(&expected), "{}", ended.err);
+            assert!(!dir.join("data").exists(), "a broker was started for nothing");
+        }
+    });
+}
+
+#[test]
+fn a_component_that_is_none_is_refused() {
+    with_config(HANDLER, |dir, config| {
+        std::fs::write(dir.join("totals.wasm"), "not a component").unwrap();
+        let ended = guesthouse(&["check", "--config", config], &[]);
+        assert_eq!(ended.code, 2, "{}", ended.err);
+        assert!(ended.err.contains("error: handler `totals`: its component"), "{}", ended.err);
+        assert!(ended.err.contains("error: 1 of 1 handlers cannot run"), "{}", ended.err);
+    });
+}
+
+#[test]
+fn bad_lines_are_numbered_and_nothing_is_sent() {
+    with_config("", |dir, config| {
+        let file = dir.join("events.jsonl");
+        std::fs::write(&file, "{}\n\nnot json\n").unwrap();
+        let ended = guesthouse(&["publish", "--config", config, "--file", file.to_str().unwrap()], &[]);
+        assert_eq!(ended.code, 1);
+        assert!(ended.err.contains("line 1: missing field `id`"), "{}", ended.err);
+        assert!(ended.err.contains("line 3: expected"), "{}", ended.err);
+        assert!(
+            ended.err.contains("error: 2 of 2 entries cannot be published, and nothing was sent"),
+            "{}",
+            ended.err
+        );
+        assert!(!dir.join("data").exists(), "a broker was started for nothing");
+    });
+}
+
+#[test]
+fn a_report_that_cannot_be_written_stops_a_run_before_it_starts() {
+    with_config("", |dir, config| {
+        let report = dir.join("missing").join("report.json");
+        let ended = guesthouse(&["run", "--config", config, "--report", report.to_str().unwrap()], &[]);
+        assert_eq!(ended.code, 1);
+        assert!(ended.err.contains("error: cannot write the report"), "{}", ended.err);
+        assert!(!dir.join("data").exists(), "a broker was started for nothing");
+    });
+}
