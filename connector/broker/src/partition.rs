@@ -7,7 +7,9 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use iggy_common::IggyErrorDiscriminants as Code;
 
 use crate::clock::now_micros;
-use crate::log::{Appended, LogBounds, LogError, LogSettings, PartitionLog, ReadFrom, Recovery, Slice};
+use crate::log::{
+    AppendError, Appended, LogBounds, LogError, LogSettings, PartitionLog, ReadFrom, Recovery, Slice,
+};
 use crate::recent::{RecentIds, WINDOW_IDS, ids_of};
 use crate::store::{PartitionKey, Store, StoreError};
 use crate::wire::Refusal;
@@ -28,7 +30,7 @@ struct Open {
     /// No offset at or above it may be given away before it is raised in the store.
     floor: u64,
     recent: RecentIds,
-    /// Appends since the start.
+    /// Appends since the start. What was there before is on the disk: opening the log synced it.
     appends: u64,
 }
 
@@ -83,14 +85,16 @@ impl Partition {
     /// Appends a batch record of `messages` messages, unless it is a repetition. It is then in the hands of the
     /// operating system; [`Partition::sync`] waits for the disk.
     pub(crate) fn append(&self, store: &Store, batch: &[u8], messages: u32) -> Result<Accepted, Refusal> {
-        let ids = ids_of(batch);
+        let ids = ids_of(batch).map_err(|error| AppendError::InvalidBatch(error.to_string()))?;
         self.with(|open| {
             if open.recent.contains_all(&ids) {
                 return Ok(Accepted::Duplicate);
             }
             let next_offset = open.log.bounds().next_offset;
-            if next_offset.saturating_add(u64::from(messages)) > open.floor {
-                open.floor = store.reserve_floor(self.key, next_offset, messages)?;
+            // By the messages that are there: the number that the client claims is checked only by the log.
+            let needed = u32::try_from(ids.len()).map_err(|_| Code::TooManyMessages)?;
+            if next_offset.saturating_add(u64::from(needed)) > open.floor {
+                open.floor = store.reserve_floor(self.key, next_offset, needed)?;
             }
             let appended = open.log.append(self.key.partition_id, batch, messages, now_micros())?;
             open.recent.extend(ids);
@@ -100,7 +104,7 @@ impl Partition {
     }
 
     /// Waits until everything appended before the call is on the disk. Callers that wait at the same time share
-    /// a sync. Cancelling loses nothing.
+    /// a sync, and only one of them occupies a thread. Cancelling loses nothing.
     pub(crate) async fn sync(&self) -> Result<(), Refusal> {
         let wanted = self.with(|open| Ok(open.appends))?;
         let mut synced = self.synced.lock().await;

@@ -3,6 +3,7 @@
 
 use std::collections::{HashMap, VecDeque};
 
+use iggy_binary_protocol::WireError;
 use iggy_binary_protocol::batch::{BatchIntegrity, decode_batch_slice_with};
 
 /// How many ids are remembered per partition.
@@ -44,12 +45,10 @@ impl RecentIds {
     }
 }
 
-/// The ids in a batch record, in order. Empty when the record is malformed, which the log reports.
-pub(crate) fn ids_of(batch: &[u8]) -> Vec<u128> {
-    match decode_batch_slice_with(batch, BatchIntegrity::LayoutOnly) {
-        Ok(batch) => batch.iter().map(|message| message.header.id).collect(),
-        Err(_) => Vec::new(),
-    }
+/// The ids in a batch record, one per message. Only the layout is checked; the log checks the rest.
+pub(crate) fn ids_of(batch: &[u8]) -> Result<Vec<u128>, WireError> {
+    let batch = decode_batch_slice_with(batch, BatchIntegrity::LayoutOnly)?;
+    Ok(batch.iter().map(|message| message.header.id).collect())
 }
 
 #[cfg(test)]
