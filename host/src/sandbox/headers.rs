@@ -19,10 +19,10 @@ pub(super) fn sorted<'a>(headers: &'a RawHeaders) -> Vec<TextPair<'a>> {
 /// Appends `[u32 length][name][u32 length][value]` for each header, in the order of their names.
 pub(super) fn append(headers: &RawHeaders, bytes: &mut Vec<u8>) {
     let start = bytes.len();
-    let mut last_name = Cow::Borrowed("");
+    let mut last_name = None;
     // Clients write headers in order, so sorting is the exception.
     for (name, value) in headers.iter() {
-        if name < last_name {
+        if last_name.is_some_and(|last| name < last) {
             bytes.truncate(start);
             append_sorted(headers, bytes);
             return;
@@ -32,7 +32,7 @@ pub(super) fn append(headers: &RawHeaders, bytes: &mut Vec<u8>) {
             Some(text) => append_text(bytes, text),
             None => append_text(bytes, &value.to_string()),
         }
-        last_name = name;
+        last_name = Some(name);
     }
 }
 
