@@ -19,21 +19,31 @@ const TENANTS: u128 = 0xa000_0000_0000_4000_8000_0000_0000_0000;
 const ORDERS: u128 = 0x0d00_0000_0000_4000_8000_0000_0000_0000;
 const EVENTS: u128 = 0xe000_0000_0000_4000_8000_0000_0000_0000;
 
-/// What the guest `picky` is told to do, and the outcome that it must end in.
+/// What the guest `picky` is told to do, and how that must end.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Poison {
-    pub(crate) behave: &'static str,
-    /// The outcome of the dead letter; none when a later attempt succeeds.
-    pub(crate) outcome: Option<&'static str>,
+    behave: &'static str,
+    pub(crate) fate: Fate,
+}
+
+/// How poison must end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Fate {
+    /// A later attempt succeeds.
+    Handled,
+    /// The guest gives it up.
+    Refused,
+    /// The host has to stop the guest.
+    Stopped,
 }
 
 /// Every kind of poison, in the order in which they are mixed in.
-pub(crate) const POISONS: [Poison; 5] = [
-    Poison { behave: "reject", outcome: Some("reject") },
-    Poison { behave: "trap", outcome: Some("trapped") },
-    Poison { behave: "retry-twice", outcome: None },
-    Poison { behave: "loop", outcome: Some("timed-out") },
-    Poison { behave: "grow", outcome: Some("out-of-memory") },
+const POISONS: [Poison; 5] = [
+    Poison { behave: "reject", fate: Fate::Refused },
+    Poison { behave: "trap", fate: Fate::Stopped },
+    Poison { behave: "retry-twice", fate: Fate::Handled },
+    Poison { behave: "loop", fate: Fate::Stopped },
+    Poison { behave: "grow", fate: Fate::Stopped },
 ];
 
 /// All events of a demo, and what must become of them.
@@ -44,7 +54,7 @@ pub(crate) struct Events {
     /// Orders among them: each makes one more event.
     pub(crate) orders: u64,
     /// Poison, by its place in [`POISONS`].
-    pub(crate) poison: [u64; POISONS.len()],
+    poison: [u64; POISONS.len()],
 }
 
 impl Events {

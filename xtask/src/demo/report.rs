@@ -56,6 +56,11 @@ impl Tenant {
         self.dead_letters.values().sum()
     }
 
+    /// Deliveries that were given up after one of these outcomes.
+    pub(crate) fn dead_with(&self, outcomes: &[&str]) -> u64 {
+        outcomes.iter().filter_map(|outcome| self.dead_letters.get(*outcome)).sum()
+    }
+
     fn plus(mut self, other: &Self) -> Self {
         self.received += other.received;
         self.deliveries += other.deliveries;
