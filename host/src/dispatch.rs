@@ -37,7 +37,7 @@ use crate::verdict::{History, Verdict, judge};
 pub use self::partitions::DispatchSettings;
 
 /// What a subscription read: an event, or a message that no codec could read.
-pub(crate) type Decoded = Result<Event, (Message, DecodeError)>;
+pub(crate) type Decoded = Result<Event, Box<(Message, DecodeError)>>;
 
 /// A moment, on the clock that only goes forward and on the one people read.
 #[derive(Debug, Clone, Copy)]
@@ -139,7 +139,7 @@ impl Dispatcher {
         for decoded in messages {
             match decoded {
                 Ok(event) => self.route(partition, event),
-                Err((message, error)) => self.bury_undecodable(partition, &message, error, now),
+                Err(undecodable) => self.bury(partition, &undecodable, now),
             }
         }
     }
@@ -172,7 +172,7 @@ impl Dispatcher {
                 self.answered(call, answers, facts, now);
             }
             CallResult::Failed(outcome) if call.items.len() == 1 => {
-                self.answered(call, vec![(0, Answer::Failed(outcome))], facts, now);
+                self.answered(call, vec![(0, Answer::Ended(outcome))], facts, now);
             }
             CallResult::Failed(outcome) => self.call_failed(call, &outcome, now),
         }
@@ -256,7 +256,7 @@ impl Dispatcher {
         }
     }
 
-    fn bury_undecodable(&mut self, at: PartitionKey, message: &Message, error: DecodeError, now: Now) {
+    fn bury(&mut self, at: PartitionKey, (message, error): &(Message, DecodeError), now: Now) {
         let Some(ticket) = self.partitions.enter(at, entering(message, 1)) else { return };
         self.counters.undecodable();
         let outcome = Outcome::Undecodable { code: error.code(), reason: error.to_string() };
@@ -291,10 +291,13 @@ impl Dispatcher {
                 back.push((lane, None, None));
                 continue;
             }
-            let kept = match answer.unwrap_or(Answer::Done(Vec::new())) {
-                Answer::Done(emits) => self.done(call.handler, delivery, &emits, (facts, now)),
-                Answer::Failed(outcome) => self.failed(call.handler, delivery, &outcome, (facts, now)),
-                Answer::NotRun => Some((delivery, None)),
+            let kept = match answer {
+                None => self.done(call.handler, delivery, &[], (facts, now)),
+                Some(Answer::Ended(Outcome::Done(emits))) => {
+                    self.done(call.handler, delivery, &emits, (facts, now))
+                }
+                Some(Answer::Ended(outcome)) => self.failed(call.handler, delivery, &outcome, (facts, now)),
+                Some(Answer::NotRun) => Some((delivery, None)),
             };
             let (delivery, rest) = kept.map_or((None, None), |(delivery, rest)| (Some(delivery), rest));
             back.push((lane, delivery, rest));
@@ -324,7 +327,7 @@ impl Dispatcher {
         emits: &[Emit],
         (facts, now): (CallFacts, Now),
     ) -> Option<(Delivery, Option<Instant>)> {
-        let Some(plan) = self.plans.get(handler.0) else { return None };
+        let plan = self.plans.get(handler.0)?;
         if emits.is_empty() {
             self.counters.handled(&delivery.event.tenant, 0);
             self.settle_part(delivery.ticket, now);

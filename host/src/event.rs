@@ -42,75 +42,75 @@ impl fmt::Display for Tenant {
 
 /// The topic a subscription reads, shared by all its events.
 #[derive(Debug, PartialEq, Eq, Hash)]
-pub struct SourceTopic {
+pub(crate) struct SourceTopic {
     /// Name of the stream.
-    pub stream: String,
+    pub(crate) stream: String,
     /// Name of the topic.
-    pub topic: String,
+    pub(crate) topic: String,
 }
 
 impl SourceTopic {
     /// The address of the topic.
-    pub fn address(&self) -> TopicAddress {
+    pub(crate) fn address(&self) -> TopicAddress {
         TopicAddress { stream: self.stream.clone(), topic: self.topic.clone() }
     }
 }
 
 /// Where and as what the broker keeps the message of an event.
 #[derive(Debug, Clone)]
-pub struct Source {
+pub(crate) struct Source {
     /// Stream and topic.
-    pub topic: Arc<SourceTopic>,
+    pub(crate) topic: Arc<SourceTopic>,
     /// Partition, counted from zero.
-    pub partition: PartitionId,
+    pub(crate) partition: PartitionId,
     /// Offset in the partition.
-    pub offset: Offset,
+    pub(crate) offset: Offset,
     /// Message id, as the producer or its client chose it.
-    pub message_id: u128,
+    pub(crate) message_id: u128,
     /// When the broker appended the message, in microseconds since 1970.
-    pub timestamp_micros: u64,
+    pub(crate) timestamp_micros: u64,
     /// When the producer made the message, in microseconds since 1970.
-    pub origin_timestamp_micros: u64,
+    pub(crate) origin_timestamp_micros: u64,
 }
 
 /// One message as it was read, before any codec looked at it.
 #[derive(Debug, Clone)]
-pub struct Message {
+pub(crate) struct Message {
     /// Where it stands.
-    pub source: Source,
+    pub(crate) source: Source,
     /// Its user headers.
-    pub headers: RawHeaders,
+    pub(crate) headers: RawHeaders,
     /// Its payload, the envelope.
-    pub payload: Bytes,
+    pub(crate) payload: Bytes,
 }
 
 /// One message with its envelope decoded.
 #[derive(Debug, Clone)]
-pub struct Event {
+pub(crate) struct Event {
     /// The message it came in, untouched.
-    pub message: Message,
+    pub(crate) message: Message,
     /// Identity given by the producer.
-    pub id: ByteString,
+    pub(crate) id: ByteString,
     /// Type, such as `order.placed`.
-    pub event_type: ByteString,
+    pub(crate) event_type: ByteString,
     /// Version of the payload's schema; 0 when the envelope has none.
-    pub schema_version: u16,
+    pub(crate) schema_version: u16,
     /// Whose event it is.
-    pub tenant: Tenant,
+    pub(crate) tenant: Tenant,
     /// Key by which the producer chose the partition, when it said so.
-    pub key: Option<ByteString>,
+    pub(crate) key: Option<ByteString>,
     /// Id shared by all events of one business transaction.
-    pub correlation_id: Option<ByteString>,
+    pub(crate) correlation_id: Option<ByteString>,
     /// Id of the event that caused this one.
-    pub causation_id: Option<ByteString>,
+    pub(crate) causation_id: Option<ByteString>,
     /// Id of the person or service that acted.
-    pub actor: Option<ByteString>,
+    pub(crate) actor: Option<ByteString>,
     /// W3C trace context.
-    pub traceparent: Option<ByteString>,
+    pub(crate) traceparent: Option<ByteString>,
     /// When the event happened, in microseconds since 1970.
-    pub timestamp_micros: u64,
+    pub(crate) timestamp_micros: u64,
     /// Media type of the payload.
-    pub content_type: ByteString,
+    pub(crate) content_type: ByteString,
     /// What the guest gets as payload.
-    pub payload: Bytes,
+    pub(crate) payload: Bytes,
 }

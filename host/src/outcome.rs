@@ -7,24 +7,24 @@ use bytestring::ByteString;
 
 /// An event that a guest asks the host to publish.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Emit {
+pub(crate) struct Emit {
     /// Type, dotted and lower case.
-    pub event_type: ByteString,
+    pub(crate) event_type: ByteString,
     /// Version of the payload's schema.
-    pub schema_version: u16,
+    pub(crate) schema_version: u16,
     /// Topic to publish to; the one for the event's type when absent.
-    pub topic: Option<String>,
+    pub(crate) topic: Option<String>,
     /// Key that chooses the partition; the tenant when absent.
-    pub key: Option<String>,
+    pub(crate) key: Option<String>,
     /// User headers to add, name and value.
-    pub headers: Vec<(String, String)>,
+    pub(crate) headers: Vec<(String, String)>,
     /// The payload.
-    pub payload: bytes::Bytes,
+    pub(crate) payload: bytes::Bytes,
 }
 
 /// Why a guest stopped without an answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub enum TrapCode {
+pub(crate) enum TrapCode {
     /// The guest executed `unreachable`: a panic, an abort or a failed assertion.
     Unreachable,
     /// It used more stack than allowed.
@@ -45,7 +45,7 @@ pub enum TrapCode {
 
 impl TrapCode {
     /// The name used in logs, headers and metrics.
-    pub const fn as_str(self) -> &'static str {
+    pub(crate) const fn as_str(self) -> &'static str {
         match self {
             Self::Unreachable => "unreachable",
             Self::StackOverflow => "stack-overflow",
@@ -61,7 +61,7 @@ impl TrapCode {
 
 /// A limit that an attempt ran into, other than time and memory.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub enum LimitKind {
+pub(crate) enum LimitKind {
     /// Number of emits of one event.
     Emits,
     /// Bytes of the emits of one event.
@@ -74,7 +74,7 @@ pub enum LimitKind {
 
 impl LimitKind {
     /// The name used in logs, headers and metrics.
-    pub const fn as_str(self) -> &'static str {
+    pub(crate) const fn as_str(self) -> &'static str {
         match self {
             Self::Emits => "emits",
             Self::EmitBytes => "emit-bytes",
@@ -86,7 +86,7 @@ impl LimitKind {
 
 /// What one attempt ended in.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Outcome {
+pub(crate) enum Outcome {
     /// The guest handled the event and asks for these emits.
     Done(Vec<Emit>),
     /// The guest asks for another attempt.
@@ -145,7 +145,7 @@ pub enum Outcome {
 
 impl Outcome {
     /// The name used in logs, headers and metrics.
-    pub const fn kind(&self) -> OutcomeKind {
+    pub(crate) const fn kind(&self) -> OutcomeKind {
         match self {
             Self::Done(_) => OutcomeKind::Done,
             Self::Retry { .. } => OutcomeKind::Retry,
@@ -160,7 +160,7 @@ impl Outcome {
     }
 
     /// A finer code inside the kind, or an empty string.
-    pub const fn code(&self) -> &'static str {
+    pub(crate) const fn code(&self) -> &'static str {
         match self {
             Self::Trapped { code, .. } => code.as_str(),
             Self::LimitExceeded { limit, .. } => limit.as_str(),
@@ -194,7 +194,7 @@ impl fmt::Display for Outcome {
 
 /// The kind of an [`Outcome`], without its details.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub enum OutcomeKind {
+pub(crate) enum OutcomeKind {
     /// [`Outcome::Done`].
     Done,
     /// [`Outcome::Retry`].
@@ -217,7 +217,7 @@ pub enum OutcomeKind {
 
 impl OutcomeKind {
     /// The name used in logs, headers and metrics.
-    pub const fn as_str(self) -> &'static str {
+    pub(crate) const fn as_str(self) -> &'static str {
         match self {
             Self::Done => "done",
             Self::Retry => "retry",

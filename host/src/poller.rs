@@ -158,7 +158,8 @@ impl Poller {
         let inputs = match step {
             CursorStep::Assigned(assigned) => {
                 self.membership.set(true);
-                let begin = |partition: PartitionId| Input::Assigned(self.key(partition), round.begin(partition));
+                let begin =
+                    |partition: PartitionId| Input::Assigned(self.key(partition), round.begin(partition));
                 assigned.into_iter().map(|assignment| assignment.partition).map(begin).collect()
             }
             CursorStep::Revoked(revoked) => {
@@ -233,7 +234,8 @@ impl Poller {
                 timestamp_micros: received.timestamp_micros,
                 origin_timestamp_micros: received.origin_timestamp_micros,
             };
-            self.codec.decode(Message { source, headers: received.headers, payload: received.payload })
+            let message = Message { source, headers: received.headers, payload: received.payload };
+            self.codec.decode(message).map_err(Box::new)
         };
         messages.into_iter().map(decode).collect()
     }

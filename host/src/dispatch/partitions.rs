@@ -266,8 +266,7 @@ mod tests {
     fn polling_pauses_at_the_bound_and_goes_on_at_half() {
         let settings = DispatchSettings { in_flight_events_max: 4, ..DispatchSettings::default() };
         let (mut partitions, _) = partitions(settings);
-        let tickets: Vec<_> =
-            (0..4).filter_map(|offset| partitions.enter(KEY, event(offset, 1))).collect();
+        let tickets: Vec<_> = (0..4).filter_map(|offset| partitions.enter(KEY, event(offset, 1))).collect();
         assert_eq!(partitions.take_polling_changes(), [(KEY, Polling::Pause)]);
         partitions.settle_part(tickets[0]);
         assert_eq!(partitions.take_polling_changes(), []);

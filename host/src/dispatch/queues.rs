@@ -3,8 +3,8 @@
 //! Queues with something to run stand in a ring and take turns, so a tenant with a long queue does not hold
 //! up the others. Inside a queue, ready lanes take turns too. A lane runs in one call at a time.
 
-use std::collections::{BinaryHeap, HashMap, VecDeque};
 use std::cmp::Reverse;
+use std::collections::{BinaryHeap, HashMap, VecDeque};
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -175,9 +175,10 @@ impl Queues {
             let joins = |delivery: &Delivery, taken: usize| {
                 taken == 0 || (taken < room && delivery.company == Company::Shared)
             };
-            while let Some(delivery) = lane.pending.pop_front_if(|delivery| {
-                !is_current(delivery.ticket) || joins(delivery, items.len())
-            }) {
+            while let Some(delivery) = lane
+                .pending
+                .pop_front_if(|delivery| !is_current(delivery.ticket) || joins(delivery, items.len()))
+            {
                 if !is_current(delivery.ticket) {
                     continue;
                 }
@@ -273,7 +274,8 @@ impl Queues {
 
     fn forget_if_idle(&mut self, queue_at: usize) {
         let idle = self.queues.get(queue_at).is_some_and(|queue| queue.lanes_open == 0 && !queue.in_ring);
-        if idle && self.queues.len() > IDLE_QUEUES_MAX
+        if idle
+            && self.queues.len() > IDLE_QUEUES_MAX
             && let Some(queue) = self.queues.try_remove(queue_at)
         {
             self.by_key.remove(&queue.key);

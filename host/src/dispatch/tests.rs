@@ -16,8 +16,7 @@ use crate::retry::RetryPolicy;
 use crate::route::{Pattern, TenantScope};
 use crate::sandbox::{Grants, GuestLimits};
 
-const PARTITION: PartitionKey =
-    PartitionKey { topic: partitions::TopicIndex(0), partition: PartitionId(0) };
+const PARTITION: PartitionKey = PartitionKey { topic: partitions::TopicIndex(0), partition: PartitionId(0) };
 
 /// A dispatcher with one handler for everything, and the clock it lives by.
 struct Stage {
@@ -145,7 +144,7 @@ fn a_lane_waits_for_its_retry_while_others_go_on() {
     stage.read(&["a", "a", "b"]);
     let first = stage.call();
     assert_eq!(offsets(&first), [0, 1]);
-    stage.end(&first, CallResult::Answered(vec![(0, Answer::Failed(retry())), (1, Answer::NotRun)]));
+    stage.end(&first, CallResult::Answered(vec![(0, Answer::Ended(retry())), (1, Answer::NotRun)]));
     let other = stage.call();
     assert_eq!(offsets(&other), [2]);
     stage.end(&other, CallResult::Answered(Vec::new()));
@@ -197,7 +196,7 @@ fn nothing_is_committed_before_its_emits_are_confirmed() {
     let mut stage = Stage::new(handler(OrderBy::Tenant, 64));
     stage.read(&["a", "a"]);
     let call = stage.call();
-    stage.end(&call, CallResult::Answered(vec![(0, Answer::Done(vec![emit()]))]));
+    stage.end(&call, CallResult::Answered(vec![(0, Answer::Ended(Outcome::Done(vec![emit()])))]));
     assert_eq!(stage.commit(), None);
     let job = stage.dispatcher.next_job().expect("an emit is to be published");
     stage.dispatcher.published(job.effect, stage.now);
@@ -237,7 +236,7 @@ fn a_revoked_partition_leaves_nothing_to_publish_or_commit() {
     stage.read(&["a", "a", "b"]);
     let call = stage.call();
     stage.dispatcher.revoked(PARTITION);
-    stage.end(&call, CallResult::Answered(vec![(0, Answer::Done(vec![emit()]))]));
+    stage.end(&call, CallResult::Answered(vec![(0, Answer::Ended(Outcome::Done(vec![emit()])))]));
     assert!(stage.dispatcher.next_call().is_none());
     assert!(!stage.dispatcher.has_job());
     stage.dispatcher.assigned(PARTITION, AssignmentId(2), stage.now);
@@ -268,14 +267,15 @@ fn an_emit_that_cannot_be_published_kills_its_event() {
     stage.read(&["a"]);
     let call = stage.call();
     let broken = Emit { payload: Bytes::from_static(b"not json"), ..emit() };
-    stage.end(&call, CallResult::Answered(vec![(0, Answer::Done(vec![broken]))]));
+    stage.end(&call, CallResult::Answered(vec![(0, Answer::Ended(Outcome::Done(vec![broken])))]));
     let job = stage.dispatcher.next_job().expect("a dead letter is to be published");
     assert_eq!(job.messages[0].0, "dlq");
 }
 
 /// Plays a whole life with random answers, losses and delays, and checks at every step what must always hold.
 fn simulate(seed: u64) {
-    let order = [OrderBy::Tenant, OrderBy::Partition, OrderBy::None][usize::try_from(seed % 3).unwrap()].clone();
+    let order =
+        [OrderBy::Tenant, OrderBy::Partition, OrderBy::None][usize::try_from(seed % 3).unwrap()].clone();
     let ordered = order != OrderBy::None;
     let mut random = SmallRng::seed_from_u64(seed);
     let mut stage = Stage::new(handler(order, random.random_range(1..20)));
@@ -352,10 +352,10 @@ impl Life {
                 answers.push((at, Answer::NotRun));
             } else if random.random_ratio(1, 5) {
                 failed_lanes.insert(event.lane);
-                answers.push((at, Answer::Failed(if random.random() { retry() } else { trapped() })));
+                answers.push((at, Answer::Ended(if random.random() { retry() } else { trapped() })));
             } else {
                 if random.random_ratio(1, 4) {
-                    answers.push((at, Answer::Done(vec![emit()])));
+                    answers.push((at, Answer::Ended(Outcome::Done(vec![emit()]))));
                 } else {
                     done.push(offset);
                 }
@@ -413,7 +413,7 @@ fn offset_of(job: &PublishJob) -> u64 {
     }
     let envelope: serde_json::Value = serde_json::from_slice(&message.payload).unwrap();
     let cause = envelope["causation_id"].as_str().unwrap();
-    cause[24..].parse::<u64>().unwrap() - 1
+    cause.rsplit('-').next().unwrap().parse::<u64>().unwrap() - 1
 }
 
 #[test]

@@ -39,7 +39,7 @@ pub(super) fn answer_bytes_max(limits: &GuestLimits, events: usize) -> usize {
 pub(super) fn of_event(answer: Result<Vec<EmitRecord>, Failure>, limits: &GuestLimits) -> Answer {
     match answer {
         Ok(emits) => checked(emits.into_iter().map(emit).collect(), limits),
-        Err(failure) => Answer::Failed(failed(failure)),
+        Err(failure) => Answer::Ended(failed(failure)),
     }
 }
 
@@ -86,7 +86,7 @@ impl<'a> Slots<'a> {
             if slot.is_some() {
                 return Err(format!("it failed event {} twice", failure.event));
             }
-            *slot = Some(Answer::Failed(failed(failure.failure)));
+            *slot = Some(Answer::Ended(failed(failure.failure)));
         }
         Ok(())
     }
@@ -114,7 +114,7 @@ impl<'a> Slots<'a> {
                 _ if lane_failed => {
                     return Err(format!("it ran event {position} after one before it in its lane failed"));
                 }
-                Some(Answer::Failed(_)) => failed_lanes.push(event.lane),
+                Some(Answer::Ended(_)) => failed_lanes.push(event.lane),
                 _ => {}
             }
         }
@@ -124,8 +124,11 @@ impl<'a> Slots<'a> {
     fn place_emits(&mut self, emits: Vec<EventEmit>) -> Result<(), String> {
         for event_emit in emits {
             let event = event_emit.event;
-            match self.slot(event, "it emitted for")?.get_or_insert_with(|| Answer::Done(Vec::new())) {
-                Answer::Done(emits) => emits.push(emit(event_emit.emit)),
+            match self
+                .slot(event, "it emitted for")?
+                .get_or_insert_with(|| Answer::Ended(Outcome::Done(Vec::new())))
+            {
+                Answer::Ended(Outcome::Done(emits)) => emits.push(emit(event_emit.emit)),
                 _ => return Err(format!("it emitted for event {event}, which was not handled")),
             }
         }
@@ -138,9 +141,9 @@ impl<'a> Slots<'a> {
         for (event, answer) in self.events.iter().zip(&mut self.answers) {
             if failed_lanes.contains(&event.lane) {
                 *answer = Some(Answer::NotRun);
-            } else if let Some(Answer::Done(emits)) = answer {
+            } else if let Some(Answer::Ended(Outcome::Done(emits))) = answer {
                 let checked = checked(std::mem::take(emits), limits);
-                if matches!(checked, Answer::Failed(_)) {
+                if matches!(checked, Answer::Ended(_)) {
                     failed_lanes.push(event.lane);
                 }
                 *answer = Some(checked);
@@ -184,7 +187,7 @@ fn checked(emits: Vec<Emit>, limits: &GuestLimits) -> Answer {
         let refusal = emits.iter().enumerate().find_map(|(index, emit)| Some((index, refusal(emit)?)));
         refusal.map(|(index, reason)| Outcome::Reject { reason: format!("emit {index}: {reason}") })
     });
-    refused.map_or(Answer::Done(emits), Answer::Failed)
+    Answer::Ended(refused.unwrap_or(Outcome::Done(emits)))
 }
 
 fn over_limit(emits: &[Emit], limits: &GuestLimits) -> Option<Outcome> {

@@ -6,7 +6,7 @@ use std::time::Duration;
 use tokio::sync::mpsc;
 
 use crate::event::{Event, Tenant};
-use crate::outcome::{Emit, Outcome};
+use crate::outcome::Outcome;
 use crate::sandbox::AdmittedComponent;
 
 /// Chosen by the caller to recognise the report of a call.
@@ -65,10 +65,8 @@ pub(crate) enum CallResult {
 /// What came of one event.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Answer {
-    /// It was handled and asks for these emits.
-    Done(Vec<Emit>),
-    /// It failed.
-    Failed(Outcome),
+    /// It ran.
+    Ended(Outcome),
     /// It did not run, or must run again, because an earlier event failed.
     NotRun,
 }

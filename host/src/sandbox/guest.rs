@@ -120,7 +120,7 @@ impl Guest {
         let headers: Vec<_> = headers.iter().map(|(name, value)| HeaderRecord { name, value }).collect();
         match handle.call(&mut self.store, (record(&self.key.tenant, event, *attempt, &headers),)) {
             Ok((answer,)) => Ok(match answers::of_event(answer, &self.limits) {
-                Answer::Done(emits) if emits.is_empty() => Vec::new(),
+                Answer::Ended(Outcome::Done(emits)) if emits.is_empty() => Vec::new(),
                 answer => vec![(0, answer)],
             }),
             Err(error) => Err(stop::outcome(&error, self.store.data(), &self.limits, answer_bytes_max)),

@@ -56,8 +56,8 @@ impl Kit {
             CallResult::Failed(outcome) => outcome,
             CallResult::Answered(answers) => match answers.into_iter().next() {
                 None => Outcome::Done(Vec::new()),
-                Some((0, Answer::Done(emits))) => Outcome::Done(emits),
-                Some((0, Answer::Failed(outcome))) => outcome,
+                Some((0, Answer::Ended(Outcome::Done(emits)))) => Outcome::Done(emits),
+                Some((0, Answer::Ended(outcome))) => outcome,
                 other => panic!("{other:?}"),
             },
         }
@@ -189,7 +189,7 @@ async fn in_fresh_isolation_every_event_gets_a_guest_of_its_own() {
         let component = kit.sandbox.admit(spec, actor(&[export])).await.unwrap();
         let report = kit.run(&component, "shop-a", &[("number", 0), ("done", 1), ("number", 2)]).await;
         let CallResult::Answered(answers) = report.result else { panic!("{report:?}") };
-        assert_eq!(answers, [(0, Answer::Failed(reject("A1"))), (2, Answer::Failed(reject("A1")))]);
+        assert_eq!(answers, [(0, Answer::Ended(reject("A1"))), (2, Answer::Ended(reject("A1")))]);
         assert_eq!(kit.sandbox.inner.workshop.idle.len(), 0);
     }
 }
@@ -203,10 +203,10 @@ async fn one_by_one_a_failure_ends_its_lane_and_a_stop_ends_the_call() {
     let CallResult::Answered(answers) = report.result else { panic!("{report:?}") };
     let positions: Vec<_> = answers.iter().map(|(position, _)| *position).collect();
     assert_eq!(positions, [1, 2, 3, 4, 5]);
-    assert_eq!(answers[0].1, Answer::Failed(reject("A2")));
+    assert_eq!(answers[0].1, Answer::Ended(reject("A2")));
     assert_eq!(answers[1].1, Answer::NotRun);
-    assert!(matches!(&answers[2].1, Answer::Done(emits) if emits.len() == 1));
-    assert!(matches!(&answers[3].1, Answer::Failed(outcome) if outcome.code() == "unreachable"));
+    assert!(matches!(&answers[2].1, Answer::Ended(Outcome::Done(emits)) if emits.len() == 1));
+    assert!(matches!(&answers[3].1, Answer::Ended(outcome) if outcome.code() == "unreachable"));
     assert_eq!(answers[4].1, Answer::NotRun);
 }
 

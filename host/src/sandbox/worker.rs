@@ -146,14 +146,14 @@ impl<'a> Run<'a> {
             match self.run_in_guest(std::slice::from_ref(event), arena) {
                 Ok(of_one) => {
                     let answer = of_one.into_iter().next().map(|(_, answer)| answer);
-                    if matches!(answer, Some(Answer::Failed(_))) {
+                    if matches!(answer, Some(Answer::Ended(_))) {
                         failed_lanes.push(event.lane);
                     }
                     answers.extend(answer.map(|answer| (position, answer)));
                 }
                 Err(outcome) => {
                     stopped = true;
-                    answers.push((position, Answer::Failed(outcome)));
+                    answers.push((position, Answer::Ended(outcome)));
                 }
             }
         }

@@ -37,10 +37,10 @@ fn answers_are_sparse_and_in_order() {
     let answers = check(emits(&[3, 1, 3]), &[0], &[2]).unwrap();
     let positions: Vec<_> = answers.iter().map(|(position, _)| *position).collect();
     assert_eq!(positions, [0, 1, 2, 3]);
-    assert_eq!(answers[0].1, Answer::Failed(Outcome::Reject { reason: "no".to_owned() }));
-    assert!(matches!(&answers[1].1, Answer::Done(emits) if emits.len() == 1));
+    assert_eq!(answers[0].1, Answer::Ended(Outcome::Reject { reason: "no".to_owned() }));
+    assert!(matches!(&answers[1].1, Answer::Ended(Outcome::Done(emits)) if emits.len() == 1));
     assert_eq!(answers[2].1, Answer::NotRun);
-    assert!(matches!(&answers[3].1, Answer::Done(emits) if emits.len() == 2));
+    assert!(matches!(&answers[3].1, Answer::Ended(Outcome::Done(emits)) if emits.len() == 2));
 }
 
 #[test]
@@ -70,17 +70,17 @@ fn answers_that_break_the_contract_fail_the_call() {
 fn too_many_emits_fail_their_event_and_send_the_rest_of_its_lane_back() {
     let answers = check(emits(&[0, 0, 0, 0, 0, 1, 2]), &[], &[]).unwrap();
     let exceeded = Outcome::LimitExceeded { limit: LimitKind::Emits, used: 5, allowed: 4 };
-    assert_eq!(answers[0].1, Answer::Failed(exceeded));
-    assert!(matches!(answers[1].1, Answer::Done(_)));
+    assert_eq!(answers[0].1, Answer::Ended(exceeded));
+    assert!(matches!(answers[1].1, Answer::Ended(Outcome::Done(_))));
     assert_eq!(answers[2], (2, Answer::NotRun));
 }
 
 #[test]
 fn too_many_bytes_of_emits_fail_their_event() {
     let one = |payload| of_event(Ok(vec![emit_record("a.b", payload)]), &limits());
-    assert!(matches!(one((1 << 10) - 3), Answer::Done(_)));
+    assert!(matches!(one((1 << 10) - 3), Answer::Ended(Outcome::Done(_))));
     let exceeded = Outcome::LimitExceeded { limit: LimitKind::EmitBytes, used: 1025, allowed: 1024 };
-    assert_eq!(one((1 << 10) - 2), Answer::Failed(exceeded));
+    assert_eq!(one((1 << 10) - 2), Answer::Ended(exceeded));
 }
 
 #[test]
@@ -99,18 +99,21 @@ fn emits_that_could_never_be_published_reject_their_event() {
         (with((0..65).map(|n| header(&n.to_string(), "x")).collect()), "it has 65 headers"),
     ];
     for (emit, expected) in cases {
-        let Answer::Failed(Outcome::Reject { reason }) = of_event(Ok(vec![emit]), &limits()) else {
+        let Answer::Ended(Outcome::Reject { reason }) = of_event(Ok(vec![emit]), &limits()) else {
             panic!("not refused: {expected}")
         };
         assert!(reason.starts_with("emit 0: ") && reason.contains(expected), "{reason}");
     }
-    assert!(matches!(of_event(Ok(vec![with(vec![header("größe", "1")])]), &limits()), Answer::Done(_)));
+    assert!(matches!(
+        of_event(Ok(vec![with(vec![header("größe", "1")])]), &limits()),
+        Answer::Ended(Outcome::Done(_))
+    ));
 }
 
 #[test]
 fn a_failures_words_are_bounded_and_safe_to_show() {
     let retry = RetryRecord { reason: "x\n".repeat(2_000), after: Some(u64::MAX) };
-    let Answer::Failed(Outcome::Retry { after, reason }) = of_event(Err(Failure::Retry(retry)), &limits())
+    let Answer::Ended(Outcome::Retry { after, reason }) = of_event(Err(Failure::Retry(retry)), &limits())
     else {
         panic!("no retry")
     };
