@@ -105,7 +105,9 @@ pub struct TlsConfig {
 pub struct Timeouts {
     /// For one address to accept a connection and the login; default 10 s.
     pub connect: Duration,
-    /// For the answer to one request; default 30 s, and never more than that.
+    /// For the answer to one request; default 30 s, and never more than that. A shorter one gives up earlier, but the
+    /// connection that was given up is closed only after those 30 s: until then the broker takes a group member that
+    /// used it for alive.
     pub request: Duration,
     /// For the embedded broker to finish what it is doing at shutdown; default 10 s.
     pub shutdown: Duration,

@@ -2,6 +2,49 @@
 //!
 //! It publishes with confirmation, reads as a member of consumer groups by explicit offsets, creates and checks
 //! topics, and reads ranges. It never commits offsets by itself. It does not decode payloads, route or retry events.
+//!
+//! ```
+//! use guesthouse_connector::{
+//!     ConnectorConfig, CursorStep, Durability, GroupAddress, PublishRequest, TopicAddress, TopicSpec, connector,
+//! };
+//!
+//! # #[tokio::main]
+//! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! let mut config = ConnectorConfig::default();
+//! config.embedded.persistent = false;
+//! config.embedded.tcp_port = 0;
+//! let connector = connector(config.mode);
+//! connector.connect(&config).await?;
+//!
+//! let domain = TopicSpec {
+//!     name: "domain".to_owned(),
+//!     partitions: 8,
+//!     replication_factor: 1,
+//!     durability: Durability::Persisted,
+//!     age_max: None,
+//!     size_bytes_max: None,
+//! };
+//! connector.ensure_topology("rustok", &[domain]).await?;
+//! connector.publish(PublishRequest::simple("tenant-1", b"hello".to_vec(), "event-1")).await?;
+//!
+//! let group = GroupAddress::new(TopicAddress::new("rustok", "domain"), "readers");
+//! let mut cursor = connector.open_group_cursor(&group).await?;
+//! loop {
+//!     match cursor.step(|_partition| true).await? {
+//!         CursorStep::Messages { partition, messages } => {
+//!             assert_eq!(&messages[0].payload[..], b"hello");
+//!             cursor.store_offset(partition, messages[0].offset).await?;
+//!             break;
+//!         }
+//!         CursorStep::Empty => tokio::time::sleep(std::time::Duration::from_millis(10)).await,
+//!         _assigned_or_revoked => {}
+//!     }
+//! }
+//! cursor.leave().await?;
+//! connector.shutdown().await?;
+//! # Ok(())
+//! # }
+//! ```
 
 mod address;
 mod backoff;

@@ -1,6 +1,7 @@
 //! A place for one connection that is opened when it is needed and replaced when it is lost.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::sync::Mutex;
 use tokio::time::Instant;
@@ -11,8 +12,9 @@ use crate::client::Client;
 use crate::endpoint::Endpoint;
 use crate::error::ConnectorError;
 
-const WAIT_FIRST: std::time::Duration = std::time::Duration::from_millis(50);
-const WAIT_LONGEST: std::time::Duration = std::time::Duration::from_secs(2);
+/// The bounds of the waits between attempts to open the connection.
+const WAIT_FIRST: Duration = Duration::from_millis(50);
+const WAIT_LONGEST: Duration = Duration::from_secs(2);
 
 /// A connection that may be open or not.
 #[derive(Debug)]

@@ -26,6 +26,9 @@ const CONNECTIONS: usize = 2;
 /// How many callers may wait per connection before the next one waits to be let in.
 const QUEUE_JOBS_MAX: usize = 256;
 
+/// What goes into one request at most.
+const REQUEST_LIMITS: RequestLimits = RequestLimits { messages_max: 5_000, bytes_max: 8 * 1024 * 1024 };
+
 /// Messages of one caller for one partition.
 #[derive(Debug)]
 struct Job {
@@ -133,7 +136,7 @@ struct Sender {
 }
 
 impl Sender {
-    /// Runs until the [`Publisher`] is dropped.
+    /// Runs until the [`Publisher`] is dropped. Jobs that are not sent by then fail.
     async fn run(mut self, mut queue: mpsc::Receiver<Job>) {
         let mut waiting = Vec::new();
         while queue.recv_many(&mut waiting, QUEUE_JOBS_MAX).await > 0 {
@@ -166,7 +169,7 @@ impl Sender {
         let messages: Vec<_> = jobs.iter().flat_map(|job| job.messages.iter()).collect();
         let mut unsent = messages.as_slice();
         while !unsent.is_empty() {
-            let count = next_request(unsent, &self.in_doubt, &RequestLimits::default());
+            let count = next_request(unsent, &self.in_doubt, &REQUEST_LIMITS);
             let (request, rest) = unsent.split_at(count);
             let sent = client.send(to, *partition, request).await;
             self.in_doubt.note(request, sent.as_ref().err());

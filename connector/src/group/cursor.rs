@@ -22,6 +22,7 @@ const SYNC_INTERVAL: Duration = Duration::from_secs(1);
 /// How often one step may find itself fenced and ask for the assignment again before it answers.
 const SYNCS_PER_STEP_MAX: usize = 3;
 
+/// The bounds of the waits between attempts to connect.
 const WAIT_FIRST: Duration = Duration::from_millis(100);
 const WAIT_LONGEST: Duration = Duration::from_secs(10);
 
@@ -100,8 +101,8 @@ impl GroupCursor {
     ///
     /// # Errors
     ///
-    /// Wrong credentials, or a topic or group that is missing, after everything was revoked; calling again tries
-    /// again from the start. Any other refusal of the broker concerns one partition; calling again goes on with the
+    /// Wrong credentials, or a topic or group that is missing, after everything was revoked; calling again waits a
+    /// while and tries again from the start. Any other refusal of the broker concerns one partition; calling again goes on with the
     /// next one.
     pub async fn step(
         &mut self,

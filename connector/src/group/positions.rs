@@ -184,6 +184,19 @@ mod tests {
     }
 
     #[test]
+    fn a_partition_that_is_given_up_is_named_once_and_begun_anew() {
+        let mut positions = owning(0..2);
+        positions.note_stored(PartitionId(1), Offset(5));
+        assert_eq!(positions.known_offsets(), [(PartitionId(0), None), (PartitionId(1), Some(Offset(5)))]);
+        positions.give_up(PartitionId(1));
+        positions.give_up(PartitionId(1));
+        positions.set_target(ids([1]));
+        assert_eq!(positions.take_revoked(), ids([1, 0]));
+        assert_eq!(positions.gained(), ids([1]));
+        assert_eq!(positions.begin(PartitionId(1), Some(Offset(9))).next, Offset(10));
+    }
+
+    #[test]
     fn reading_moves_on_behind_the_last_message() {
         let mut positions = owning(0..1);
         positions.advance(PartitionId(0), Offset(9));

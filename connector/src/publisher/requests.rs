@@ -30,12 +30,6 @@ pub(super) struct InDoubt {
     last_request: u64,
 }
 
-impl Default for RequestLimits {
-    fn default() -> Self {
-        Self { messages_max: 5_000, bytes_max: 8 * 1024 * 1024 }
-    }
-}
-
 impl InDoubt {
     /// Remembers what became of a request.
     pub(super) fn note(&mut self, request: &[&OutgoingMessage], failure: Option<&ConnectorError>) {
