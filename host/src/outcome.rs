@@ -144,7 +144,12 @@ pub(crate) enum Outcome {
 }
 
 impl Outcome {
-    /// The name used in logs, headers and metrics.
+    /// Whether the event was handled.
+    pub(crate) const fn is_done(&self) -> bool {
+        matches!(self, Self::Done(_))
+    }
+
+    /// The kind, without the details.
     pub(crate) const fn kind(&self) -> OutcomeKind {
         match self {
             Self::Done(_) => OutcomeKind::Done,

@@ -38,7 +38,7 @@ pub(super) fn answer_bytes_max(limits: &GuestLimits, events: usize) -> usize {
 /// The answer to one event.
 pub(super) fn of_event(answer: Result<Vec<EmitRecord>, Failure>, limits: &GuestLimits) -> Answer {
     match answer {
-        Ok(emits) => checked(emits.into_iter().map(emit).collect(), limits),
+        Ok(emits) => Answer::Ended(checked(emits.into_iter().map(emit).collect(), limits)),
         Err(failure) => Answer::Ended(failed(failure)),
     }
 }
@@ -142,11 +142,11 @@ impl<'a> Slots<'a> {
             if failed_lanes.contains(&event.lane) {
                 *answer = Some(Answer::NotRun);
             } else if let Some(Answer::Ended(Outcome::Done(emits))) = answer {
-                let checked = checked(std::mem::take(emits), limits);
-                if matches!(checked, Answer::Ended(_)) {
+                let outcome = checked(std::mem::take(emits), limits);
+                if !outcome.is_done() {
                     failed_lanes.push(event.lane);
                 }
-                *answer = Some(checked);
+                *answer = Some(Answer::Ended(outcome));
             }
         }
     }
@@ -182,12 +182,12 @@ fn emit(record: EmitRecord) -> Emit {
     }
 }
 
-fn checked(emits: Vec<Emit>, limits: &GuestLimits) -> Answer {
+fn checked(emits: Vec<Emit>, limits: &GuestLimits) -> Outcome {
     let refused = over_limit(&emits, limits).or_else(|| {
         let refusal = emits.iter().enumerate().find_map(|(index, emit)| Some((index, refusal(emit)?)));
         refusal.map(|(index, reason)| Outcome::Reject { reason: format!("emit {index}: {reason}") })
     });
-    Answer::Ended(refused.unwrap_or(Outcome::Done(emits)))
+    refused.unwrap_or(Outcome::Done(emits))
 }
 
 fn over_limit(emits: &[Emit], limits: &GuestLimits) -> Option<Outcome> {

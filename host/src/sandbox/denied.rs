@@ -61,7 +61,13 @@ fn link_functions(
     for (name, item) in instance.exports(engine) {
         if matches!(item.ty, ComponentItem::ComponentFunc(_)) {
             let function = format!("{import}#{name}");
-            linked.func_new(name, move |mut guest, ty, _, results| {
+            linked.func_new(name, move |mut guest, ty, params, results| {
+                // What was lent has to be given back before the call ends.
+                for param in params {
+                    if let Val::Resource(handle) = param {
+                        handle.resource_drop(&mut guest)?;
+                    }
+                }
                 for (result, ty) in results.iter_mut().zip(ty.results()) {
                     let denial = denial(&mut guest, &ty)?;
                     *result = denial.ok_or_else(|| GuestStop::Denied(function.clone()))?;

@@ -17,6 +17,10 @@ const BACKTRACE_FRAMES_MAX: NonZeroUsize = NonZeroUsize::new(32).expect("32 is n
 
 /// Makes the engine: Cranelift for speed, guests interruptible, and no proposal that guests of today's
 /// toolchains do not need, because what is off cannot be attacked.
+///
+/// Guests are allocated on demand. A pool makes a fresh guest three to four times cheaper (8 µs instead of 36) but
+/// gains nothing for guests that are reused, and its slots bound how many may be idle and how many memories and
+/// tables they have in all, which one tenant could use up for the others.
 pub(super) fn engine() -> wasmtime::Result<Engine> {
     let mut config = Config::new();
     config

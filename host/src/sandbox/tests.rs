@@ -280,3 +280,53 @@ async fn a_call_without_events_is_answered() {
         assert!(matches!(report.result, CallResult::Answered(answers) if answers.is_empty()));
     }
 }
+
+#[tokio::test]
+async fn what_a_guest_asks_of_the_network_is_denied_and_it_goes_on() {
+    let import = r#"
+        (import "wasi:sockets/network@0.2.6" (instance $network
+            (export "network" (type (sub resource)))
+            (type $code (enum "unknown" "access-denied"))
+            (export "error-code" (type (eq $code)))))
+        (alias export $network "network" (type $network-type))
+        (alias export $network "error-code" (type $code))
+        (import "wasi:sockets/instance-network@0.2.6" (instance $default
+            (alias outer 1 $network-type (type $outer))
+            (export "network" (type $network (eq $outer)))
+            (export "instance-network" (func (result (own $network))))))
+        (import "wasi:sockets/ip-name-lookup@0.2.6" (instance $lookup
+            (export "resolve-address-stream" (type $stream (sub resource)))
+            (alias outer 1 $network-type (type $outer))
+            (export "network" (type $network (eq $outer)))
+            (alias outer 1 $code (type $outer-code))
+            (export "error-code" (type $code (eq $outer-code)))
+            (export "resolve-addresses" (func
+                (param "network" (borrow $network)) (param "name" string)
+                (result (result (own $stream) (error $code)))))))"#;
+    let lower = r#"
+        (core func $default-lowered (canon lower (func $default "instance-network")))
+        (core func $resolve-lowered (canon lower (func $lookup "resolve-addresses") (memory $mem)))"#;
+    let core_import = r#"
+        (import "net" "default" (func $default (result i32)))
+        (import "net" "resolve" (func $resolve (param i32 i32 i32 i32)))"#;
+    let core_with = r#"
+        (with "net" (instance
+            (export "default" (func $default-lowered)) (export "resolve" (func $resolve-lowered))))"#;
+    // Traps unless the answer is the error with the second code.
+    let act = "
+        (call $resolve (call $default) (i32.const 1040) (i32.const 13) (i32.const 3072))
+        (if (i32.ne (i32.load8_u (i32.const 3072)) (i32.const 1)) (then unreachable))
+        (if (i32.ne (i32.load8_u (i32.const 3076)) (i32.const 1)) (then unreachable))";
+    let mut kit = Kit::new();
+    let component = kit
+        .admit(actor(&[
+            EXPORT_BATCH,
+            ("import", import),
+            ("lower", lower),
+            ("core-import", core_import),
+            ("core-with", core_with),
+            ("act", act),
+        ]))
+        .await;
+    assert_eq!(kit.outcome(&component, "shop-a", "done").await, Outcome::Done(Vec::new()));
+}

@@ -146,7 +146,7 @@ impl<'a> Run<'a> {
             match self.run_in_guest(std::slice::from_ref(event), arena) {
                 Ok(of_one) => {
                     let answer = of_one.into_iter().next().map(|(_, answer)| answer);
-                    if matches!(answer, Some(Answer::Ended(_))) {
+                    if matches!(&answer, Some(Answer::Ended(outcome)) if !outcome.is_done()) {
                         failed_lanes.push(event.lane);
                     }
                     answers.extend(answer.map(|answer| (position, answer)));
