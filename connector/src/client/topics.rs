@@ -83,7 +83,10 @@ impl Client {
         );
         match self.create_topic_raw(target, spec, older_options(spec)?).await {
             Err(fault) if fault.code() == CODE_UNKNOWN_OPTION => {
-                warn!(topic = %target.address, "creating the topic without options: its retention and durability are the server's defaults");
+                warn!(
+                    topic = %target.address,
+                    "creating the topic without options: its retention and durability are the server's defaults"
+                );
                 self.create_topic_raw(target, spec, WireOptions::empty()).await
             }
             answer => answer,

@@ -102,8 +102,8 @@ impl GroupCursor {
     /// # Errors
     ///
     /// Wrong credentials, or a topic or group that is missing, after everything was revoked; calling again waits a
-    /// while and tries again from the start. Any other refusal of the broker concerns one partition; calling again goes on with the
-    /// next one.
+    /// while and tries again from the start. Any other refusal of the broker concerns one partition; calling again
+    /// goes on with the next one.
     pub async fn step(
         &mut self,
         wants: impl Fn(PartitionId) -> bool + Send,
