@@ -1,3 +1,5 @@
+//! What a configuration may say, and how every mistake in it is told.
+
 use std::path::PathBuf;
 use std::time::Duration;
 

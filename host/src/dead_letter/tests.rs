@@ -1,3 +1,5 @@
+//! That a dead letter keeps the payload, tells the whole story, and can always be made.
+
 use std::sync::Arc;
 
 use bytestring::ByteString;

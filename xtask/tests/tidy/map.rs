@@ -1,4 +1,4 @@
-//! ARCHITECTURE.md is a map of what is there: a folder or a module that is missing on it cannot be found.
+//! What the front pages say is there, is there: ARCHITECTURE.md names every room, README.md shows real code.
 
 use std::fs;
 use std::path::Path;
@@ -28,4 +28,14 @@ fn the_map_names_every_module_of_the_host() {
 
 fn map() -> String {
     fs::read_to_string(root().join("ARCHITECTURE.md")).unwrap()
+}
+
+#[test]
+fn the_handler_of_the_readme_is_the_one_of_the_guests() {
+    let readme = fs::read_to_string(root().join("README.md")).unwrap();
+    let shown = readme.split("```rust\n").nth(1).and_then(|rest| rest.split("```").next()).unwrap();
+    let guest = fs::read_to_string(root().join("guests/order-totals/src/lib.rs")).unwrap();
+    for part in shown.trim().split("\n\n") {
+        assert!(guest.contains(part), "not in guests/order-totals/src/lib.rs:\n{part}");
+    }
 }

@@ -1,3 +1,5 @@
+//! What membership, assignment and fencing of a group come to.
+
 use super::*;
 
 const KEY: GroupKey = GroupKey { stream_id: 1, topic_id: 2, group_id: 3 };

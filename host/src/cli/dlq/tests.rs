@@ -1,3 +1,5 @@
+//! How dead letters are chosen and shown.
+
 use guesthouse_connector::{Headers, Offset, PartitionId, RawHeaders, ReceivedMessage};
 
 use super::*;

@@ -1,3 +1,5 @@
+//! What the `json` codec reads, refuses and writes.
+
 use std::sync::Arc;
 
 use guesthouse_connector::{HeaderValue, Offset, PartitionId, RawHeaders};

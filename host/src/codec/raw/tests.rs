@@ -1,3 +1,5 @@
+//! What the `raw` codec takes from headers and from the subscription.
+
 use std::sync::Arc;
 
 use bytes::Bytes;
