@@ -67,7 +67,9 @@ impl Cli {
     /// What is logged when the environment does not say: a host tells what it does, a tool only what is wrong.
     pub const fn log_filter(&self) -> &'static str {
         match self.command {
-            Command::Run(_) => "warn,guesthouse=info,guesthouse_connector=info,guesthouse_broker=info",
+            Command::Run(_) => {
+                "warn,guest=info,guesthouse=info,guesthouse_connector=info,guesthouse_broker=info"
+            }
             Command::Check(_) | Command::Publish(_) | Command::Dlq(_) => "warn",
         }
     }
@@ -119,9 +121,11 @@ impl ConfigArgs {
 }
 
 fn is_broken_pipe(error: &anyhow::Error) -> bool {
-    let kind =
-        |cause: &(dyn std::error::Error + 'static)| cause.downcast_ref::<io::Error>().map(io::Error::kind);
-    error.chain().any(|cause| kind(cause) == Some(io::ErrorKind::BrokenPipe))
+    error.chain().any(|cause| {
+        let direct = cause.downcast_ref::<io::Error>().map(io::Error::kind);
+        let kind = direct.or_else(|| cause.downcast_ref::<serde_json::Error>()?.io_error_kind());
+        kind == Some(io::ErrorKind::BrokenPipe)
+    })
 }
 
 #[cfg(test)]

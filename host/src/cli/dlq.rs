@@ -245,7 +245,10 @@ fn print_letter(letter: &DeadLetter, console: &mut Console<'_>) -> anyhow::Resul
         writeln!(console.out, "  {}: {}", clean(name, usize::MAX), clean(value, usize::MAX))?;
     }
     let form = if summary.payload_is_reference { "payload (a reference to the source):" } else { "payload:" };
-    writeln!(console.out, "{form}\n{}", clean(payload_text(payload), usize::MAX))?;
+    writeln!(console.out, "{form}")?;
+    for line in payload_text(payload).lines() {
+        writeln!(console.out, "{}", clean(line, usize::MAX))?;
+    }
     Ok(())
 }
 

@@ -1,6 +1,6 @@
 //! Progress of a long command on standard error: a bar on a terminal, a line per second elsewhere.
 
-use std::io::IsTerminal;
+use std::io::{self, IsTerminal, Write};
 use std::time::{Duration, Instant};
 
 use indicatif::{ProgressBar, ProgressStyle};
@@ -24,7 +24,7 @@ struct Line {
 impl Progress {
     /// Begins to show progress towards `total` of something.
     pub(super) fn start(what: &'static str, total: u64) -> Self {
-        if std::io::stderr().is_terminal() {
+        if io::stderr().is_terminal() {
             let style =
                 ProgressStyle::with_template("{msg} {wide_bar} {human_pos}/{human_len} {per_sec} {eta}");
             let bar = ProgressBar::new(total).with_message(what);
@@ -43,7 +43,8 @@ impl Progress {
         line.done += done;
         if line.written_at.elapsed() >= LINE_EVERY {
             line.written_at = Instant::now();
-            tracing::warn!(target: "guesthouse::progress", done = line.done, total = line.total, "{}", line.what);
+            // Nobody may be listening there, which is no reason to stop.
+            drop(writeln!(io::stderr(), "{}: {} of {}", line.what, line.done, line.total));
         }
     }
 }

@@ -15,20 +15,20 @@ pub(crate) const SCHEMA_VERSION: &str = "schema-version";
 pub(crate) const TENANT_ID: &str = "tenant-id";
 pub(crate) const TRACEPARENT: &str = "traceparent";
 
-/// What the headers of a message say, in text form.
+/// The headers of a message that codecs look at.
 #[derive(Debug, Default)]
 pub(super) struct EventHeaders<'a> {
-    pub(super) content_type: Option<Cow<'a, str>>,
-    pub(super) event_id: Option<Cow<'a, str>>,
-    pub(super) event_type: Option<Cow<'a, str>>,
-    pub(super) partition_key: Option<Cow<'a, str>>,
-    pub(super) schema_version: Option<Cow<'a, str>>,
-    pub(super) tenant_id: Option<Cow<'a, str>>,
-    pub(super) traceparent: Option<Cow<'a, str>>,
+    pub(super) content_type: Option<HeaderValueRef<'a>>,
+    pub(super) event_id: Option<HeaderValueRef<'a>>,
+    pub(super) event_type: Option<HeaderValueRef<'a>>,
+    pub(super) partition_key: Option<HeaderValueRef<'a>>,
+    pub(super) schema_version: Option<HeaderValueRef<'a>>,
+    pub(super) tenant_id: Option<HeaderValueRef<'a>>,
+    traceparent: Option<HeaderValueRef<'a>>,
 }
 
 impl<'a> EventHeaders<'a> {
-    /// Reads all of them in one pass; of a name that appears twice the first one counts.
+    /// Finds all of them in one pass; of a name that appears twice the first one counts.
     pub(super) fn read(headers: &'a RawHeaders) -> Self {
         let mut found = Self::default();
         for (name, value) in headers {
@@ -42,28 +42,29 @@ impl<'a> EventHeaders<'a> {
                 TRACEPARENT => &mut found.traceparent,
                 _ => continue,
             };
-            place.get_or_insert_with(|| text_form(value));
+            place.get_or_insert(value);
         }
         found
     }
 
     /// The trace context, if it can be one. A broken one is no reason to refuse an event.
-    pub(super) fn take_traceparent(&mut self) -> Option<ByteString> {
-        let text = self.traceparent.take()?;
-        text.bytes().all(|byte| byte.is_ascii_graphic()).then(|| own(text))
+    pub(super) fn traceparent(&self) -> Option<ByteString> {
+        let text = own(self.traceparent?);
+        text.bytes().all(|byte| byte.is_ascii_graphic()).then_some(text)
     }
 }
 
-/// A copy, so that an event does not keep the headers of a whole poll alive on their account.
-pub(super) fn own(text: Cow<'_, str>) -> ByteString {
-    ByteString::from(text.into_owned())
+/// The text form of a header.
+pub(super) fn text(value: HeaderValueRef<'_>) -> Cow<'_, str> {
+    value.as_str().map_or_else(|| Cow::Owned(value.to_string()), Cow::Borrowed)
+}
+
+/// A copy of the text form, so that an event does not keep the headers of a whole poll alive on their account.
+pub(super) fn own(value: HeaderValueRef<'_>) -> ByteString {
+    ByteString::from(text(value).into_owned())
 }
 
 /// How often an event was emitted by a handler of an event that was emitted by a handler, and so on.
 pub(super) fn hops(headers: &RawHeaders) -> u8 {
-    headers.get(HOPS).and_then(|value| text_form(value).parse().ok()).unwrap_or(0)
-}
-
-fn text_form(value: HeaderValueRef<'_>) -> Cow<'_, str> {
-    value.as_str().map_or_else(|| Cow::Owned(value.to_string()), Cow::Borrowed)
+    headers.get(HOPS).and_then(|value| text(value).parse().ok()).unwrap_or(0)
 }

@@ -10,7 +10,7 @@ use serde_json::value::RawValue;
 use super::emit::{self, EmitError};
 use super::envelope::Envelope;
 use super::headers::{
-    CONTENT_TYPE, EVENT_ID, EVENT_TYPE, EventHeaders, PROFILE, SCHEMA_VERSION, TENANT_ID, own,
+    CONTENT_TYPE, EVENT_ID, EVENT_TYPE, EventHeaders, PROFILE, SCHEMA_VERSION, TENANT_ID, own, text,
 };
 use super::{DecodeError, DecodeErrorCode, slice, topic_for};
 use crate::event::{Event, Message, Tenant};
@@ -54,7 +54,7 @@ impl Decoded {
             DecodeError::new(DecodeErrorCode::JsonSyntax, reason)
         })?;
         let envelope = Envelope::read(&whole)?;
-        let mut headers = EventHeaders::read(&message.headers);
+        let headers = EventHeaders::read(&message.headers);
         compare(&envelope, &headers)?;
         let timestamp_micros = envelope.timestamp_micros(&whole)?;
         Ok(Self {
@@ -63,11 +63,11 @@ impl Decoded {
             event_type: slice(&whole, envelope.event_type.0),
             schema_version: envelope.schema_version,
             tenant: Tenant::from_name(slice(&whole, envelope.tenant_id.0)),
-            key: headers.partition_key.take().map(own),
+            key: headers.partition_key.map(own),
             correlation_id: envelope.correlation_id.map(|id| slice(&whole, id.0)),
             causation_id: envelope.causation_id.map(|id| slice(&whole, id.0)),
             actor: envelope.actor_id.map(|id| slice(&whole, id.0)),
-            traceparent: headers.take_traceparent(),
+            traceparent: headers.traceparent(),
             timestamp_micros,
         })
     }
@@ -94,12 +94,12 @@ impl Decoded {
 /// Refuses a message whose headers and envelope disagree: whoever routes by one would trust the other.
 fn compare(envelope: &Envelope<'_>, headers: &EventHeaders<'_>) -> Result<(), DecodeError> {
     let pairs = [
-        (TENANT_ID, &headers.tenant_id, &envelope.tenant_id.0, DecodeErrorCode::TenantMismatch),
-        (EVENT_TYPE, &headers.event_type, &envelope.event_type.0, DecodeErrorCode::HeaderMismatch),
-        (EVENT_ID, &headers.event_id, &envelope.id.0, DecodeErrorCode::HeaderMismatch),
+        (TENANT_ID, headers.tenant_id, &envelope.tenant_id.0, DecodeErrorCode::TenantMismatch),
+        (EVENT_TYPE, headers.event_type, &envelope.event_type.0, DecodeErrorCode::HeaderMismatch),
+        (EVENT_ID, headers.event_id, &envelope.id.0, DecodeErrorCode::HeaderMismatch),
     ];
     for (name, header, field, code) in pairs {
-        if let Some(header) = header.as_deref().filter(|header| !header.eq_ignore_ascii_case(field)) {
+        if let Some(header) = header.map(text).filter(|header| !header.eq_ignore_ascii_case(field)) {
             let reason = format!("header `{name}` is `{header}`, but the envelope says `{field}`");
             return Err(DecodeError::new(code, reason));
         }

@@ -1,12 +1,10 @@
 //! The `raw` codec: messages without an envelope, described by their headers and the subscription.
 
-use std::borrow::Cow;
-
 use bytestring::ByteString;
-use guesthouse_connector::OutgoingMessage;
+use guesthouse_connector::{HeaderValueRef, OutgoingMessage};
 
 use super::emit::{self, EmitError};
-use super::headers::{EVENT_TYPE, EventHeaders, SCHEMA_VERSION, TENANT_ID, own};
+use super::headers::{EVENT_TYPE, EventHeaders, SCHEMA_VERSION, TENANT_ID, own, text};
 use super::{DecodeError, DecodeErrorCode};
 use crate::event::{Event, Message, Tenant};
 use crate::identity::EmitId;
@@ -54,46 +52,43 @@ impl RawCodec {
     }
 
     fn describe(&self, message: &Message) -> Result<Described, DecodeError> {
-        let mut headers = EventHeaders::read(&message.headers);
+        let headers = EventHeaders::read(&message.headers);
         Ok(Described {
-            id: match headers.event_id.take() {
-                Some(id) => own(id),
-                None => uuid_text(message.source.message_id),
+            id: headers.event_id.map_or_else(|| uuid_text(message.source.message_id), own),
+            tenant: self.tenant(headers.tenant_id)?,
+            event_type: match &self.event_type {
+                RawEventType::Header => required(EVENT_TYPE, headers.event_type)?,
+                RawEventType::Fixed(fixed) => fixed.clone(),
             },
-            tenant: self.tenant(headers.tenant_id.take())?,
-            event_type: self.event_type(headers.event_type.take())?,
-            schema_version: match headers.schema_version.take() {
-                Some(text) => text.parse().map_err(|_| {
-                    let reason = format!("header `{SCHEMA_VERSION}` is `{text}`, expected 0 to 65535");
-                    DecodeError::new(DecodeErrorCode::HeaderInvalid, reason)
-                })?,
-                None => 0,
-            },
-            key: headers.partition_key.take().map(own),
-            content_type: headers.content_type.take().map_or(ByteString::from_static(MEDIA_TYPE), own),
-            traceparent: headers.take_traceparent(),
+            schema_version: headers.schema_version.map_or(Ok(0), schema_version)?,
+            key: headers.partition_key.map(own),
+            content_type: headers.content_type.map_or(ByteString::from_static(MEDIA_TYPE), own),
+            traceparent: headers.traceparent(),
         })
     }
 
-    fn tenant(&self, header: Option<Cow<'_, str>>) -> Result<Tenant, DecodeError> {
-        match (&self.tenant, header) {
-            (RawTenant::Header, header) => Ok(Tenant::from_name(required(TENANT_ID, header)?)),
-            (RawTenant::Fixed(fixed), Some(header)) if header != fixed.as_str() => {
+    fn tenant(&self, header: Option<HeaderValueRef<'_>>) -> Result<Tenant, DecodeError> {
+        let fixed = match &self.tenant {
+            RawTenant::Header => return Ok(Tenant::from_name(required(TENANT_ID, header)?)),
+            RawTenant::Fixed(fixed) => fixed,
+        };
+        match header.map(text).filter(|header| header != fixed.as_str()) {
+            None => Ok(fixed.clone()),
+            Some(header) => {
                 let reason = format!(
                     "header `{TENANT_ID}` is `{header}`, but the subscription reads for `{fixed}` only"
                 );
                 Err(DecodeError::new(DecodeErrorCode::TenantMismatch, reason))
             }
-            (RawTenant::Fixed(fixed), _) => Ok(fixed.clone()),
         }
     }
+}
 
-    fn event_type(&self, header: Option<Cow<'_, str>>) -> Result<ByteString, DecodeError> {
-        match &self.event_type {
-            RawEventType::Header => required(EVENT_TYPE, header),
-            RawEventType::Fixed(fixed) => Ok(fixed.clone()),
-        }
-    }
+fn schema_version(header: HeaderValueRef<'_>) -> Result<u16, DecodeError> {
+    text(header).parse().map_err(|_| {
+        let reason = format!("header `{SCHEMA_VERSION}` is `{header}`, expected 0 to 65535");
+        DecodeError::new(DecodeErrorCode::HeaderInvalid, reason)
+    })
 }
 
 /// What the headers and the subscription say of a message.
@@ -127,16 +122,17 @@ impl Described {
     }
 }
 
-fn required(name: &str, header: Option<Cow<'_, str>>) -> Result<ByteString, DecodeError> {
-    let Some(text) = header else {
+fn required(name: &str, header: Option<HeaderValueRef<'_>>) -> Result<ByteString, DecodeError> {
+    let Some(header) = header else {
         let reason = format!("header `{name}` is missing, and the subscription takes it from there");
         return Err(DecodeError::new(DecodeErrorCode::HeaderMissing, reason));
     };
+    let text = own(header);
     if text.chars().any(char::is_control) {
         let reason = format!("header `{name}` has control characters");
         return Err(DecodeError::new(DecodeErrorCode::HeaderInvalid, reason));
     }
-    Ok(own(text))
+    Ok(text)
 }
 
 fn uuid_text(id: u128) -> ByteString {

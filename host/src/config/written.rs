@@ -41,7 +41,10 @@ pub(super) struct Entry {
 impl Node {
     /// Reads YAML. An empty document is an empty map.
     pub(super) fn parse(text: &str) -> Result<Self, String> {
-        let raw: Spanned<Raw> = serde_saphyr::from_str(text).map_err(|error| error.to_string())?;
+        // A snippet of the source could show a secret.
+        let options = serde_saphyr::options! { with_snippet: false };
+        let parsed = serde_saphyr::from_str_with_options(text, options);
+        let raw: Spanned<Raw> = parsed.map_err(|error| error.to_string())?;
         let mut node = Self::settle(raw, text);
         if matches!(node.value, Value::Null) {
             node.value = Value::Map(Vec::new());
