@@ -29,6 +29,8 @@ const TICK: Duration = Duration::from_millis(2);
 /// How often the counters are looked at.
 const LOOK_EVERY: Duration = Duration::from_millis(1);
 
+const MICROS_PER_SECOND: u64 = 1_000_000;
+
 /// How long a host may take to drain.
 const DRAIN: Duration = Duration::from_secs(10);
 
@@ -60,7 +62,7 @@ async fn main() -> Outcome<()> {
 
     publisher.fill().await?;
     let rate = with_host(&config, &connector, |handle| sustained_rate(handle, load.events)).await?;
-    let paced = |handle| publisher.latency_at(handle, rate / 2.0);
+    let paced = |handle| publisher.latency_at(handle, rate / 2);
     let (published, counters) = with_host(&config, &connector, paced).await?;
 
     let quantile = |q| counters.latency.quantile(q).unwrap_or_default();
@@ -68,7 +70,7 @@ async fn main() -> Outcome<()> {
         "events": load.events,
         "payload_bytes": load.payload.len(),
         "events_per_second": rate,
-        "latency_events_per_second": published as f64 / LATENCY_TIME.as_secs_f64(),
+        "latency_events_per_second": published / LATENCY_TIME.as_secs(),
         "latency_p50_micros": quantile(0.5),
         "latency_p99_micros": quantile(0.99),
     });
@@ -130,7 +132,7 @@ async fn with_host<T, F: Future<Output = Outcome<T>>>(
 
 /// The rate between the first sight of settled events and the last one with some still open, so that neither the
 /// start nor the coarse clock of the counters is measured.
-async fn sustained_rate(handle: HostHandle, events: u64) -> Outcome<f64> {
+async fn sustained_rate(handle: HostHandle, events: u64) -> Outcome<u64> {
     let mut sights: Vec<Sight> = Vec::new();
     loop {
         let settled = handle.counters().settled;
@@ -148,7 +150,8 @@ async fn sustained_rate(handle: HostHandle, events: u64) -> Outcome<f64> {
     sights.pop();
     match (sights.first(), sights.last()) {
         (Some(first), Some(last)) if first.at < last.at => {
-            Ok((last.settled - first.settled) as f64 / (last.at - first.at).as_secs_f64())
+            let micros = u64::try_from((last.at - first.at).as_micros())?;
+            Ok((last.settled - first.settled) * MICROS_PER_SECOND / micros)
         }
         _ => Err("too few events to measure a rate".into()),
     }
@@ -188,7 +191,7 @@ impl Publisher {
     }
 
     /// Publishes at a rate for a while, and waits until all is settled.
-    async fn latency_at(&self, handle: HostHandle, per_second: f64) -> Outcome<(u64, Counters)> {
+    async fn latency_at(&self, handle: HostHandle, per_second: u64) -> Outcome<(u64, Counters)> {
         while !handle.is_ready() {
             sleep(LOOK_EVERY).await;
         }
@@ -196,7 +199,7 @@ impl Publisher {
         let mut published = 0;
         let mut turn = 0;
         while started.elapsed() < LATENCY_TIME {
-            let due = (started.elapsed().as_secs_f64() * per_second) as u64;
+            let due = u64::try_from(started.elapsed().as_micros())? * per_second / MICROS_PER_SECOND;
             if due > published {
                 self.publish(turn % self.partitions, self.events + published, due - published).await?;
                 published = due;
