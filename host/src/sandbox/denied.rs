@@ -62,18 +62,23 @@ fn link_functions(
         if matches!(item.ty, ComponentItem::ComponentFunc(_)) {
             let function = format!("{import}#{name}");
             linked.func_new(name, move |mut guest, ty, params, results| {
-                // What was lent has to be given back before the call ends.
-                for param in params {
-                    if let Val::Resource(handle) = param {
-                        handle.resource_drop(&mut guest)?;
-                    }
-                }
+                give_back(&mut guest, params)?;
                 for (result, ty) in results.iter_mut().zip(ty.results()) {
                     let denial = denial(&mut guest, &ty)?;
                     *result = denial.ok_or_else(|| GuestStop::Denied(function.clone()))?;
                 }
                 Ok(())
             })?;
+        }
+    }
+    Ok(())
+}
+
+/// What was lent has to be given back before the call ends.
+fn give_back(guest: &mut StoreContextMut<'_, GuestState>, params: &[Val]) -> wasmtime::Result<()> {
+    for param in params {
+        if let Val::Resource(handle) = param {
+            handle.resource_drop(&mut *guest)?;
         }
     }
     Ok(())

@@ -198,7 +198,8 @@ async fn in_fresh_isolation_every_event_gets_a_guest_of_its_own() {
 async fn one_by_one_a_failure_ends_its_lane_and_a_stop_ends_the_call() {
     let mut kit = Kit::new();
     let component = kit.admit(actor(&[EXPORT_HANDLER])).await;
-    let events = [("done", 1), ("number", 1), ("done", 1), ("emit", 2), ("emit", 2), ("trap", 3), ("done", 4)];
+    let events =
+        [("done", 1), ("number", 1), ("done", 1), ("emit", 2), ("emit", 2), ("trap", 3), ("done", 4)];
     let report = kit.run(&component, "shop-a", &events).await;
     let CallResult::Answered(answers) = report.result else { panic!("{report:?}") };
     let positions: Vec<_> = answers.iter().map(|(position, _)| *position).collect();
