@@ -144,12 +144,8 @@ impl HostBuilder {
         let (control, _) = watch::channel(Run::On);
         let (ended, has_ended) = watch::channel(Ended::No);
         let views = subscriptions.iter().map(|subscription| Arc::clone(&subscription.view)).collect();
-        let handle = HostHandle {
-            views,
-            connector: Arc::clone(&connector),
-            control: control.clone(),
-            has_ended,
-        };
+        let handle =
+            HostHandle { views, connector: Arc::clone(&connector), control: control.clone(), has_ended };
         let drain = config.dispatch.drain;
         Ok(Host { connector, ownership, sandbox, subscriptions, drain, control, handle, ended })
     }

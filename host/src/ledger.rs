@@ -59,7 +59,8 @@ impl Ledger {
 
     /// Records that one part of an event is settled, and tells what that made of the event.
     pub(crate) fn settle_part(&mut self, entry: Entry) -> Settled {
-        let event = entry.0.checked_sub(self.front).and_then(|at| self.open.get_mut(usize::try_from(at).ok()?));
+        let event =
+            entry.0.checked_sub(self.front).and_then(|at| self.open.get_mut(usize::try_from(at).ok()?));
         let Some(event) = event.filter(|event| event.parts > 0) else {
             debug_assert!(false, "a part was settled twice");
             return Settled::InPart;

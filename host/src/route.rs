@@ -41,9 +41,7 @@ impl FromStr for Pattern {
         }
         let segment = |s: &str| {
             !s.is_empty()
-                && s.bytes().all(|c| {
-                    c.is_ascii_lowercase() || c.is_ascii_digit() || c == b'_' || c == b'-'
-                })
+                && s.bytes().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == b'_' || c == b'-')
         };
         let (stem, below) = match text.strip_suffix(".*") {
             Some(stem) => (stem, true),
@@ -164,7 +162,8 @@ mod tests {
 
     #[test]
     fn texts_that_are_no_patterns_are_refused() {
-        for text in ["", ".", "order..placed", "Order.placed", "order*", "*.placed", "**", "order.*.x", " a"] {
+        for text in ["", ".", "order..placed", "Order.placed", "order*", "*.placed", "**", "order.*.x", " a"]
+        {
             assert!(text.parse::<Pattern>().is_err(), "{text}");
         }
         assert!("x".repeat(129).parse::<Pattern>().is_err());

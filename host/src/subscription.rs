@@ -139,7 +139,8 @@ impl Subscription {
     fn spawn_pollers(&self, boards: &[Arc<Board>], inputs: &mpsc::Sender<Input>) -> JoinSet<()> {
         let mut pollers = JoinSet::new();
         let memberships = &self.view.memberships;
-        for (at, ((source, board), membership)) in self.topics.iter().zip(boards).zip(memberships).enumerate() {
+        for (at, ((source, board), membership)) in self.topics.iter().zip(boards).zip(memberships).enumerate()
+        {
             let poller = Poller {
                 topic: TopicIndex(at),
                 source: Arc::clone(source),

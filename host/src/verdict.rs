@@ -81,7 +81,10 @@ mod tests {
     #[test]
     fn what_cannot_succeed_is_given_up_at_once() {
         assert_eq!(judged(&Outcome::Reject { reason: String::new() }, 1), Verdict::DeadLetter);
-        assert_eq!(judged(&Outcome::Undecodable { code: "x", reason: String::new() }, 1), Verdict::DeadLetter);
+        assert_eq!(
+            judged(&Outcome::Undecodable { code: "x", reason: String::new() }, 1),
+            Verdict::DeadLetter
+        );
     }
 
     #[test]
