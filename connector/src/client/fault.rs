@@ -53,12 +53,12 @@ fn describe_refusal(error: &IggyError, what: &dyn fmt::Display) -> ConnectorErro
         return ConnectorError::Connection(text);
     }
     match error {
-        IggyError::Unauthenticated
-        | IggyError::Unauthorized
-        | IggyError::InvalidCredentials
-        | IggyError::InvalidUsername
-        | IggyError::InvalidPassword
-        | IggyError::UserInactive => ConnectorError::Auth(text),
+        IggyError::InvalidCredentials | IggyError::InvalidUsername | IggyError::InvalidPassword => {
+            ConnectorError::Auth(format!("{text}; check user name and password"))
+        }
+        IggyError::Unauthenticated | IggyError::Unauthorized | IggyError::UserInactive => {
+            ConnectorError::Auth(text)
+        }
         IggyError::InvalidTlsDomain
         | IggyError::InvalidTlsCertificatePath
         | IggyError::InvalidTlsCertificate => ConnectorError::Config(text),
