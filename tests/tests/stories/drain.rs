@@ -6,14 +6,16 @@ use guesthouse_tests::client::DOMAIN;
 use guesthouse_tests::envelope::{order, tenant};
 use guesthouse_tests::house::{GROUP, PARTITIONS, order_totals};
 use guesthouse_tests::orders::OrderBook;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 const ORDERS: usize = 20_000;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_was_settled_is_committed() {
     let house = House::beside_a_broker().await;
-    let config = house.config(&[order_totals()]);
+    let mut config = house.config(&[order_totals()]);
+    // Little enough to be finished in the time that a stopping host has, however slow the machine.
+    config["dispatch"]["in_flight_events_max"] = json!(200);
     let mut host = house.start("first", &config);
     host.until_reading(PARTITIONS).await;
     let client = house.client().await;

@@ -109,7 +109,11 @@ async fn busy_data_directory() {
     let mut holder = house.start("holder", &config);
     holder.until_reading(PARTITIONS).await;
     let data_dir = house.data_dir();
-    expect(&run(&house, &config).await, FAILED, &[data_dir.to_str().unwrap(), "lock"]);
+    expect(
+        &run(&house, &config).await,
+        FAILED,
+        &[data_dir.to_str().unwrap(), "in use by another broker", "choose another directory"],
+    );
     assert_eq!(holder.stop().await.code, Some(0), "the one that holds it is not disturbed");
 }
 
