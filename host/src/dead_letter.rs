@@ -52,6 +52,8 @@ pub(crate) enum Cause<'a> {
         handler: &'a HandlerName,
         /// Digest of its component, empty when unknown.
         component_digest: &'a str,
+        /// Version of its component, where the operator names one.
+        component_version: Option<&'a str>,
         /// What its lanes are told apart by.
         order_by: &'a OrderBy,
     },
@@ -152,12 +154,13 @@ fn headers(message: &Message, cause: &Cause<'_>, failure: &Failure<'_>, form: Pa
 }
 
 fn describe_cause(letter: &mut LetterHeaders, cause: &Cause<'_>) {
-    let Cause::Handler { event, handler, component_digest, order_by } = cause else {
+    let Cause::Handler { event, handler, component_digest, component_version, order_by } = cause else {
         letter.text("gh-handler", DECODE_STEP);
         return;
     };
     letter.text("gh-handler", handler.as_str());
     letter.text("gh-component-digest", component_digest);
+    letter.text("gh-component-version", component_version.unwrap_or_default());
     letter.text("gh-tenant", event.tenant.as_str());
     letter.text("gh-event-id", &event.id);
     letter.text("gh-event-type", &event.event_type);

@@ -56,6 +56,8 @@ pub struct HandlerConfig {
     pub name: HandlerName,
     /// File of its component.
     pub component: PathBuf,
+    /// Version of the component, as its operator names it. Dead letters carry it.
+    pub version: Option<String>,
     /// Name of the subscription that feeds it.
     pub subscription: String,
     /// Whose events it gets.

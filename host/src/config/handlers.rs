@@ -47,6 +47,7 @@ fn one(section: &Section<'_>, dead_letters: &DeadLetterConfig) -> Option<Handler
     let handler_name = section.required("name", parsed_name);
     section.require("component");
     let component = section.file("component");
+    let version = section.value("version", None, |text| name(text).map(Some));
     section.require("events");
     let events = section.list("events", parsed);
     section.refuse_empty("events", "expected at least one pattern such as order.placed or order.*");
@@ -64,6 +65,7 @@ fn one(section: &Section<'_>, dead_letters: &DeadLetterConfig) -> Option<Handler
     Some(HandlerConfig {
         name: handler_name?,
         component: component?,
+        version,
         subscription,
         tenants,
         events: events?,

@@ -105,6 +105,8 @@ struct Raw<'a> {
 struct Handler<'a> {
     name: &'a str,
     component: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    version: Option<&'a str>,
     subscription: &'a str,
     tenants: Tenants<'a>,
     events: Vec<String>,
@@ -266,6 +268,7 @@ impl<'a> Handler<'a> {
         Self {
             name: handler.name.as_str(),
             component: handler.component.display().to_string(),
+            version: handler.version.as_deref(),
             subscription: &handler.subscription,
             tenants: match &handler.tenants {
                 TenantScope::All => Tenants::Word("all"),

@@ -48,7 +48,8 @@ fn failure(outcome: &Outcome) -> Failure<'_> {
 fn buried(event: &Event, outcome: &Outcome) -> OutgoingMessage {
     let handler = HandlerName::new("order-totals").unwrap();
     let (component_digest, order_by) = ("sha256:00ff", &OrderBy::Partition);
-    let cause = Cause::Handler { event, handler: &handler, component_digest, order_by };
+    let component_version = Some("1.4.0");
+    let cause = Cause::Handler { event, handler: &handler, component_digest, component_version, order_by };
     build(&event.message, &cause, &failure(outcome))
 }
 
@@ -99,6 +100,7 @@ fn a_dead_letter_says_all_that_is_known() {
         ("gh-event-type", "order.placed"),
         ("gh-handler", "order-totals"),
         ("gh-component-digest", "sha256:00ff"),
+        ("gh-component-version", "1.4.0"),
         ("gh-outcome", "trapped"),
         ("gh-code", "unreachable"),
         ("gh-reason", "unreachable: panicked"),

@@ -101,6 +101,7 @@ impl Effects {
             event,
             handler: &death.config.name,
             component_digest: self.digests.get(&death.config.name).map_or("", String::as_str),
+            component_version: death.config.version.as_deref(),
             order_by: &death.config.order_by,
         };
         let message = dead_letter::build(&event.message, &cause, &failure);

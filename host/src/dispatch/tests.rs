@@ -29,6 +29,7 @@ fn handler(order_by: OrderBy, batch_max: u32) -> HandlerConfig {
     HandlerConfig {
         name: HandlerName::new("everything").unwrap(),
         component: "unused.wasm".into(),
+        version: None,
         subscription: "default".to_owned(),
         tenants: TenantScope::All,
         events: vec![Pattern::Any],
