@@ -57,8 +57,10 @@ impl OrderBook {
         }
     }
 
-    /// Checks that every order at or below the stored offsets has its total. The book must be newer than they are.
-    pub fn expect_settled_up_to(&self, stored: &BTreeMap<PartitionId, Offset>) {
+    /// Checks that every order at or below the stored offsets has its total, and tells how many those are. The book
+    /// must be newer than the offsets.
+    pub fn expect_settled_up_to(&self, stored: &BTreeMap<PartitionId, Offset>) -> usize {
+        let mut orders = 0;
         for (partition, stored) in stored {
             let placed = self.placed.get(partition).map_or(&[][..], Vec::as_slice);
             for (offset, order) in placed.iter().take_while(|(offset, _)| offset <= stored) {
@@ -67,7 +69,9 @@ impl OrderBook {
                     settled,
                     "partition {partition}: {stored} is stored, but {order} at {offset} has no total"
                 );
+                orders += 1;
             }
         }
+        orders
     }
 }

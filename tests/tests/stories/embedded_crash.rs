@@ -12,8 +12,11 @@ use guesthouse_tests::house::{PARTITIONS, order_totals};
 use rand::RngExt;
 use serde_json::json;
 use tokio::sync::watch;
+use tokio::task::JoinSet;
 
 const ROUNDS: usize = 10;
+
+const PUBLISHERS: usize = 4;
 
 type Log = BTreeMap<(PartitionId, Offset), u128>;
 
@@ -30,13 +33,15 @@ async fn what_was_acknowledged_survives_the_broker() {
     let mut confirmed: Vec<u128> = Vec::new();
 
     for _ in 0..ROUNDS {
-        let client = house.client().await;
         let (counted, mut count) = watch::channel(0);
-        let publisher = tokio::spawn(publish_until_it_fails(client, counted));
-        count.wait_for(|confirmed| *confirmed > 100).await.unwrap();
+        let mut publishers = JoinSet::new();
+        for _ in 0..PUBLISHERS {
+            publishers.spawn(publish_until_it_fails(house.client().await, counted.clone()));
+        }
+        count.wait_for(|confirmed| *confirmed > 400).await.unwrap();
         tokio::time::sleep(Duration::from_millis(rand::rng().random_range(0..200))).await;
         host.kill();
-        confirmed.extend(publisher.await.unwrap());
+        confirmed.extend(publishers.join_all().await.into_iter().flatten());
         host = house.start("host", &config);
         host.until_reading(PARTITIONS).await;
         log = compare(&log, &read_log(&house).await, &confirmed);
@@ -78,11 +83,12 @@ async fn publish_until_it_fails(client: Client, counted: watch::Sender<usize>) -
     let mut confirmed = Vec::new();
     loop {
         let names = (confirmed.len()..).map(|n| format!("order-{n}"));
-        let batch: Vec<_> = (0..10).zip(names).map(|(n, name)| message(&order(&tenant(n), &name))).collect();
+        let batch: Vec<_> = (0..20).zip(names).map(|(n, name)| message(&order(&tenant(n), &name))).collect();
         let ids: Vec<u128> = batch.iter().map(|message| message.id).collect();
         let left = client.try_publish(DOMAIN, batch).await.err().unwrap_or_default();
+        let before = confirmed.len();
         confirmed.extend(ids.into_iter().filter(|id| left.iter().all(|message| message.id != *id)));
-        counted.send_replace(confirmed.len());
+        counted.send_modify(|count| *count += confirmed.len() - before);
         if !left.is_empty() {
             return confirmed;
         }
