@@ -1,4 +1,4 @@
-//! Write a [Guesthouse](https://github.com/guesthouse/guesthouse) handler as one function over one event.
+//! Write a Guesthouse handler as one function over one event.
 //!
 //! ```
 //! use guesthouse_guest::{Emit, Event, Failure};
