@@ -57,12 +57,12 @@ impl House {
 
     /// A house whose host runs the broker, whatever the suite shall use; none, said aloud, when that is a server.
     pub fn embedded(story: &str) -> Option<Self> {
-        may_kill_the_broker(story).then(|| Self::with(HouseBroker::Embedded))
+        has_brokers_of_its_own(story).then(|| Self::with(HouseBroker::Embedded))
     }
 
     /// A house beside a broker that may be killed; none, said aloud, when the suite shall use a server.
     pub async fn beside_a_mortal_broker(story: &str) -> Option<Self> {
-        if may_kill_the_broker(story) { Some(Self::beside_a_broker().await) } else { None }
+        if has_brokers_of_its_own(story) { Some(Self::beside_a_broker().await) } else { None }
     }
 
     fn with(broker: HouseBroker) -> Self {
@@ -152,10 +152,10 @@ impl House {
 }
 
 #[expect(clippy::print_stderr, reason = "a story that is left out says so")]
-fn may_kill_the_broker(story: &str) -> bool {
+fn has_brokers_of_its_own(story: &str) -> bool {
     let ours = Access::outside().is_none();
     if !ours {
-        eprintln!("SKIPPED: {story}: it kills the broker, and the server of this run is not ours to kill");
+        eprintln!("SKIPPED: {story}: it needs a broker of its own, and this run uses a server outside");
     }
     ours
 }

@@ -49,6 +49,7 @@ impl HostProgram {
         let child = Command::new(builds::host())
             .args(["run".as_ref(), "--config".as_ref(), config.as_os_str()])
             .args(["--report".as_ref(), report.as_os_str()])
+            .env_remove("GUESTHOUSE_LOG")
             .env_remove("RUST_LOG")
             .stdin(Stdio::null())
             .stdout(written.try_clone().expect("a file handle can be copied"))

@@ -12,4 +12,5 @@ mod stories {
     mod picky;
     mod samples;
     mod sharing;
+    mod undecodable;
 }
