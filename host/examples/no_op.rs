@@ -1,6 +1,6 @@
 //! What the host costs by itself: it reads a topic of the embedded broker with a guest that does nothing.
-//! `no_op COMPONENT EVENTS PAYLOAD_BYTES PARTITIONS` prints one line of JSON: the sustained rate over a full topic,
-//! and the latency from append to settled while events come at half of that rate.
+//! `no_op COMPONENT EVENTS PAYLOAD_BYTES PARTITIONS` prints one line of JSON: the sustained rate over a full topic, the
+//! rate while events are being published, and the latency from append to settled at half of the latter.
 
 use std::env;
 use std::error::Error;
@@ -60,17 +60,18 @@ async fn main() -> Outcome<()> {
     connector.ensure_topology(&config.connector.stream_name, &config.topology).await?;
     let publisher = Publisher::new(&config, &load, Arc::clone(&connector));
 
-    publisher.fill().await?;
+    publisher.fill(0).await?;
     let rate = with_host(&config, &connector, |handle| sustained_rate(handle, load.events)).await?;
-    let paced = |handle| publisher.latency_at(handle, rate / 2);
-    let (published, counters) = with_host(&config, &connector, paced).await?;
+    let live_rate = with_host(&config, &connector, |handle| publisher.live_rate(handle)).await?;
+    let paced = |handle| publisher.latency_at(handle, live_rate / 2);
+    let counters = with_host(&config, &connector, paced).await?;
 
     let quantile = |q| counters.latency.quantile(q).unwrap_or_default();
     let line = json!({
         "events": load.events,
         "payload_bytes": load.payload.len(),
         "events_per_second": rate,
-        "latency_events_per_second": published / LATENCY_TIME.as_secs(),
+        "live_events_per_second": live_rate,
         "latency_p50_micros": quantile(0.5),
         "latency_p99_micros": quantile(0.99),
     });
@@ -157,6 +158,17 @@ async fn sustained_rate(handle: HostHandle, events: u64) -> Outcome<u64> {
     }
 }
 
+/// Waits until the host is as wanted.
+async fn until(handle: &HostHandle, wanted: impl Fn(&HostHandle) -> bool) -> Outcome<()> {
+    while !wanted(handle) {
+        if handle.is_finished() {
+            return Err("the host ended by itself".into());
+        }
+        sleep(LOOK_EVERY).await;
+    }
+    Ok(())
+}
+
 /// Publishes to the topic that the host reads.
 struct Publisher {
     connector: Arc<dyn IggyConnector>,
@@ -177,43 +189,45 @@ impl Publisher {
         }
     }
 
-    /// Publishes all events, evenly over the partitions.
-    async fn fill(&self) -> Outcome<()> {
+    /// Publishes all events with ids from `first` on, evenly over the partitions.
+    async fn fill(&self, first: u64) -> Outcome<()> {
         let mut published = 0;
         let mut turn = 0;
         while published < self.events {
             let count = BATCH.min(self.events - published);
-            self.publish(turn % self.partitions, published, count).await?;
+            self.publish(turn % self.partitions, first + published, count).await?;
             published += count;
             turn += 1;
         }
         Ok(())
     }
 
+    /// Publishes all events to a host that runs; the rate at which they are settled.
+    async fn live_rate(&self, handle: HostHandle) -> Outcome<u64> {
+        until(&handle, HostHandle::is_ready).await?;
+        let started = Instant::now();
+        self.fill(self.events).await?;
+        until(&handle, |handle| handle.counters().settled >= self.events).await?;
+        Ok(self.events * MICROS_PER_SECOND / u64::try_from(started.elapsed().as_micros())?)
+    }
+
     /// Publishes at a rate for a while, and waits until all is settled.
-    async fn latency_at(&self, handle: HostHandle, per_second: u64) -> Outcome<(u64, Counters)> {
-        while !handle.is_ready() {
-            sleep(LOOK_EVERY).await;
-        }
+    async fn latency_at(&self, handle: HostHandle, per_second: u64) -> Outcome<Counters> {
+        until(&handle, HostHandle::is_ready).await?;
         let started = Instant::now();
         let mut published = 0;
         let mut turn = 0;
         while started.elapsed() < LATENCY_TIME {
             let due = u64::try_from(started.elapsed().as_micros())? * per_second / MICROS_PER_SECOND;
             if due > published {
-                self.publish(turn % self.partitions, self.events + published, due - published).await?;
+                self.publish(turn % self.partitions, 2 * self.events + published, due - published).await?;
                 published = due;
                 turn += 1;
             }
             sleep(TICK).await;
         }
-        loop {
-            let counters = handle.counters();
-            if counters.settled >= published {
-                return Ok((published, counters));
-            }
-            sleep(LOOK_EVERY).await;
-        }
+        until(&handle, |handle| handle.counters().settled >= published).await?;
+        Ok(handle.counters())
     }
 
     async fn publish(&self, partition: u32, first: u64, count: u64) -> Outcome<()> {

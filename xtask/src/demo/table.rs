@@ -19,7 +19,7 @@ pub(crate) fn tenants(report: &Report) -> Table {
     let mut table = Table::new();
     table.load_style(presets::UTF8_HORIZONTAL_ONLY.row_separator(LineStyle::none()));
     let fixed = ["tenant", "events in", "deliveries", "handled", "retried", "emitted"];
-    let dead = outcomes.iter().map(|outcome| format!("dead: {outcome}"));
+    let dead = outcomes.iter().map(|outcome| format!("dead:\n{outcome}"));
     table.set_header(fixed.map(str::to_owned).into_iter().chain(dead));
     for (id, tenant) in &report.tenants {
         table.add_row(row(&name(id), tenant, &outcomes));
