@@ -131,7 +131,17 @@ impl Subscription {
         running.leave(&mut inputs, &mut pollers).await;
         let counters = running.show_counters();
         match ended {
-            Ended::Drained => Ok(counters),
+            Ended::Drained => {
+                if counters.unsettled > 0 {
+                    let (subscription, unsettled) = (&self.name, counters.unsettled);
+                    tracing::warn!(
+                        subscription,
+                        unsettled,
+                        "out of time; what is not settled will be read again"
+                    );
+                }
+                Ok(counters)
+            }
             Ended::TaskDied(source) => Err(SubscriptionError { subscription: self.name, source }),
         }
     }
