@@ -19,11 +19,13 @@ pub struct HostProgram {
     log: PathBuf,
 }
 
-/// How a program ended, with all that it wrote.
+/// How a host ended, with all that it wrote.
 #[derive(Debug)]
 pub struct Ended {
     /// Its exit code; none when a signal ended it.
     pub code: Option<i32>,
+    /// What it counted, when it came to say so.
+    pub report: Option<Counters>,
     /// What it wrote to its output and error output.
     pub log: String,
 }
@@ -98,19 +100,10 @@ impl HostProgram {
         self.ended().await
     }
 
-    /// Asks it to stop, checks that it ends in order, and gives back its last word.
-    pub async fn report_after_stop(self) -> Counters {
-        let report = self.report.clone();
-        let ended = self.stop().await;
-        assert_eq!(ended.code, Some(0), "{}", ended.log);
-        let report = std::fs::read(report).expect("a host writes its report before it ends");
-        serde_json::from_slice(&report).expect("the report is whole")
-    }
-
     /// Waits for its end.
     pub async fn ended(mut self) -> Ended {
         let status = eventually("the program ends", async || self.child.try_wait().ok().flatten()).await;
-        Ended { code: status.code(), log: self.log() }
+        Ended { code: status.code(), report: self.counters(), log: self.log() }
     }
 }
 

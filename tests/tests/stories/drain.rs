@@ -1,11 +1,11 @@
 //! Goal: SIGTERM under load ends in order, with everything that was settled committed.
 //! Method: stop a host in the middle of its work; stored offsets and a second host tell what was left.
 
-use guesthouse_tests::House;
-use guesthouse_tests::client::DOMAIN;
+use guesthouse_tests::client::{Client, DOMAIN};
 use guesthouse_tests::envelope::{order, tenant};
 use guesthouse_tests::house::{GROUP, PARTITIONS, order_totals};
 use guesthouse_tests::orders::OrderBook;
+use guesthouse_tests::{Ended, HostProgram, House};
 use serde_json::{Value, json};
 
 const ORDERS: usize = 20_000;
@@ -16,32 +16,57 @@ async fn what_was_settled_is_committed() {
     let mut config = house.config(&[order_totals()]);
     // Little enough to be finished in the time that a stopping host has, however slow the machine.
     config["dispatch"]["in_flight_events_max"] = json!(200);
-    let mut host = house.start("first", &config);
-    host.until_reading(PARTITIONS).await;
     let client = house.client().await;
-    let names: Vec<String> = (0..ORDERS).map(|n| format!("order-{n}")).collect();
-    let envelopes: Vec<Value> = (0..).zip(&names).map(|(n, name)| order(&tenant(n % 100), name)).collect();
-    let publisher = tokio::spawn({
-        let client = client.clone();
-        async move {
-            for chunk in envelopes.chunks(500) {
-                client.publish(chunk).await;
-            }
-        }
-    });
-
-    host.until("the host is in the middle of it", |counters| counters.settled > 500).await;
-    let report = host.report_after_stop().await;
-    publisher.await.unwrap();
+    let (first, orders) = stop_under_load(house.start("first", &config), &client).await;
+    let report = first.report.unwrap();
     assert_eq!(report.unsettled, 0, "what was read was finished");
     assert!(report.settled < 2 * ORDERS as u64, "the stop came too late to tell anything");
-    let stored: u64 = client.stored_offsets(GROUP).await.values().map(|offset| offset.0 + 1).sum();
-    assert_eq!(stored, report.settled, "all that was settled is committed, and nothing else");
+    assert_eq!(stored(&client).await, report.settled, "all that was settled is committed, and nothing else");
+
+    let mut second = house.start("second", &config);
+    OrderBook::new(&client).expect_totals(&orders).await;
+    let rest = client.read(DOMAIN).await.len() as u64 - report.settled;
+    second.until("the rest is settled", |counters| counters.settled == rest).await;
+    assert_eq!(second.stop().await.report.unwrap().received, rest, "nothing was read twice");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn running_out_of_time_loses_nothing() {
+    let house = House::beside_a_broker().await;
+    let mut config = house.config(&[order_totals()]);
+    config["dispatch"]["drain"] = json!("1ms");
+    let client = house.client().await;
+    let (first, orders) = stop_under_load(house.start("first", &config), &client).await;
+    let report = first.report.unwrap();
+    assert!(first.log.contains("will be read again"), "{}", first.log);
+    assert!(report.unsettled > 0, "there was time enough to finish");
+    assert!(stored(&client).await <= report.settled, "more is committed than was settled");
 
     let second = house.start("second", &config);
-    OrderBook::new(&client).expect_totals(&names).await;
-    let rest = client.read(DOMAIN).await.len() as u64 - report.settled;
-    let mut second = second;
-    second.until("the rest is settled", |counters| counters.settled == rest).await;
-    assert_eq!(second.report_after_stop().await.received, rest, "nothing was read twice");
+    OrderBook::new(&client).expect_totals(&orders).await;
+    drop(second);
+}
+
+/// Publishes orders, stops the host by SIGTERM while it handles them, and gives back its end and the orders.
+async fn stop_under_load(mut host: HostProgram, client: &Client) -> (Ended, Vec<String>) {
+    host.until_reading(PARTITIONS).await;
+    let orders: Vec<String> = (0..ORDERS).map(|n| format!("order-{n}")).collect();
+    let envelopes: Vec<Value> = (0..).zip(&orders).map(|(n, name)| order(&tenant(n % 100), name)).collect();
+    let publishing = async {
+        for chunk in envelopes.chunks(500) {
+            client.publish(chunk).await;
+        }
+    };
+    let stopping = async {
+        host.until("the host is in the middle of it", |counters| counters.settled > 500).await;
+        host.stop().await
+    };
+    let ((), ended) = tokio::join!(publishing, stopping);
+    assert_eq!(ended.code, Some(0), "{}", ended.log);
+    (ended, orders)
+}
+
+/// How many messages lie at or below the stored offsets.
+async fn stored(client: &Client) -> u64 {
+    client.stored_offsets(GROUP).await.values().map(|offset| offset.0 + 1).sum()
 }
