@@ -12,10 +12,11 @@ pub(crate) mod queues;
 #[cfg(test)]
 mod tests;
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use foldhash::{HashMap, HashMapExt};
 use rand::rngs::SmallRng;
 use rand::{RngExt, SeedableRng};
 
@@ -37,7 +38,7 @@ use crate::verdict::{History, Verdict, judge};
 pub use self::partitions::DispatchSettings;
 
 /// What a subscription read: an event, or a message that no codec could read.
-pub(crate) type Decoded = Result<Event, Box<(Message, DecodeError)>>;
+pub(crate) type Decoded = Result<Arc<Event>, Box<(Message, DecodeError)>>;
 
 /// A moment, on the clock that only goes forward and on the one people read.
 #[derive(Debug, Clone, Copy)]
@@ -228,25 +229,24 @@ impl Dispatcher {
         counters
     }
 
-    fn route(&mut self, partition: PartitionKey, event: Event) {
+    fn route(&mut self, partition: PartitionKey, event: Arc<Event>) {
         let mut found = std::mem::take(&mut self.found);
         self.routes.find(&event.tenant, &event.event_type, &mut found);
         let parts = u32::try_from(found.len()).unwrap_or(u32::MAX);
         if let Some(ticket) = self.partitions.enter(partition, entering(&event.message, parts)) {
             self.counters.received(&event.tenant, found.len());
-            self.enqueue(&found, event, ticket);
+            self.enqueue(&found, &event, ticket);
         }
         self.found = found;
     }
 
-    fn enqueue(&mut self, handlers: &[HandlerIndex], event: Event, ticket: Ticket) {
-        let event = Arc::new(event);
+    fn enqueue(&mut self, handlers: &[HandlerIndex], event: &Arc<Event>, ticket: Ticket) {
         for handler in handlers {
             let Some(plan) = self.plans.get(handler.0) else { continue };
-            let order = plan.config.order_by.key_of(&event);
+            let order = plan.config.order_by.key_of(event);
             let key = QueueKey { handler: *handler, tenant: event.tenant.clone() };
             let delivery = Delivery {
-                event: Arc::clone(&event),
+                event: Arc::clone(event),
                 ticket,
                 attempts: 0,
                 first_failure: None,

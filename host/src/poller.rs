@@ -235,7 +235,7 @@ impl Poller {
                 origin_timestamp_micros: received.origin_timestamp_micros,
             };
             let message = Message { source, headers: received.headers, payload: received.payload };
-            self.codec.decode(message).map_err(Box::new)
+            self.codec.decode(message).map(Arc::new).map_err(Box::new)
         };
         messages.into_iter().map(decode).collect()
     }

@@ -108,7 +108,7 @@ pub(crate) struct HandlerIndex(pub(crate) usize);
 #[derive(Debug)]
 pub(crate) struct Routes {
     handlers: Vec<(TenantScope, Vec<Pattern>)>,
-    by_type: std::collections::HashMap<ByteString, Vec<HandlerIndex>>,
+    by_type: foldhash::HashMap<ByteString, Vec<HandlerIndex>>,
 }
 
 /// Most types whose handlers are remembered; beyond it they are worked out anew.
@@ -117,7 +117,7 @@ const TYPES_REMEMBERED_MAX: usize = 4096;
 impl Routes {
     /// Takes scope and patterns of each handler, in the order of their [`HandlerIndex`].
     pub(crate) fn new(handlers: Vec<(TenantScope, Vec<Pattern>)>) -> Self {
-        Self { handlers, by_type: std::collections::HashMap::new() }
+        Self { handlers, by_type: foldhash::HashMap::default() }
     }
 
     /// Writes the handlers of an event into `found`, in their order.

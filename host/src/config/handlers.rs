@@ -61,7 +61,7 @@ fn one(section: &Section<'_>, dead_letters: &DeadLetterConfig) -> Option<Handler
     let retry = section.section("retry", read_retry);
     let on_failure = section.value("on_failure", FailurePolicy::Skip, failure_policy);
     let emit_topics = read_emit_topics(section, dead_letters);
-    let batch_max = section.value("batch_max", 64, number(1..=1_024));
+    let batch_max = section.value("batch_max", 256, number(1..=1_024));
     Some(HandlerConfig {
         name: handler_name?,
         component: component?,

@@ -1,6 +1,6 @@
 //! Effects: the messages that must be confirmed before an event is settled.
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -49,7 +49,7 @@ pub(crate) struct Effects {
     codec: Arc<Codec>,
     group: String,
     dead_letter_topic: String,
-    digests: HashMap<HandlerName, String>,
+    digests: BTreeMap<HandlerName, String>,
     made: u64,
 }
 
@@ -59,7 +59,7 @@ impl Effects {
         codec: Arc<Codec>,
         group: String,
         dead_letter_topic: String,
-        digests: HashMap<HandlerName, String>,
+        digests: BTreeMap<HandlerName, String>,
     ) -> Self {
         Self { codec, group, dead_letter_topic, digests, made: 0 }
     }

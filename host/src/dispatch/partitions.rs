@@ -1,8 +1,8 @@
 //! The partitions a subscription holds: their ledgers, what may be committed, and when polling must pause.
 
-use std::collections::HashMap;
 use std::time::{Duration, Instant};
 
+use foldhash::{HashMap, HashMapExt};
 use guesthouse_connector::{Offset, PartitionId};
 
 use crate::ledger::{Entering, Entry, Ledger, Settled};

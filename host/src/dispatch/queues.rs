@@ -4,10 +4,11 @@
 //! up the others. Inside a queue, ready lanes take turns too. A lane runs in one call at a time.
 
 use std::cmp::Reverse;
-use std::collections::{BinaryHeap, HashMap, VecDeque};
+use std::collections::{BinaryHeap, VecDeque};
 use std::sync::Arc;
 use std::time::Instant;
 
+use foldhash::{HashMap, HashMapExt};
 use slab::Slab;
 
 use super::partitions::Ticket;

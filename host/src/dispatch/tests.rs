@@ -48,7 +48,7 @@ fn handler(order_by: OrderBy, batch_max: u32) -> HandlerConfig {
 impl Stage {
     fn new(config: HandlerConfig) -> Self {
         let effects =
-            Effects::new(Arc::new(Codec::Json), "group".to_owned(), "dlq".to_owned(), HashMap::new());
+            Effects::new(Arc::new(Codec::Json), "group".to_owned(), "dlq".to_owned(), BTreeMap::new());
         let settings = DispatchSettings::default();
         let mut dispatcher = Dispatcher::new(vec![Arc::new(config)], effects, settings, 7);
         let now = Now { instant: Instant::now(), unix_micros: 1_000_000 };
@@ -58,7 +58,7 @@ impl Stage {
 
     /// Reads one event for each tenant named.
     fn read(&mut self, tenants: &[&str]) {
-        let events = tenants.iter().map(|tenant| Ok(self.event(tenant))).collect();
+        let events = tenants.iter().map(|tenant| Ok(Arc::new(self.event(tenant)))).collect();
         self.dispatcher.read(PARTITION, events, self.now);
     }
 
