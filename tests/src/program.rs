@@ -94,10 +94,20 @@ impl HostProgram {
         self.child.wait().expect("a killed child ends");
     }
 
-    /// Asks it to stop, as an operator does, and waits for its end.
-    pub async fn stop(self) -> Ended {
+    /// Asks it to stop, as an operator does.
+    pub fn ask_to_stop(&self) {
         kill_process(Pid::from_child(&self.child), Signal::TERM).expect("a child can be signalled");
+    }
+
+    /// Asks it to stop and waits for its end.
+    pub async fn stop(self) -> Ended {
+        self.ask_to_stop();
         self.ended().await
+    }
+
+    /// Waits until its log contains a text.
+    pub async fn until_logged(&self, text: &str) {
+        eventually("the log says so", async || self.log().contains(text).then_some(())).await;
     }
 
     /// Waits for its end.

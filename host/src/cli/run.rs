@@ -30,8 +30,15 @@ pub(super) async fn run(args: RunArgs, environment: Environment) -> anyhow::Resu
     let report = args.report.as_deref();
     // A report that cannot be written is better known before anything runs.
     write_report(report, &Counters::default()).await?;
-    let host = Host::builder().config(config).build().await?;
+    // From here on a signal stops the host in order, even before it runs.
     let mut signals = Signals::listen()?;
+    let host = tokio::select! {
+        host = Host::builder().config(config).build() => host?,
+        () = signals.next() => {
+            tracing::info!("stopped by a signal before anything was read");
+            return Ok(());
+        }
+    };
     let counters = serve(host, &mut signals, report).await?;
     write_report(report, &counters).await
 }

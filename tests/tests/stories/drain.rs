@@ -2,8 +2,8 @@
 //! Method: stop a host in the middle of its work; stored offsets and a second host tell what was left.
 
 use guesthouse_tests::client::{Client, DOMAIN};
-use guesthouse_tests::envelope::{order, tenant};
-use guesthouse_tests::house::{GROUP, PARTITIONS, order_totals};
+use guesthouse_tests::envelope::{order, picky, tenant};
+use guesthouse_tests::house::{GROUP, PARTITIONS, handler, order_totals, with};
 use guesthouse_tests::orders::OrderBook;
 use guesthouse_tests::{Ended, HostProgram, House};
 use serde_json::{Value, json};
@@ -45,6 +45,26 @@ async fn running_out_of_time_loses_nothing() {
     let second = house.start("second", &config);
     OrderBook::new(&client).expect_totals(&orders).await;
     drop(second);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_second_signal_ends_it_at_once() {
+    let house = House::beside_a_broker().await;
+    let looping = with(
+        handler("picky", "picky"),
+        &[("/events", json!(["demo.picky"])), ("/limits/deadline", json!("10m"))],
+    );
+    let mut config = house.config(&[looping]);
+    config["dispatch"]["drain"] = json!("10m");
+    let mut host = house.start("host", &config);
+    house.client().await.publish(&[picky(&tenant(1), "loop")]).await;
+    host.until("the guest loops", |counters| counters.received == 1).await;
+    host.ask_to_stop();
+    host.until_logged("finishing what was read").await;
+    host.ask_to_stop();
+    let ended = host.ended().await;
+    assert_eq!(ended.code, Some(1), "{}", ended.log);
+    assert!(ended.log.contains("second signal"), "{}", ended.log);
 }
 
 /// Publishes orders, stops the host by SIGTERM while it handles them, and gives back its end and the orders.
