@@ -64,8 +64,6 @@ pub(crate) enum Cause<'a> {
 /// How the last attempt ended and what came before it.
 #[derive(Debug)]
 pub(crate) struct Failure<'a> {
-    /// Consumer group that read the event.
-    pub(crate) group: &'a str,
     /// What the last attempt ended in.
     pub(crate) outcome: &'a Outcome,
     /// Attempts in all.
@@ -80,9 +78,14 @@ pub(crate) struct Failure<'a> {
     pub(crate) memory_peak_bytes: u64,
 }
 
-/// Makes the dead letter of a message. It cannot fail. Its id depends on the event and the handler alone, and its
+/// Makes the dead letter of a message that `group` read. It cannot fail. Its id depends on the event and the handler alone, and its
 /// key is the tenant, or the platform's when the tenant is unknown.
-pub(crate) fn build(message: &Message, cause: &Cause<'_>, failure: &Failure<'_>) -> OutgoingMessage {
+pub(crate) fn build(
+    message: &Message,
+    group: &str,
+    cause: &Cause<'_>,
+    failure: &Failure<'_>,
+) -> OutgoingMessage {
     let identity = EventIdentity::of(message);
     let id = match cause {
         Cause::Handler { handler, .. } => DeadLetterId::of_handler(identity, handler),
@@ -93,7 +96,7 @@ pub(crate) fn build(message: &Message, cause: &Cause<'_>, failure: &Failure<'_>)
         id: id.as_u128(),
         partition: Partitioning::Key(tenant(cause).to_owned()),
         payload,
-        headers: headers(message, cause, failure, form),
+        headers: headers(message, cause, failure, form, group),
     }
 }
 
@@ -127,7 +130,13 @@ fn payload(message: &Message) -> (Bytes, PayloadForm) {
     (record.to_string().into(), PayloadForm::Reference)
 }
 
-fn headers(message: &Message, cause: &Cause<'_>, failure: &Failure<'_>, form: PayloadForm) -> Headers {
+fn headers(
+    message: &Message,
+    cause: &Cause<'_>,
+    failure: &Failure<'_>,
+    form: PayloadForm,
+    group: &str,
+) -> Headers {
     let source = &message.source;
     let mut letter = LetterHeaders::default();
     letter.number("gh-schema", SCHEMA);
@@ -137,7 +146,7 @@ fn headers(message: &Message, cause: &Cause<'_>, failure: &Failure<'_>, form: Pa
     letter.number("gh-offset", source.offset.0);
     letter.text("gh-message-id", &uuid::Uuid::from_u128(source.message_id).to_string());
     letter.number("gh-timestamp", source.timestamp_micros);
-    letter.text("gh-group", failure.group);
+    letter.text("gh-group", group);
     letter.text("gh-outcome", failure.outcome.kind().as_str());
     letter.text("gh-code", failure.outcome.code());
     letter.reason(failure.outcome);

@@ -20,12 +20,13 @@ use foldhash::{HashMap, HashMapExt};
 use rand::rngs::SmallRng;
 use rand::{RngExt, SeedableRng};
 
-use self::effects::{Death, EffectId, Effects, PublishJob};
+use self::effects::{EffectId, Effects, PublishJob};
 use self::pace::Pace;
 use self::partitions::{AssignmentId, Commit, Due, PartitionKey, Partitions, Polling, Ticket};
 use self::queues::{Batch, Company, Delivery, LaneId, Queues};
 use crate::codec::DecodeError;
 use crate::counters::Counters;
+use crate::dead_letter::Failure;
 use crate::event::{Event, Message, Tenant};
 use crate::handler::HandlerConfig;
 use crate::lane::QueueKey;
@@ -139,7 +140,7 @@ impl Dispatcher {
     pub(crate) fn read(&mut self, partition: PartitionKey, messages: Vec<Decoded>, now: Now) {
         for decoded in messages {
             match decoded {
-                Ok(event) => self.route(partition, event),
+                Ok(event) => self.route(partition, &event),
                 Err(undecodable) => self.bury(partition, &undecodable, now),
             }
         }
@@ -229,13 +230,13 @@ impl Dispatcher {
         counters
     }
 
-    fn route(&mut self, partition: PartitionKey, event: Arc<Event>) {
+    fn route(&mut self, partition: PartitionKey, event: &Arc<Event>) {
         let mut found = std::mem::take(&mut self.found);
         self.routes.find(&event.tenant, &event.event_type, &mut found);
         let parts = u32::try_from(found.len()).unwrap_or(u32::MAX);
         if let Some(ticket) = self.partitions.enter(partition, entering(&event.message, parts)) {
             self.counters.received(&event.tenant, found.len());
-            self.enqueue(&found, &event, ticket);
+            self.enqueue(&found, event, ticket);
         }
         self.found = found;
     }
@@ -369,15 +370,15 @@ impl Dispatcher {
                 Some((delivery, Some(now.instant + wait)))
             }
             Verdict::DeadLetter => {
-                let death = Death {
-                    config: &config,
+                let failure = Failure {
                     outcome,
                     attempts: delivery.attempts + 1,
                     first_failed_micros: first.1,
+                    failed_micros: now.unix_micros,
                     duration: facts.duration,
                     memory_peak_bytes: facts.memory_peak_bytes,
                 };
-                let job = self.effects.dead_letter(&delivery.event, &death, now);
+                let job = self.effects.dead_letter(&delivery.event, &config, &failure);
                 self.counters.dead(&delivery.event.tenant, &config.name, outcome.kind());
                 self.start_effect(job, delivery.ticket);
                 None

@@ -35,7 +35,6 @@ fn event(message: Message) -> Event {
 
 fn failure(outcome: &Outcome) -> Failure<'_> {
     Failure {
-        group: "guesthouse",
         outcome,
         attempts: 5,
         first_failed_micros: 2_000,
@@ -50,7 +49,7 @@ fn buried(event: &Event, outcome: &Outcome) -> OutgoingMessage {
     let (component_digest, order_by) = ("sha256:00ff", &OrderBy::Partition);
     let component_version = Some("1.4.0");
     let cause = Cause::Handler { event, handler: &handler, component_digest, component_version, order_by };
-    build(&event.message, &cause, &failure(outcome))
+    build(&event.message, "guesthouse", &cause, &failure(outcome))
 }
 
 fn read(letter: &OutgoingMessage) -> DeadLetter {
@@ -127,7 +126,7 @@ fn the_id_depends_on_event_and_handler_alone() {
     let first = buried(&event, &rejected("one reason"));
     let second = buried(&event, &Outcome::TimedOut { allowed: Duration::from_secs(1) });
     assert_eq!(first.id, second.id);
-    let undecodable = build(&event.message, &Cause::Decode, &failure(&rejected("x")));
+    let undecodable = build(&event.message, "guesthouse", &Cause::Decode, &failure(&rejected("x")));
     assert_ne!(first.id, undecodable.id);
     assert_eq!(undecodable.partition, Partitioning::Key(Tenant::PLATFORM_ID.into()));
     assert_eq!(read(&undecodable).summary.handler.as_deref(), Some("decode"));
@@ -188,7 +187,7 @@ fn a_payload_the_broker_would_refuse_is_kept_by_reference() {
     for length in [0, PAYLOAD_BYTES_MAX + 1] {
         let source = message(vec![b'x'; length], &Headers::new());
         let hash = blake3::hash(&source.payload).to_string();
-        let letter = build(&source, &Cause::Decode, &failure(&rejected("x")));
+        let letter = build(&source, "guesthouse", &Cause::Decode, &failure(&rejected("x")));
         let read = read(&letter);
         assert!(read.summary.payload_is_reference);
         let record: serde_json::Value = serde_json::from_slice(&read.payload).unwrap();

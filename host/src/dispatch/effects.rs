@@ -32,17 +32,6 @@ impl PublishJob {
     }
 }
 
-/// Why and how a delivery was given up.
-#[derive(Debug)]
-pub(crate) struct Death<'a> {
-    pub(crate) config: &'a HandlerConfig,
-    pub(crate) outcome: &'a Outcome,
-    pub(crate) attempts: u32,
-    pub(crate) first_failed_micros: u64,
-    pub(crate) duration: Duration,
-    pub(crate) memory_peak_bytes: u64,
-}
-
 /// Makes the messages of effects.
 #[derive(Debug)]
 pub(crate) struct Effects {
@@ -87,31 +76,26 @@ impl Effects {
     }
 
     /// Publishes the dead letter of an event that a handler gave up on.
-    pub(crate) fn dead_letter(&mut self, event: &Event, death: &Death<'_>, now: Now) -> PublishJob {
-        let failure = Failure {
-            group: &self.group,
-            outcome: death.outcome,
-            attempts: death.attempts,
-            first_failed_micros: death.first_failed_micros,
-            failed_micros: now.unix_micros,
-            duration: death.duration,
-            memory_peak_bytes: death.memory_peak_bytes,
-        };
+    pub(crate) fn dead_letter(
+        &mut self,
+        event: &Event,
+        config: &HandlerConfig,
+        failure: &Failure<'_>,
+    ) -> PublishJob {
         let cause = Cause::Handler {
             event,
-            handler: &death.config.name,
-            component_digest: self.digests.get(&death.config.name).map_or("", String::as_str),
-            component_version: death.config.version.as_deref(),
-            order_by: &death.config.order_by,
+            handler: &config.name,
+            component_digest: self.digests.get(&config.name).map_or("", String::as_str),
+            component_version: config.version.as_deref(),
+            order_by: &config.order_by,
         };
-        let message = dead_letter::build(&event.message, &cause, &failure);
-        self.job(vec![(self.dead_letter_topic.clone(), message)])
+        let letter = dead_letter::build(&event.message, &self.group, &cause, failure);
+        self.bury(letter)
     }
 
     /// Publishes the dead letter of a message that no codec could read.
     pub(crate) fn undecodable(&mut self, message: &Message, outcome: &Outcome, now: Now) -> PublishJob {
         let failure = Failure {
-            group: &self.group,
             outcome,
             attempts: 1,
             first_failed_micros: now.unix_micros,
@@ -119,7 +103,11 @@ impl Effects {
             duration: Duration::ZERO,
             memory_peak_bytes: 0,
         };
-        let letter = dead_letter::build(message, &Cause::Decode, &failure);
+        let letter = dead_letter::build(message, &self.group, &Cause::Decode, &failure);
+        self.bury(letter)
+    }
+
+    fn bury(&mut self, letter: OutgoingMessage) -> PublishJob {
         self.job(vec![(self.dead_letter_topic.clone(), letter)])
     }
 
