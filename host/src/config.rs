@@ -30,6 +30,8 @@ use crate::dispatch::DispatchSettings;
 use crate::handler::HandlerConfig;
 use crate::sandbox::SandboxSettings;
 
+#[cfg(test)]
+pub(crate) use handlers::DEADLINE_MAX;
 pub use mistake::{ConfigError, Mistake, Mistakes, Place};
 
 /// Everything a host needs to know, checked.

@@ -177,7 +177,7 @@ impl Host {
         let ended = supervise(&mut tasks, shutdown, &self.control, self.drain).await;
         tasks.shutdown().await;
         let sandbox = self.sandbox;
-        // Guests in the middle of a call end by their deadline; the threads are joined off the async ones.
+        // Guests in the middle of a call are stopped; the threads are joined off the async ones.
         if tokio::task::spawn_blocking(move || sandbox.shutdown()).await.is_err() {
             tracing::error!("the sandbox did not stop in order");
         }

@@ -218,7 +218,8 @@ impl Sandbox {
     }
 
     /// Takes no more calls, reports those that no thread took yet as [`HostFault`](crate::outcome::Outcome), and
-    /// waits for the calls that run, each at most its deadline. Blocks the thread; doing it twice does nothing.
+    /// stops the guests that run as if their deadline had passed. Blocks the thread until they are stopped, some
+    /// ticks long; doing it twice does nothing.
     pub(crate) fn shutdown(&self) {
         self.inner.shutdown();
     }
@@ -229,6 +230,7 @@ impl Inner {
         for call in self.workshop.queue.close() {
             worker::give_back(&self.workshop, call);
         }
+        self.workshop.clock.hurry();
         let threads = std::mem::take(&mut *self.threads.lock().unwrap_or_else(PoisonError::into_inner));
         for worker in threads.workers {
             join(worker);

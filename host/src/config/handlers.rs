@@ -16,7 +16,7 @@ use crate::route::TenantScope;
 use crate::sandbox::{Grants, GuestLimits, Isolation};
 
 /// Longest deadline of an event.
-const DEADLINE_MAX: Duration = Duration::from_secs(10 * 60);
+pub(crate) const DEADLINE_MAX: Duration = Duration::from_secs(10 * 60);
 /// Least memory: one page of WebAssembly.
 const MEMORY_BYTES_MIN: u64 = 64 << 10;
 /// Most memory: all that a 32-bit guest can address.
