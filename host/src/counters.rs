@@ -17,8 +17,8 @@ const OTHER_TENANTS: &str = "(other tenants)";
 
 /// A snapshot of what a host counted since it started.
 ///
-/// Two sums always hold once nothing is unsettled: `received = settled + given_back`, and
-/// `deliveries = handled + dead_letters`, where undecodable messages are dead letters without a delivery.
+/// Two sums hold: `received = settled + unsettled + given_back`; and, once nothing is unsettled and if nothing was
+/// given back, `deliveries = handled + dead_letters`, where undecodable messages are dead letters without a delivery.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Counters {
     /// Messages read, those read again after a loss of the connection included.
