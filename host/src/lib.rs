@@ -45,6 +45,7 @@ mod route;
 mod sandbox;
 mod subscription;
 pub mod telemetry;
+pub mod trial;
 mod verdict;
 
 pub use codec::{Codec, RawCodec, RawEventType, RawTenant};
@@ -58,5 +59,5 @@ pub use host::{BuildError, Host, HostBuilder, HostHandle, RunError, RunReport};
 pub use lane::{InvalidOrder, OrderBy};
 pub use retry::{OnFault, RetryPolicy};
 pub use route::{InvalidPattern, Pattern, TenantScope};
-pub use sandbox::{AdmissionError, Grants, GuestLimits, Isolation, SandboxError, SandboxSettings};
+pub use sandbox::{AdmissionError, Grants, GuestLimits, Isolation, SandboxError, SandboxSettings, World};
 pub use subscription::SubscriptionError;

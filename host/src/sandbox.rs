@@ -21,7 +21,7 @@ mod wasi;
 mod worker;
 
 #[cfg(test)]
-mod fixtures;
+pub(crate) mod fixtures;
 #[cfg(test)]
 mod tests;
 
@@ -36,7 +36,8 @@ use crate::handler::HandlerName;
 
 pub use admission::AdmissionError;
 pub(crate) use call::{Answer, CallEvent, CallId, CallReport, CallResult, GuestCall};
-pub(crate) use component::{AdmittedComponent, World};
+pub(crate) use component::AdmittedComponent;
+pub use component::World;
 
 use admission::Admission;
 use engine::Clock;
@@ -207,6 +208,11 @@ impl Sandbox {
     /// How many calls may be submitted and unanswered at once.
     pub(crate) fn call_slots(&self) -> usize {
         self.inner.workshop.queue.slots()
+    }
+
+    /// How many guests wait for the next event of their component and tenant.
+    pub(crate) fn idle_guests(&self) -> usize {
+        self.inner.workshop.idle.len()
     }
 
     /// Hands a call over. Never waits; the report comes over the call's own channel.

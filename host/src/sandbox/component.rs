@@ -12,7 +12,7 @@ use crate::sandbox::state::GuestState;
 
 /// The world that a component exports.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum World {
+pub enum World {
     /// `event-handler`: one event per call.
     Event,
     /// `batch-handler`: many events per call.

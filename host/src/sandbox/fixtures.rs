@@ -62,7 +62,7 @@ pub(super) fn spec() -> GuestSpec {
 }
 
 /// A component made of `fixtures/actor.wat` with these lines put in.
-pub(super) fn actor(lines: &[(&str, &str)]) -> Bytes {
+pub(crate) fn actor(lines: &[(&str, &str)]) -> Bytes {
     let mut text = include_str!("fixtures/actor.wat").to_owned();
     for (place, line) in lines {
         text = text.replace(&format!(";;@{place}\n"), &format!("{line}\n"));
@@ -71,11 +71,11 @@ pub(super) fn actor(lines: &[(&str, &str)]) -> Bytes {
 }
 
 /// The line that exports the world that takes one event at a time.
-pub(super) const EXPORT_HANDLER: (&str, &str) =
+pub(crate) const EXPORT_HANDLER: (&str, &str) =
     ("export", r#"(export "guesthouse:handler/handler@0.1.0" (instance $handler))"#);
 
 /// The line that exports the world that takes batches.
-pub(super) const EXPORT_BATCH: (&str, &str) =
+pub(crate) const EXPORT_BATCH: (&str, &str) =
     ("export", r#"(export "guesthouse:handler/batch@0.1.0" (instance $batch))"#);
 
 /// A component, or module, of a text.

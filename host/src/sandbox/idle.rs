@@ -55,7 +55,6 @@ impl IdleGuests {
     }
 
     /// How many there are.
-    #[cfg(test)]
     pub(super) fn len(&self) -> usize {
         self.lock().moments.len()
     }

@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-/// Folders that git ignores, and git's own.
+/// What git ignores, and git's own: a folder, or a file in a linked worktree.
 const NOT_OURS: [&str; 3] = [".git", "target", "data"];
 
 /// The root of the repository.
@@ -22,7 +22,7 @@ pub(crate) fn files() -> Vec<PathBuf> {
             let path = entry.path();
             match entry.file_type().unwrap() {
                 kind if kind.is_dir() && is_ours(&root, &path) => folders.push(path),
-                kind if kind.is_file() => found.push(path.strip_prefix(&root).unwrap().to_owned()),
+                kind if kind.is_file() && !path.ends_with(".git") => found.push(path.strip_prefix(&root).unwrap().to_owned()),
                 _ => {}
             }
         }
