@@ -22,7 +22,9 @@ pub(crate) fn files() -> Vec<PathBuf> {
             let path = entry.path();
             match entry.file_type().unwrap() {
                 kind if kind.is_dir() && is_ours(&root, &path) => folders.push(path),
-                kind if kind.is_file() && !path.ends_with(".git") => found.push(path.strip_prefix(&root).unwrap().to_owned()),
+                kind if kind.is_file() && !path.ends_with(".git") => {
+                    found.push(path.strip_prefix(&root).unwrap().to_owned())
+                }
                 _ => {}
             }
         }
