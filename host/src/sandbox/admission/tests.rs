@@ -3,6 +3,7 @@
 use wasmtime::component::Component;
 
 use super::*;
+use crate::sandbox::World;
 use crate::sandbox::fixtures::{EXPORT_BATCH, EXPORT_HANDLER, actor, component, spec};
 
 fn admit(grants: Grants, bytes: &Bytes) -> Result<AdmittedComponent, AdmissionError> {
@@ -82,12 +83,36 @@ fn a_component_without_a_handler_is_told_what_it_exports() {
 
 #[test]
 fn another_version_of_the_contract_is_named() {
-    let other = ("export", r#"(export "guesthouse:handler/handler@0.2.0" (instance $handler))"#);
-    let refusal = refusal(actor(&[other]));
-    assert!(
-        refusal.starts_with("the component exports guesthouse:handler/handler@0.2.0, expected version 0.1.0"),
-        "{refusal}"
-    );
+    for (export, expected) in [
+        (
+            "guesthouse:handler/handler@0.2.0",
+            "the component exports guesthouse:handler/handler@0.2.0, expected version 0.1.0; build it",
+        ),
+        (
+            "guesthouse:handler/handler",
+            "the component exports guesthouse:handler/handler, expected version 0.1.0; build it",
+        ),
+        (
+            "guesthouse:handler/handler@0.1.1",
+            "the component uses guesthouse:handler/handler@0.1.1, which is newer than this host's version 0.1.0",
+        ),
+    ] {
+        let refusal = refusal(actor(&[("export", &format!(r#"(export "{export}" (instance $handler))"#))]));
+        assert!(refusal.starts_with(expected), "{refusal}");
+    }
+}
+
+#[test]
+fn a_component_of_an_earlier_version_is_served_by_a_later_host() {
+    let engine = crate::sandbox::engine::engine().unwrap();
+    let component = Component::from_binary(&engine, &actor(&[EXPORT_HANDLER])).unwrap();
+    assert_eq!(exports::entry(&component, "0.1.9").unwrap().0, World::Event);
+    assert!(matches!(exports::entry(&component, "0.2.0"), Err(AdmissionError::OtherVersion { .. })));
+    // What it imports is linked under the host's version, and found by the engine under an earlier one.
+    let component = Component::from_binary(&engine, &actor(&[EXPORT_BATCH, ("import", LOG)])).unwrap();
+    let mut linker = Linker::<GuestState>::new(&engine);
+    link_log(&mut linker, "0.1.9").unwrap();
+    linker.instantiate_pre(&component).unwrap();
 }
 
 #[test]
@@ -125,7 +150,7 @@ fn unknown_imports_are_all_named() {
     assert!(
         refusal.starts_with(
             "the component imports `wasi:http/outgoing-handler@0.2.4`, `guesthouse:handler/log@0.9.0`, \
-             `wasi:cli/environment@0.3.0`, `do-it`, which is not granted; a handler may import"
+             `wasi:cli/environment@0.3.0`, `do-it`, which no grant allows; a handler may import"
         ),
         "{refusal}"
     );

@@ -1,0 +1,131 @@
+//! What a component may import: the interfaces that need a grant, and those that every component gets.
+
+use wasmtime::component::Component;
+
+use super::version::{Fit, fit};
+use super::{AdmissionError, listed};
+use crate::sandbox::{Grants, contract, denied, text, wasi};
+
+/// An interface that an operator can grant.
+#[derive(Debug)]
+pub(super) struct Grantable {
+    /// The interface, without its version.
+    interface: &'static str,
+    /// Which of its versions are offered.
+    versions: Versions,
+    /// The grant's name in the configuration.
+    pub(super) grant: &'static str,
+    /// Whether a handler has it.
+    is_granted: fn(&Grants) -> bool,
+}
+
+/// Which versions of an interface are offered.
+#[derive(Debug, Clone, Copy)]
+enum Versions {
+    /// Those of the contract that this host serves.
+    OfContract,
+}
+
+/// Everything that needs a grant. What is linked for a grant has its row here.
+const GRANTABLE: &[Grantable] = &[Grantable {
+    interface: contract::LOG,
+    versions: Versions::OfContract,
+    grant: "log",
+    is_granted: |grants| grants.log,
+}];
+
+/// What stands between a component and one of its imports.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Need {
+    /// Nothing: every component gets it.
+    Nothing,
+    /// A grant.
+    Grant(&'static Grantable),
+    /// A newer host: the import is of a later version of the contract.
+    NewerHost,
+    /// It is never granted.
+    Never,
+}
+
+impl Need {
+    /// What an import needs, by its name.
+    pub(super) fn of(import: &str) -> Self {
+        Self::of_host(import, contract::VERSION)
+    }
+
+    /// The same for a host of another version of the contract.
+    fn of_host(import: &str, ours: &str) -> Self {
+        let (interface, version) = import.split_once('@').unwrap_or((import, ""));
+        let offered = |versions, need| match versions {
+            Versions::OfContract => match fit(version, ours) {
+                Fit::Served => need,
+                Fit::Newer => Self::NewerHost,
+                Fit::Other => Self::Never,
+            },
+        };
+        if let Some(row) = GRANTABLE.iter().find(|row| row.interface == interface) {
+            return offered(row.versions, Self::Grant(row));
+        }
+        if interface == contract::TYPES {
+            return offered(Versions::OfContract, Self::Nothing);
+        }
+        let standard = wasi::contains(interface) || denied::contains(interface);
+        if standard && version.starts_with("0.2.") { Self::Nothing } else { Self::Never }
+    }
+}
+
+/// Refuses imports that no grant allows, all by name, and then the first one whose grant is missing.
+pub(super) fn check(component: &Component, grants: &Grants) -> Result<(), AdmissionError> {
+    let ty = component.component_type();
+    let mut unknown = Vec::new();
+    let mut refused = None;
+    for (import, _) in ty.imports(component.engine()) {
+        let found = || text::shown(import, 256);
+        match Need::of(import) {
+            Need::Nothing => {}
+            Need::Grant(row) if (row.is_granted)(grants) => {}
+            Need::Grant(Grantable { grant, .. }) => {
+                refused.get_or_insert_with(|| AdmissionError::NotGranted { import: found(), grant });
+            }
+            Need::NewerHost => {
+                let expected = contract::VERSION;
+                refused.get_or_insert_with(|| AdmissionError::NewerVersion { found: found(), expected });
+            }
+            Need::Never => unknown.push(import),
+        }
+    }
+    if unknown.is_empty() {
+        return refused.map_or(Ok(()), Err);
+    }
+    Err(AdmissionError::UnknownImports { imports: listed(&unknown), grantable: grantable() })
+}
+
+/// The interfaces that can be granted, for people.
+fn grantable() -> String {
+    let names: Vec<&str> = GRANTABLE.iter().map(|row| row.interface).collect();
+    listed(&names)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn imports_of_earlier_contracts_are_served_and_later_ones_need_a_newer_host() {
+        for (import, expected) in [
+            ("guesthouse:handler/log@0.1.0", "Grant"),
+            ("guesthouse:handler/log@0.1.4", "Grant"),
+            ("guesthouse:handler/log@0.1.5", "NewerHost"),
+            ("guesthouse:handler/log@0.2.0", "Never"),
+            ("guesthouse:handler/types@0.1.1", "Nothing"),
+            ("guesthouse:handler/types@0.1.5", "NewerHost"),
+            ("guesthouse:handler/types", "Never"),
+            ("wasi:io/poll@0.2.0", "Nothing"),
+            ("wasi:io/poll@0.3.0", "Never"),
+            ("wasi:threads/spawn@0.2.0", "Never"),
+        ] {
+            let need = format!("{:?}", Need::of_host(import, "0.1.4"));
+            assert!(need.starts_with(expected), "{import}: {need}");
+        }
+    }
+}
