@@ -292,7 +292,7 @@ pub(crate) async fn admit(
     let spec = GuestSpec {
         handler: handler.clone(),
         limits: config.limits.clone(),
-        grants: config.grants,
+        grants: config.grants.clone(),
         isolation: config.isolation,
     };
     sandbox.admit(spec, bytes).await.map_err(|source| BuildError::Admission { handler, path, source })

@@ -59,5 +59,8 @@ pub use host::{BuildError, Host, HostBuilder, HostHandle, RunError, RunReport};
 pub use lane::{InvalidOrder, OrderBy};
 pub use retry::{OnFault, RetryPolicy};
 pub use route::{InvalidPattern, Pattern, TenantScope};
-pub use sandbox::{AdmissionError, Grants, GuestLimits, Isolation, SandboxError, SandboxSettings, World};
+pub use sandbox::{
+    AdmissionError, Grants, GuestConfig, GuestLimits, HttpGrant, HttpHost, Isolation, SandboxError,
+    SandboxSettings, World,
+};
 pub use subscription::SubscriptionError;

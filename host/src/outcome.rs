@@ -70,6 +70,16 @@ pub(crate) enum LimitKind {
     AnswerBytes,
     /// Handles to host resources.
     Handles,
+    /// Calls of the state store for one event.
+    StateCalls,
+    /// Bytes that one event writes to the state store.
+    StateBytes,
+    /// Bytes that the state store keeps for a tenant and handler.
+    StateStored,
+    /// Outgoing HTTP requests of one event.
+    HttpCalls,
+    /// Bytes of one HTTP body.
+    HttpBytes,
 }
 
 impl LimitKind {
@@ -80,6 +90,11 @@ impl LimitKind {
             Self::EmitBytes => "emit-bytes",
             Self::AnswerBytes => "answer-bytes",
             Self::Handles => "handles",
+            Self::StateCalls => "state-calls",
+            Self::StateBytes => "state-bytes",
+            Self::StateStored => "state-stored",
+            Self::HttpCalls => "http-calls",
+            Self::HttpBytes => "http-bytes",
         }
     }
 }

@@ -8,9 +8,11 @@ mod component;
 mod contract;
 mod denied;
 mod engine;
+mod grants;
 mod guest;
 mod headers;
 mod idle;
+mod limits;
 mod memory;
 mod output;
 mod queue;
@@ -27,7 +29,6 @@ mod tests;
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{self, JoinHandle};
-use std::time::Duration;
 
 use bytes::Bytes;
 use tokio::sync::Semaphore;
@@ -38,6 +39,8 @@ pub use admission::AdmissionError;
 pub(crate) use call::{Answer, CallEvent, CallId, CallReport, CallResult, GuestCall};
 pub(crate) use component::AdmittedComponent;
 pub use component::World;
+pub use grants::{Grants, GuestConfig, HttpGrant, HttpHost};
+pub use limits::GuestLimits;
 
 use admission::Admission;
 use engine::Clock;
@@ -47,40 +50,6 @@ use worker::Workshop;
 
 /// Calls that may be submitted and unanswered, per worker: one runs, one waits.
 const CALLS_PER_WORKER: usize = 2;
-
-/// What a handler's guests may call. Nothing by default.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct Grants {
-    /// `guesthouse:handler/log`, and standard output and error.
-    pub log: bool,
-}
-
-/// How much a handler's guests may use.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct GuestLimits {
-    /// Time for one event, or for the whole of one batch call.
-    pub deadline: Duration,
-    /// Memory of one guest, summed over its memories.
-    pub memory_bytes_max: u64,
-    /// Emits of one event.
-    pub emits_max: u32,
-    /// Bytes of the emits of one event.
-    pub emit_bytes_max: u64,
-    /// Log lines of one call.
-    pub log_lines_max: u32,
-}
-
-impl Default for GuestLimits {
-    fn default() -> Self {
-        Self {
-            deadline: Duration::from_millis(250),
-            memory_bytes_max: 64 << 20,
-            emits_max: 64,
-            emit_bytes_max: 1 << 20,
-            log_lines_max: 64,
-        }
-    }
-}
 
 /// How long a guest lives.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -93,7 +62,7 @@ pub enum Isolation {
 }
 
 /// What a component is admitted for.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone)]
 pub(crate) struct GuestSpec {
     /// The handler it belongs to.
     pub(crate) handler: HandlerName,

@@ -1,6 +1,7 @@
 //! The `handlers` section: components, and for whom and under which limits they run.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytestring::ByteString;
@@ -21,6 +22,10 @@ pub(crate) const DEADLINE_MAX: Duration = Duration::from_secs(10 * 60);
 const MEMORY_BYTES_MIN: u64 = 64 << 10;
 /// Most memory: all that a 32-bit guest can address.
 const MEMORY_BYTES_MAX: u64 = 4 << 30;
+/// Most bytes of anything that a guest hands over for one event.
+const BYTES_MAX: u64 = 1 << 30;
+/// Most bytes that are kept for a tenant and a handler.
+const STORED_BYTES_MAX: u64 = 1 << 40;
 /// Longest guest call that batches aim at, and its share of the deadline.
 const BATCH_TIME: Duration = Duration::from_millis(20);
 const BATCH_DEADLINE_SHARE: u32 = 4;
@@ -130,8 +135,36 @@ fn tenant(text: &str) -> Result<ByteString, String> {
 }
 
 fn read_grants(section: &Section<'_>) -> Grants {
-    let granted = section.list("grants", word(&[("log", ())]));
-    Grants { log: granted.is_some_and(|granted| !granted.is_empty()) }
+    let words = [
+        ("log", Grant::Log),
+        ("clocks", Grant::Clocks),
+        ("random", Grant::Random),
+        ("state", Grant::State),
+        ("config", Grant::Config),
+        ("http", Grant::Http),
+    ];
+    let mut grants = Grants::default();
+    for grant in section.list("grants", word(&words)).unwrap_or_default() {
+        match grant {
+            Grant::Log => grants.log = true,
+            Grant::Clocks => grants.clocks = true,
+            Grant::Random => grants.random = true,
+            Grant::State => grants.state = true,
+            Grant::Config => grants.config = Some(Arc::default()),
+            Grant::Http => grants.http = Some(Arc::default()),
+        }
+    }
+    grants
+}
+
+#[derive(Clone, Copy)]
+enum Grant {
+    Log,
+    Clocks,
+    Random,
+    State,
+    Config,
+    Http,
 }
 
 fn read_limits(section: &Section<'_>) -> GuestLimits {
@@ -142,6 +175,7 @@ fn read_limits(section: &Section<'_>) -> GuestLimits {
             format!("expected a time above zero with its unit, such as 250ms, up to {longest}")
         })
     };
+    let bytes_of = |key, default| section.value(key, default, bytes(0..=BYTES_MAX));
     GuestLimits {
         deadline: section.value("deadline", default.deadline, deadline),
         memory_bytes_max: section.value(
@@ -150,8 +184,19 @@ fn read_limits(section: &Section<'_>) -> GuestLimits {
             bytes(MEMORY_BYTES_MIN..=MEMORY_BYTES_MAX),
         ),
         emits_max: section.value("emits_max", default.emits_max, number(0..=100_000)),
-        emit_bytes_max: section.value("emit_bytes_max", default.emit_bytes_max, bytes(0..=1 << 30)),
+        emit_bytes_max: bytes_of("emit_bytes_max", default.emit_bytes_max),
         log_lines_max: section.value("log_lines_max", default.log_lines_max, number(0..=1_000_000)),
+        log_bytes_max: bytes_of("log_bytes_max", default.log_bytes_max),
+        answer_bytes_max: bytes_of("answer_bytes_max", default.answer_bytes_max),
+        state_calls_max: section.value("state_calls_max", default.state_calls_max, number(0..=1_000_000)),
+        state_bytes_max: bytes_of("state_bytes_max", default.state_bytes_max),
+        state_stored_bytes_max: section.value(
+            "state_stored_max",
+            default.state_stored_bytes_max,
+            bytes(0..=STORED_BYTES_MAX),
+        ),
+        http_calls_max: section.value("http_calls_max", default.http_calls_max, number(0..=10_000)),
+        http_bytes_max: bytes_of("http_bytes_max", default.http_bytes_max),
     }
 }
 

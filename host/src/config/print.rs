@@ -11,7 +11,7 @@ use crate::codec::{Codec, RawEventType, RawTenant};
 use crate::handler::{FailurePolicy, HandlerConfig};
 use crate::retry::{OnFault, RetryPolicy};
 use crate::route::TenantScope;
-use crate::sandbox::{GuestLimits, Isolation};
+use crate::sandbox::{Grants, GuestLimits, Isolation};
 
 /// Stands for a secret that is set.
 const MASK: &str = "********";
@@ -134,6 +134,13 @@ struct Limits {
     emits_max: u32,
     emit_bytes_max: String,
     log_lines_max: u32,
+    log_bytes_max: String,
+    answer_bytes_max: String,
+    state_calls_max: u32,
+    state_bytes_max: String,
+    state_stored_max: String,
+    http_calls_max: u32,
+    http_bytes_max: String,
 }
 
 #[derive(Serialize)]
@@ -277,7 +284,7 @@ impl<'a> Handler<'a> {
             },
             events: handler.events.iter().map(ToString::to_string).collect(),
             order_by: handler.order_by.to_string(),
-            grants: handler.grants.log.then_some("log").into_iter().collect(),
+            grants: grants(&handler.grants),
             isolation: match handler.isolation {
                 Isolation::Reuse => "reuse",
                 Isolation::Fresh => "fresh",
@@ -301,6 +308,13 @@ impl Limits {
             emits_max: limits.emits_max,
             emit_bytes_max: size(limits.emit_bytes_max),
             log_lines_max: limits.log_lines_max,
+            log_bytes_max: size(limits.log_bytes_max),
+            answer_bytes_max: size(limits.answer_bytes_max),
+            state_calls_max: limits.state_calls_max,
+            state_bytes_max: size(limits.state_bytes_max),
+            state_stored_max: size(limits.state_stored_bytes_max),
+            http_calls_max: limits.http_calls_max,
+            http_bytes_max: size(limits.http_bytes_max),
         }
     }
 }
@@ -321,6 +335,18 @@ impl Retry {
             on_limit: on_fault(retry.on_limit),
         }
     }
+}
+
+fn grants(grants: &Grants) -> Vec<&'static str> {
+    let all = [
+        ("log", grants.log),
+        ("clocks", grants.clocks),
+        ("random", grants.random),
+        ("state", grants.state),
+        ("config", grants.config.is_some()),
+        ("http", grants.http.is_some()),
+    ];
+    all.into_iter().filter(|(_, granted)| *granted).map(|(name, _)| name).collect()
 }
 
 fn mask(secret: Option<&SecretString>) -> Option<&'static str> {

@@ -324,7 +324,7 @@ fn what_does_not_fit_together_is_refused() {
         (handler("tenants: some"), "expected all, platform or a list of tenant ids"),
         (handler("tenants: []"), "at least one tenant id"),
         (handler("tenants: [platform]"), "write it instead of the list"),
-        (handler("grants: [http]"), "expected log"),
+        (handler("grants: [files]"), "expected log"),
         (handler("emit_topics: [dlq]"), "for dead letters only"),
         (handler("retry: {backoff_max: 1ms}"), "expected at least `backoff_min`, which is 200ms"),
         (handler("limits: {deadline: 0s}"), "expected a time above zero"),

@@ -56,7 +56,7 @@ impl Admission {
             .map_err(|error| AdmissionError::Invalid { reason: reason(&error) })?;
         imports::check(&component, &spec.grants)?;
         let (world, entry) = exports::entry(&component, contract::VERSION)?;
-        let linker = self.linker(&component, spec.grants);
+        let linker = self.linker(&component, &spec.grants);
         let template = linker
             .and_then(|linker| linker.instantiate_pre(&component))
             .map_err(|error| AdmissionError::OtherImportType { reason: reason(&error) })?;
@@ -73,7 +73,7 @@ impl Admission {
         }
     }
 
-    fn linker(&self, component: &Component, grants: Grants) -> wasmtime::Result<Linker<GuestState>> {
+    fn linker(&self, component: &Component, grants: &Grants) -> wasmtime::Result<Linker<GuestState>> {
         let mut linker = self.linker.clone();
         denied::link(&mut linker, component)?;
         if grants.log {

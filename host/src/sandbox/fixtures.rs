@@ -49,6 +49,7 @@ pub(super) fn limits() -> GuestLimits {
         emits_max: 4,
         emit_bytes_max: 1 << 10,
         log_lines_max: 3,
+        ..GuestLimits::default()
     }
 }
 

@@ -4,9 +4,9 @@ use std::sync::Arc;
 
 use crate::event::{Event, Tenant};
 use crate::handler::HandlerName;
+use crate::sandbox::GuestSpec;
 use crate::sandbox::contract::LogLevel;
 use crate::sandbox::text::shown;
-use crate::sandbox::{Grants, GuestSpec};
 
 /// Longest line, in bytes; what is longer is cut.
 pub(super) const LINE_BYTES_MAX: usize = 4096;
@@ -27,7 +27,7 @@ pub(super) enum Stream {
 pub(super) struct Output {
     handler: HandlerName,
     tenant: Tenant,
-    grants: Grants,
+    log_granted: bool,
     lines_max: u32,
     subject: Option<Subject>,
     lines: u32,
@@ -50,7 +50,7 @@ impl Output {
         Self {
             handler: spec.handler.clone(),
             tenant: tenant.clone(),
-            grants: spec.grants,
+            log_granted: spec.grants.log,
             lines_max: spec.limits.log_lines_max,
             subject: None,
             lines: 0,
@@ -95,7 +95,7 @@ impl Output {
         if stream == Stream::Error {
             self.keep_tail(bytes);
         }
-        if !self.grants.log {
+        if !self.log_granted {
             return;
         }
         let mut rest = bytes;
@@ -143,7 +143,7 @@ impl Output {
     }
 
     fn takes_a_line(&mut self) -> bool {
-        if !self.grants.log {
+        if !self.log_granted {
             return false;
         }
         let room = self.lines < self.lines_max;

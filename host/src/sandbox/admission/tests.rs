@@ -137,7 +137,7 @@ fn imports_need_their_grant() {
         "the component imports guesthouse:handler/log@0.1.0, which is not granted; \
          add `log` to the handler's grants, or remove the import"
     );
-    assert!(admit(Grants { log: true }, &bytes).is_ok());
+    assert!(admit(Grants { log: true, ..Grants::default() }, &bytes).is_ok());
 }
 
 #[test]

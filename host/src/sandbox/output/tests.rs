@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex};
 use tracing_subscriber::fmt::MakeWriter;
 
 use super::*;
+use crate::sandbox::Grants;
 use crate::sandbox::fixtures::{event, spec};
 
 #[derive(Clone, Default)]
@@ -48,7 +49,8 @@ fn lines(grants: Grants, say: impl FnOnce(&mut Output)) -> Vec<String> {
     text.lines().map(|line| line.trim().to_owned()).collect()
 }
 
-const GRANTED: Grants = Grants { log: true };
+const GRANTED: Grants =
+    Grants { log: true, clocks: false, random: false, state: false, config: None, http: None };
 const FIELDS: &str = r#"handler="fixture" tenant="shop-a" event="e1" events=1"#;
 
 #[test]
