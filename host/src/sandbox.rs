@@ -85,7 +85,7 @@ pub struct SandboxSettings {
 
 impl Default for SandboxSettings {
     fn default() -> Self {
-        Self { workers: 0, component_bytes_max: 16 << 20 }
+        Self { workers: 0, component_bytes_max: 64 << 20 }
     }
 }
 

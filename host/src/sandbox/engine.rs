@@ -20,6 +20,9 @@ const BACKTRACE_FRAMES_MAX: NonZeroUsize = NonZeroUsize::new(32).expect("32 is n
 /// Makes the engine: Cranelift for speed, guests interruptible, and no proposal that guests of today's
 /// toolchains do not need, because what is off cannot be attacked.
 ///
+/// Several memories in one module stay on: the engine's own code that passes values between the parts of a component
+/// needs them, and it panics on such a component without. They are counted together, so they gain a guest nothing.
+///
 /// Guests are allocated on demand. A pool makes a fresh guest three to four times cheaper (8 µs instead of 36) but
 /// gains nothing for guests that are reused, and its slots bound how many may be idle and how many memories and
 /// tables they have in all, which one tenant could use up for the others.
@@ -40,7 +43,7 @@ pub(super) fn engine() -> wasmtime::Result<Engine> {
         .wasm_function_references(false)
         .gc_support(false)
         .wasm_memory64(false)
-        .wasm_multi_memory(false)
+        .wasm_multi_memory(true)
         .wasm_tail_call(false)
         .wasm_relaxed_simd(false)
         .guard_before_linear_memory(true)

@@ -4,8 +4,8 @@ use wasmtime::ResourceLimiter;
 
 /// What one table element is charged.
 const TABLE_ELEMENT_BYTES: usize = size_of::<usize>();
-/// Core instances of one guest.
-const INSTANCES_MAX: usize = 32;
+/// Core instances of one guest. Runtimes of Python are linked at their start from some forty modules.
+const INSTANCES_MAX: usize = 64;
 /// Linear memories of one guest.
 const MEMORIES_MAX: usize = 4;
 /// Tables of one guest.

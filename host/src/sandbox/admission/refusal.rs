@@ -8,7 +8,7 @@ pub enum AdmissionError {
     Empty,
     /// More bytes than allowed.
     #[error(
-        "the component has {found} bytes, allowed are {allowed}; build it with optimisation and without debug information, or raise the limit"
+        "the component has {found} bytes, allowed are {allowed}; build it with optimisation and without debug information, or raise `sandbox.component_bytes_max`"
     )]
     TooLarge {
         /// Its size in bytes.

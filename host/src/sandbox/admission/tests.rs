@@ -205,9 +205,35 @@ fn memories_are_counted_together_when_a_guest_starts() {
 }
 
 #[test]
+fn parts_of_a_component_may_pass_values_between_their_memories() {
+    let parts = r#"
+        (component $callee
+            (core module $m
+                (memory (export "memory") 1)
+                (func (export "realloc") (param i32 i32 i32 i32) (result i32) (i32.const 64))
+                (func (export "take") (param i32 i32)
+                    (if (i32.ne (i32.load (local.get 0)) (i32.const 0x6c6c6568)) (then unreachable))))
+            (core instance $i (instantiate $m))
+            (func (export "take") (param "text" string)
+                (canon lift (core func $i "take") (memory (core memory $i "memory")) (realloc (core func $i "realloc")))))
+        (instance $callee (instantiate $callee))
+        (component $caller
+            (import "take" (func $take (param "text" string)))
+            (core module $texts (memory (export "memory") 1) (data (i32.const 0) "hello"))
+            (core instance $texts (instantiate $texts))
+            (core func $take (canon lower (func $take) (memory (core memory $texts "memory"))))
+            (core module $m
+                (import "callee" "take" (func $take (param i32 i32)))
+                (func $start (call $take (i32.const 0) (i32.const 5)))
+                (start $start))
+            (core instance (instantiate $m (with "callee" (instance (export "take" (func $take)))))))
+        (instance (instantiate $caller (with "take" (func $callee "take"))))"#;
+    admit(Grants::default(), &actor(&[("export", &format!("{parts} {}", EXPORT_BATCH.1))])).unwrap();
+}
+
+#[test]
 fn proposals_that_are_switched_off_are_refused() {
-    for core in ["(memory 1) (memory 1)", "(memory i64 1)", "(tag)", "(type (struct))", "(memory 1 1 shared)"]
-    {
+    for core in ["(memory i64 1)", "(tag)", "(type (struct))", "(memory 1 1 shared)"] {
         let text = format!("(component (core module {core}))");
         let refusal = refusal(component(&text));
         assert!(refusal.starts_with("the component is not valid"), "{core}: {refusal}");
