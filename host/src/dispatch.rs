@@ -33,7 +33,7 @@ use crate::lane::QueueKey;
 use crate::ledger::{Entering, Settled};
 use crate::outcome::{Emit, Outcome};
 use crate::route::{HandlerIndex, Routes};
-use crate::sandbox::{Answer, CallEvent, CallId, CallReport, CallResult, Isolation};
+use crate::sandbox::{Answer, CallEvent, CallId, CallReport, CallResult, Isolation, PerPool, Pool};
 use crate::verdict::{History, Verdict, judge};
 
 pub use self::partitions::DispatchSettings;
@@ -61,6 +61,7 @@ pub(crate) struct Call {
 #[derive(Debug)]
 struct Plan {
     config: Arc<HandlerConfig>,
+    pool: Pool,
     pace: Pace,
 }
 
@@ -87,6 +88,7 @@ pub(crate) struct Dispatcher {
     queues: Queues,
     calls: HashMap<CallId, InFlight>,
     calls_made: u64,
+    calls_under_way: PerPool<usize>,
     effects: Effects,
     open_effects: HashMap<EffectId, Ticket>,
     jobs: VecDeque<PublishJob>,
@@ -97,25 +99,23 @@ pub(crate) struct Dispatcher {
 }
 
 impl Dispatcher {
-    /// A dispatcher for these handlers. `seed` feeds the jitter of retries.
+    /// A dispatcher for these handlers, each with the pool its guests run in. `seed` feeds the jitter of retries.
     pub(crate) fn new(
-        handlers: Vec<Arc<HandlerConfig>>,
+        handlers: Vec<(Arc<HandlerConfig>, Pool)>,
         effects: Effects,
         settings: DispatchSettings,
         seed: u64,
     ) -> Self {
-        let routes = Routes::new(handlers.iter().map(|h| (h.tenants.clone(), h.events.clone())).collect());
-        let plan = |config: Arc<HandlerConfig>| Plan {
-            pace: Pace::new(config.batch_max, config.batch_time_target),
-            config,
-        };
+        let routes =
+            Routes::new(handlers.iter().map(|(h, _)| (h.tenants.clone(), h.events.clone())).collect());
         Self {
-            plans: handlers.into_iter().map(plan).collect(),
+            plans: handlers.into_iter().map(|(config, pool)| Plan::new(config, pool)).collect(),
             routes,
             partitions: Partitions::new(settings),
             queues: Queues::default(),
             calls: HashMap::new(),
             calls_made: 0,
+            calls_under_way: PerPool::default(),
             effects,
             open_effects: HashMap::new(),
             jobs: VecDeque::new(),
@@ -146,24 +146,33 @@ impl Dispatcher {
         }
     }
 
-    /// The next guest call, if any is ready. The caller bounds how many are under way.
-    pub(crate) fn next_call(&mut self) -> Option<Call> {
+    /// The next guest call in a pool, if any is ready whose tenant has room there. The caller bounds how many are
+    /// under way.
+    pub(crate) fn next_call(&mut self, pool: Pool, has_room: impl Fn(&Tenant) -> bool) -> Option<Call> {
         let (plans, partitions) = (&self.plans, &self.partitions);
-        let size = |key: &QueueKey| plans.get(key.handler.0).map_or(1, Plan::batch_size);
-        let batch = self.queues.take_batch(size, |ticket| partitions.is_current(ticket))?;
+        let size = |key: &QueueKey| {
+            has_room(&key.tenant).then(|| plans.get(key.handler.0).map_or(1, Plan::batch_size))
+        };
+        let batch = self.queues.take_batch(pool, size, |ticket| partitions.is_current(ticket))?;
+        *self.calls_under_way.of_mut(pool) += 1;
         Some(self.open_call(batch))
+    }
+
+    /// Calls in a pool that were made and have not ended.
+    pub(crate) fn calls_under_way(&self, pool: Pool) -> usize {
+        *self.calls_under_way.of(pool)
     }
 
     /// A call could not be started: its deliveries go back to where they were.
     pub(crate) fn call_refused(&mut self, id: CallId) {
-        let Some(call) = self.calls.remove(&id) else { return };
+        let Some(call) = self.close_call(id) else { return };
         let untouched = call.items.into_iter().map(|(lane, delivery)| (lane, delivery, None)).collect();
         self.give_back(untouched);
     }
 
     /// A guest call ended.
     pub(crate) fn call_ended(&mut self, report: CallReport, now: Now) {
-        let Some(call) = self.calls.remove(&report.id) else { return };
+        let Some(call) = self.close_call(report.id) else { return };
         let facts = CallFacts { duration: report.duration, memory_peak_bytes: report.memory_peak_bytes };
         let handler = call.handler;
         match report.result {
@@ -253,7 +262,7 @@ impl Dispatcher {
                 first_failure: None,
                 company: Company::Shared,
             };
-            self.queues.push(&key, order, delivery);
+            self.queues.push(&key, plan.pool, order, delivery);
         }
     }
 
@@ -281,6 +290,14 @@ impl Dispatcher {
         let handler = batch.key.handler;
         self.calls.insert(id, InFlight { handler, items: batch.items });
         Call { id, handler, tenant: batch.key.tenant, events }
+    }
+
+    fn close_call(&mut self, id: CallId) -> Option<InFlight> {
+        let call = self.calls.remove(&id)?;
+        if let Some(plan) = self.plans.get(call.handler.0) {
+            *self.calls_under_way.of_mut(plan.pool) -= 1;
+        }
+        Some(call)
     }
 
     fn answered(&mut self, call: InFlight, answers: Vec<(usize, Answer)>, facts: CallFacts, now: Now) {
@@ -430,6 +447,14 @@ fn entering(message: &Message, parts: u32) -> Entering {
 }
 
 impl Plan {
+    fn new(config: Arc<HandlerConfig>, pool: Pool) -> Self {
+        let pace = match pool {
+            Pool::Computing => Pace::new(config.batch_max, config.batch_time_target),
+            Pool::Waiting => Pace::cautious(config.batch_max, config.batch_time_target),
+        };
+        Self { config, pool, pace }
+    }
+
     fn batch_size(&self) -> usize {
         match self.config.isolation {
             Isolation::Reuse => self.pace.batch_size(),

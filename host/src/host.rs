@@ -316,7 +316,8 @@ fn assemble(
         config.dead_letters.topic.clone(),
         handlers.iter().zip(&components).map(|(h, c)| (h.name.clone(), c.digest().to_owned())).collect(),
     );
-    let dispatcher = Dispatcher::new(handlers, effects, config.dispatch.clone(), rand::random());
+    let planned = handlers.into_iter().zip(components.iter().map(|component| component.pool())).collect();
+    let dispatcher = Dispatcher::new(planned, effects, config.dispatch.clone(), rand::random());
     Subscription {
         name: subscription.name.clone(),
         group: subscription.group.clone(),

@@ -15,6 +15,7 @@ mod idle;
 mod limits;
 mod memory;
 mod output;
+mod pool;
 mod queue;
 mod state;
 mod stop;
@@ -33,6 +34,7 @@ use std::thread::{self, JoinHandle};
 use bytes::Bytes;
 use tokio::sync::Semaphore;
 
+use crate::event::Tenant;
 use crate::handler::HandlerName;
 
 pub use admission::AdmissionError;
@@ -41,14 +43,14 @@ pub(crate) use component::AdmittedComponent;
 pub use component::World;
 pub use grants::{Grants, GuestConfig, HttpGrant, HttpHost};
 pub use limits::GuestLimits;
+pub(crate) use pool::{PerPool, Pool};
 
 use admission::Admission;
 use engine::Clock;
-use idle::IdleGuests;
 use queue::CallQueue;
 use worker::Workshop;
 
-/// Calls that may be submitted and unanswered, per worker: one runs, one waits.
+/// Calls that may be submitted and unanswered, per thread: one runs, one waits.
 const CALLS_PER_WORKER: usize = 2;
 
 /// How long a guest lives.
@@ -79,13 +81,16 @@ pub(crate) struct GuestSpec {
 pub struct SandboxSettings {
     /// Threads that run guests; 0 means one less than the machine has cores, and at least one.
     pub workers: usize,
+    /// Threads that run guests which may wait for something outside of the host, such as an answer over HTTP. One
+    /// tenant gets at most half of them.
+    pub waiting_workers: usize,
     /// Largest component, in bytes.
     pub component_bytes_max: u64,
 }
 
 impl Default for SandboxSettings {
     fn default() -> Self {
-        Self { workers: 0, component_bytes_max: 64 << 20 }
+        Self { workers: 0, waiting_workers: 16, component_bytes_max: 64 << 20 }
     }
 }
 
@@ -135,8 +140,8 @@ impl Sandbox {
         let admission = Admission::new(&engine, settings.component_bytes_max).map_err(engine_error)?;
         let workers = worker_count(settings.workers);
         let (clock, clock_thread) = Clock::start(engine).map_err(SandboxError::Thread)?;
-        let queue = CallQueue::new(workers * CALLS_PER_WORKER);
-        let workshop = Arc::new(Workshop { queue, clock, idle: Arc::new(IdleGuests::default()) });
+        let threads = PerPool { computing: workers, waiting: settings.waiting_workers.max(1) };
+        let workshop = Arc::new(Workshop { queues: queues(threads), clock, idle: Arc::default() });
         let inner = Inner {
             admission: Arc::new(admission),
             compilations: Arc::new(Semaphore::new(workers)),
@@ -144,9 +149,12 @@ impl Sandbox {
             threads: Mutex::new(Threads { workers: Vec::new(), clock: Some(clock_thread) }),
         };
         // From here on a failure drops `inner`, which ends the threads that were started.
-        for number in 0..workers {
-            let thread = worker::spawn(number, Arc::clone(&inner.workshop)).map_err(SandboxError::Thread)?;
-            inner.threads.lock().unwrap_or_else(PoisonError::into_inner).workers.push(thread);
+        for pool in Pool::ALL {
+            for number in 0..*threads.of(pool) {
+                let thread = worker::spawn(pool, number, Arc::clone(&inner.workshop));
+                let thread = thread.map_err(SandboxError::Thread)?;
+                inner.threads.lock().unwrap_or_else(PoisonError::into_inner).workers.push(thread);
+            }
         }
         Ok(Self { inner: Arc::new(inner) })
     }
@@ -174,9 +182,14 @@ impl Sandbox {
         compilation.await.unwrap_or(Err(AdmissionError::CompilerStopped))
     }
 
-    /// How many calls may be submitted and unanswered at once.
-    pub(crate) fn call_slots(&self) -> usize {
-        self.inner.workshop.queue.slots()
+    /// How many calls of a pool's components may be submitted and unanswered at once.
+    pub(crate) fn call_slots(&self, pool: Pool) -> usize {
+        self.inner.workshop.queues.of(pool).slots()
+    }
+
+    /// Whether one more call of a tenant would leave the others their share of a pool.
+    pub(crate) fn has_room_for(&self, pool: Pool, tenant: &Tenant) -> bool {
+        self.inner.workshop.queues.of(pool).has_room_for(tenant)
     }
 
     /// How many guests wait for the next event of their component and tenant.
@@ -187,9 +200,10 @@ impl Sandbox {
     /// Hands a call over. Never waits; the report comes over the call's own channel.
     ///
     /// # Errors
-    /// When all slots are taken or the sandbox is shut down. The call is dropped then, without a report.
+    /// When all slots of its pool, or all that its tenant may take there, are taken, or the sandbox is shut down. The
+    /// call is dropped then, without a report.
     pub(crate) fn submit(&self, call: GuestCall) -> Result<(), Busy> {
-        self.inner.workshop.queue.push(call)
+        self.inner.workshop.queues.of(call.component.pool()).push(call)
     }
 
     /// Takes no more calls, reports those that no thread took yet as [`HostFault`](crate::outcome::Outcome), and
@@ -202,8 +216,10 @@ impl Sandbox {
 
 impl Inner {
     fn shutdown(&self) {
-        for call in self.workshop.queue.close() {
-            worker::give_back(&self.workshop, call);
+        for pool in Pool::ALL {
+            for call in self.workshop.queues.of(pool).close() {
+                worker::give_back(&self.workshop, call);
+            }
         }
         self.workshop.clock.hurry();
         let threads = std::mem::take(&mut *self.threads.lock().unwrap_or_else(PoisonError::into_inner));
@@ -227,6 +243,15 @@ impl Drop for Inner {
 impl std::fmt::Debug for Sandbox {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Sandbox").field("workshop", &self.inner.workshop).finish_non_exhaustive()
+    }
+}
+
+fn queues(threads: PerPool<usize>) -> PerPool<CallQueue> {
+    // A tenant has no more calls than it may hold threads, so that none of them waits behind another of its own.
+    let tenant_slots = (threads.waiting / 2).max(1);
+    PerPool {
+        computing: CallQueue::new(threads.computing * CALLS_PER_WORKER),
+        waiting: CallQueue::shared_out(threads.waiting * CALLS_PER_WORKER, tenant_slots),
     }
 }
 

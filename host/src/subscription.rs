@@ -13,10 +13,10 @@ use crate::counters::Counters;
 use crate::dispatch::effects::PublishJob;
 use crate::dispatch::partitions::{Due, PartitionKey, Polling, TopicIndex};
 use crate::dispatch::{Dispatcher, Now};
-use crate::event::SourceTopic;
+use crate::event::{SourceTopic, Tenant};
 use crate::poller::{Input, Membership, Poller};
 use crate::publisher::{self, Delivery};
-use crate::sandbox::{AdmittedComponent, CallReport, GuestCall, Sandbox};
+use crate::sandbox::{AdmittedComponent, CallReport, GuestCall, Pool, Sandbox};
 
 /// Inputs that wait for the dispatcher. Pollers wait when it is full.
 const INPUTS_MAX: usize = 64;
@@ -97,7 +97,6 @@ struct Running {
     boards: Vec<Arc<Board>>,
     jobs: mpsc::Sender<PublishJob>,
     reports: mpsc::Sender<CallReport>,
-    calls_under_way: usize,
     view: Arc<View>,
 }
 
@@ -108,7 +107,8 @@ impl Subscription {
     /// When one of its tasks panics. What was not committed is read again by the next run.
     pub(crate) async fn run(self, mut run: watch::Receiver<Run>) -> Result<Counters, SubscriptionError> {
         let (inputs_tx, mut inputs) = mpsc::channel(INPUTS_MAX);
-        let (reports_tx, mut reports) = mpsc::channel(self.sandbox.call_slots().max(1));
+        let report_slots = Pool::ALL.into_iter().map(|pool| self.sandbox.call_slots(pool)).sum::<usize>();
+        let (reports_tx, mut reports) = mpsc::channel(report_slots.max(1));
         let (jobs_tx, jobs) = mpsc::channel(JOBS_MAX);
         let boards: Vec<Arc<Board>> = self.topics.iter().map(|_| Arc::default()).collect();
         let mut pollers = self.spawn_pollers(&boards, &inputs_tx);
@@ -124,7 +124,6 @@ impl Subscription {
             boards,
             jobs: jobs_tx,
             reports: reports_tx,
-            calls_under_way: 0,
             view: self.view,
         };
         let ended = running.drive(&mut inputs, &mut reports, &mut run, (&mut pollers, &mut publishers)).await;
@@ -225,7 +224,6 @@ impl Running {
     }
 
     fn take_report(&mut self, report: CallReport) {
-        self.calls_under_way = self.calls_under_way.saturating_sub(1);
         self.dispatcher.call_ended(report, now());
     }
 
@@ -266,8 +264,16 @@ impl Running {
     }
 
     fn start_calls(&mut self) {
-        while self.calls_under_way < self.sandbox.call_slots() {
-            let Some(call) = self.dispatcher.next_call() else { return };
+        for pool in Pool::ALL {
+            self.start_calls_in(pool);
+        }
+    }
+
+    fn start_calls_in(&mut self, pool: Pool) {
+        let sandbox = self.sandbox.clone();
+        while self.dispatcher.calls_under_way(pool) < sandbox.call_slots(pool) {
+            let has_room = |tenant: &Tenant| sandbox.has_room_for(pool, tenant);
+            let Some(call) = self.dispatcher.next_call(pool, has_room) else { return };
             let id = call.id;
             let Some(component) = self.components.get(call.handler.0) else { return };
             let guest_call = GuestCall {
@@ -282,7 +288,6 @@ impl Running {
                 self.dispatcher.call_refused(id);
                 return;
             }
-            self.calls_under_way += 1;
         }
     }
 

@@ -19,7 +19,7 @@ use crate::event::{Source, SourceTopic};
 use crate::handler::HandlerName;
 use crate::sandbox::{
     AdmissionError, AdmittedComponent, CallId, CallReport, Grants, GuestCall, GuestLimits, GuestSpec,
-    Isolation, Sandbox, SandboxError, SandboxSettings, World,
+    Isolation, PerPool, Pool, Sandbox, SandboxError, SandboxSettings, World,
 };
 
 pub use event::TrialEvent;
@@ -39,7 +39,7 @@ pub struct Trial {
 
 struct Inner {
     sandbox: Sandbox,
-    slots: Semaphore,
+    slots: PerPool<Semaphore>,
     topic: Arc<SourceTopic>,
     next_offset: AtomicU64,
 }
@@ -71,7 +71,8 @@ impl Trial {
     /// When the engine cannot run on this machine or the operating system gives no thread.
     pub fn start(settings: &SandboxSettings) -> Result<Self, SandboxError> {
         let sandbox = Sandbox::start(settings)?;
-        let slots = Semaphore::new(sandbox.call_slots());
+        let slots_of = |pool| Semaphore::new(sandbox.call_slots(pool));
+        let slots = PerPool { computing: slots_of(Pool::Computing), waiting: slots_of(Pool::Waiting) };
         let topic = SourceTopic { stream: "trial".to_owned(), topic: "trial".to_owned() };
         let inner = Inner { sandbox, slots, topic: Arc::new(topic), next_offset: AtomicU64::new(0) };
         Ok(Self { inner: Arc::new(inner) })
@@ -160,7 +161,7 @@ impl TrialComponent {
         let inner = &self.trial.inner;
         let events: Vec<_> =
             events.iter().map(|event| event.call_event(self.trial.source(event.offset))).collect();
-        let _slot = inner.slots.acquire().await.ok()?;
+        let _slot = inner.slots.of(self.component.pool()).acquire().await.ok()?;
         let (reply, mut reports) = mpsc::channel(1);
         let call = || GuestCall {
             id: CallId(0),

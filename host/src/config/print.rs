@@ -173,6 +173,7 @@ struct Dispatch {
 #[derive(Serialize)]
 struct Sandbox {
     workers: usize,
+    waiting_workers: usize,
     component_bytes_max: String,
 }
 
@@ -195,6 +196,7 @@ impl<'a> Root<'a> {
             },
             sandbox: Sandbox {
                 workers: config.sandbox.workers,
+                waiting_workers: config.sandbox.waiting_workers,
                 component_bytes_max: size(config.sandbox.component_bytes_max),
             },
         }

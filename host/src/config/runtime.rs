@@ -44,6 +44,7 @@ pub(super) fn dispatch(section: &Section<'_>) -> DispatchSettings {
 pub(super) fn sandbox(section: &Section<'_>) -> SandboxSettings {
     let mut settings = SandboxSettings::default();
     settings.workers = section.value("workers", settings.workers, number(0..=1_024));
+    settings.waiting_workers = section.value("waiting_workers", settings.waiting_workers, number(1..=1_024));
     settings.component_bytes_max =
         section.value("component_bytes_max", settings.component_bytes_max, bytes(1 << 10..=1 << 30));
     settings

@@ -267,7 +267,7 @@ handlers:
     emit_topics: [audit]
   - {name: b, component: b.wasm, events: [x], tenants: platform, subscription: raw}
 dispatch: {in_flight_bytes_max: 3KiB, drain: 1m}
-sandbox: {workers: 3}
+sandbox: {workers: 3, waiting_workers: 5}
 ";
     let config = parse(text, &[]).unwrap();
     let printed = config.to_yaml_masked();

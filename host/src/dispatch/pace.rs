@@ -20,6 +20,11 @@ impl Pace {
         Self { batch_max, time_target, seconds_per_event: None }
     }
 
+    /// A pace that begins with calls of one event, for handlers whose events may take long.
+    pub(crate) fn cautious(batch_max: u32, time_target: Duration) -> Self {
+        Self { seconds_per_event: Some(time_target.as_secs_f64()), ..Self::new(batch_max, time_target) }
+    }
+
     /// Takes note of a call that was answered.
     pub(crate) fn learn(&mut self, duration: Duration, events: usize) {
         let count = u32::try_from(events.max(1)).unwrap_or(u32::MAX);
@@ -56,6 +61,16 @@ mod tests {
         assert_eq!(pace.batch_size(), 4);
         pace.learn(Duration::from_secs(10), 1);
         assert_eq!(pace.batch_size(), 1);
+    }
+
+    #[test]
+    fn a_cautious_pace_begins_with_one_event_and_learns_to_take_more() {
+        let mut pace = Pace::cautious(64, Duration::from_millis(20));
+        assert_eq!(pace.batch_size(), 1);
+        for _ in 0..50 {
+            pace.learn(Duration::from_micros(10), 1);
+        }
+        assert_eq!(pace.batch_size(), 64);
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! The queues: every delivery that waits for a guest, by handler and tenant, and inside by lane.
 //!
-//! Queues with something to run stand in a ring and take turns, so a tenant with a long queue does not hold
-//! up the others. Inside a queue, ready lanes take turns too. A lane runs in one call at a time.
+//! Queues with something to run stand in the ring of their pool and take turns, so a tenant with a long queue does
+//! not hold up the others. Inside a queue, ready lanes take turns too. A lane runs in one call at a time.
 
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, VecDeque};
@@ -14,6 +14,7 @@ use slab::Slab;
 use super::partitions::Ticket;
 use crate::event::Event;
 use crate::lane::{OrderKey, QueueKey};
+use crate::sandbox::{PerPool, Pool};
 
 /// Queues that are kept when they are empty, so that a tenant's next event finds its own again.
 const IDLE_QUEUES_MAX: usize = 4096;
@@ -63,6 +64,7 @@ struct Lane {
 #[derive(Debug)]
 struct Queue {
     key: QueueKey,
+    pool: Pool,
     /// Lanes by key; those of [`OrderKey::Alone`] are not listed.
     lanes: HashMap<OrderKey, LaneId>,
     lanes_open: usize,
@@ -83,32 +85,41 @@ pub(crate) struct Queues {
     queues: Slab<Queue>,
     by_key: HashMap<QueueKey, usize>,
     lanes: Slab<Lane>,
-    ring: VecDeque<usize>,
+    rings: PerPool<VecDeque<usize>>,
     rests: BinaryHeap<Reverse<(Instant, LaneId)>>,
 }
 
 impl Queues {
-    /// Puts a delivery at the end of its lane.
-    pub(crate) fn push(&mut self, key: &QueueKey, order: OrderKey, delivery: Delivery) {
-        let queue_at = self.queue_of(key);
+    /// Puts a delivery at the end of its lane. A queue stays in the pool that its first delivery names.
+    pub(crate) fn push(&mut self, key: &QueueKey, pool: Pool, order: OrderKey, delivery: Delivery) {
+        let queue_at = self.queue_of(key, pool);
         let lane_id = self.lane_of(queue_at, order);
         if let Some(lane) = self.lanes.get_mut(lane_id.0) {
             lane.pending.push_back(delivery);
         }
     }
 
-    /// Takes the deliveries of the next guest call: of the queue whose turn it is, at most `size(key)`.
-    /// Deliveries that `is_current` denies are dropped on the way.
+    /// Takes the deliveries of the next guest call in a pool: of the queue whose turn it is, at most `size(key)`. A
+    /// queue without a size is passed over and keeps waiting. Deliveries that `is_current` denies are dropped on
+    /// the way.
     pub(crate) fn take_batch(
         &mut self,
-        size: impl Fn(&QueueKey) -> usize,
+        pool: Pool,
+        size: impl Fn(&QueueKey) -> Option<usize>,
         is_current: impl Fn(Ticket) -> bool,
     ) -> Option<Batch> {
-        while let Some(queue_at) = self.ring.pop_front() {
+        let mut passed_over = 0;
+        while passed_over < self.rings.of(pool).len() {
+            let Some(queue_at) = self.rings.of_mut(pool).pop_front() else { break };
             let Some(queue) = self.queues.get_mut(queue_at) else { continue };
+            let Some(room) = size(&queue.key) else {
+                self.rings.of_mut(pool).push_back(queue_at);
+                passed_over += 1;
+                continue;
+            };
             queue.in_ring = false;
             let mut batch = Batch { key: queue.key.clone(), items: Vec::new() };
-            let room = size(&batch.key).max(1);
+            let room = room.max(1);
             self.fill(queue_at, room, &is_current, &mut batch.items);
             self.enter_ring(queue_at);
             self.forget_if_idle(queue_at);
@@ -154,9 +165,9 @@ impl Queues {
         self.rests.peek().map(|Reverse((until, _))| *until)
     }
 
-    /// Whether a batch could be taken now.
+    /// Whether some queue has something to run.
     pub(crate) fn has_ready(&self) -> bool {
-        !self.ring.is_empty()
+        Pool::ALL.into_iter().any(|pool| !self.rings.of(pool).is_empty())
     }
 
     fn fill(
@@ -211,12 +222,13 @@ impl Queues {
         }
     }
 
-    fn queue_of(&mut self, key: &QueueKey) -> usize {
+    fn queue_of(&mut self, key: &QueueKey, pool: Pool) -> usize {
         if let Some(at) = self.by_key.get(key) {
             return *at;
         }
         let queue = Queue {
             key: key.clone(),
+            pool,
             lanes: HashMap::new(),
             lanes_open: 0,
             ready: VecDeque::new(),
@@ -260,7 +272,7 @@ impl Queues {
         let Some(queue) = self.queues.get_mut(queue_at) else { return };
         if !queue.in_ring && !queue.ready.is_empty() {
             queue.in_ring = true;
-            self.ring.push_back(queue_at);
+            self.rings.of_mut(queue.pool).push_back(queue_at);
         }
     }
 

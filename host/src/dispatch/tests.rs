@@ -14,7 +14,7 @@ use crate::lane::OrderBy;
 use crate::outcome::TrapCode;
 use crate::retry::RetryPolicy;
 use crate::route::{Pattern, TenantScope};
-use crate::sandbox::{Grants, GuestLimits};
+use crate::sandbox::{Grants, GuestLimits, Pool};
 
 const PARTITION: PartitionKey = PartitionKey { topic: partitions::TopicIndex(0), partition: PartitionId(0) };
 
@@ -47,10 +47,16 @@ fn handler(order_by: OrderBy, batch_max: u32) -> HandlerConfig {
 
 impl Stage {
     fn new(config: HandlerConfig) -> Self {
+        Self::with(vec![(config, Pool::Computing)])
+    }
+
+    /// With handlers of these pools.
+    fn with(handlers: Vec<(HandlerConfig, Pool)>) -> Self {
         let effects =
             Effects::new(Arc::new(Codec::Json), "group".to_owned(), "dlq".to_owned(), BTreeMap::new());
         let settings = DispatchSettings::default();
-        let mut dispatcher = Dispatcher::new(vec![Arc::new(config)], effects, settings, 7);
+        let handlers = handlers.into_iter().map(|(config, pool)| (Arc::new(config), pool)).collect();
+        let mut dispatcher = Dispatcher::new(handlers, effects, settings, 7);
         let now = Now { instant: Instant::now(), unix_micros: 1_000_000 };
         dispatcher.assigned(PARTITION, AssignmentId(1), now);
         Self { dispatcher, now, next_offset: 0 }
@@ -92,7 +98,11 @@ impl Stage {
     }
 
     fn call(&mut self) -> Call {
-        self.dispatcher.next_call().expect("a call is ready")
+        self.next_call(Pool::Computing).expect("a call is ready")
+    }
+
+    fn next_call(&mut self, pool: Pool) -> Option<Call> {
+        self.dispatcher.next_call(pool, |_| true)
     }
 
     fn end(&mut self, call: &Call, result: CallResult) {
@@ -149,7 +159,7 @@ fn a_lane_waits_for_its_retry_while_others_go_on() {
     let other = stage.call();
     assert_eq!(offsets(&other), [2]);
     stage.end(&other, CallResult::Answered(Vec::new()));
-    assert!(stage.dispatcher.next_call().is_none());
+    assert!(stage.next_call(Pool::Computing).is_none());
     assert_eq!(stage.commit(), None);
     stage.pass(HOUR);
     let again = stage.call();
@@ -171,7 +181,7 @@ fn a_failed_batch_runs_again_one_by_one_and_charges_the_guilty_alone() {
     let guilty = stage.call();
     assert_eq!((offsets(&guilty), guilty.events[0].attempt), (vec![1], 1));
     stage.end(&guilty, CallResult::Failed(trapped()));
-    assert!(stage.dispatcher.next_call().is_none(), "the lane rests before the guilty event runs again");
+    assert!(stage.next_call(Pool::Computing).is_none(), "the lane rests before the guilty event runs again");
     stage.pass(HOUR);
     let again = stage.call();
     assert_eq!((offsets(&again), again.events[0].attempt), (vec![1], 2));
@@ -214,7 +224,7 @@ fn attempts_end_in_a_dead_letter() {
         stage.end(&call, CallResult::Failed(retry()));
         stage.pass(HOUR);
     }
-    assert!(stage.dispatcher.next_call().is_none());
+    assert!(stage.next_call(Pool::Computing).is_none());
     assert!(stage.dispatcher.has_job());
 }
 
@@ -238,7 +248,7 @@ fn a_revoked_partition_leaves_nothing_to_publish_or_commit() {
     let call = stage.call();
     stage.dispatcher.revoked(PARTITION);
     stage.end(&call, CallResult::Answered(vec![(0, Answer::Ended(Outcome::Done(vec![emit()])))]));
-    assert!(stage.dispatcher.next_call().is_none());
+    assert!(stage.next_call(Pool::Computing).is_none());
     assert!(!stage.dispatcher.has_job());
     stage.dispatcher.assigned(PARTITION, AssignmentId(2), stage.now);
     assert_eq!(stage.commit(), None);
@@ -251,6 +261,36 @@ fn tenants_take_turns() {
     stage.read(&["a", "a", "a", "a", "b"]);
     let turns: Vec<_> = (0..2).map(|_| stage.call()).collect();
     assert_eq!(turns.iter().map(|call| call.tenant.as_str()).collect::<Vec<_>>(), ["a", "b"]);
+}
+
+#[test]
+fn pools_do_not_wait_for_each_other() {
+    let order = || handler(OrderBy::Tenant, 64);
+    let mut stage = Stage::with(vec![(order(), Pool::Waiting), (order(), Pool::Computing)]);
+    stage.read(&["a"]);
+    let waiting = stage.next_call(Pool::Waiting).expect("the waiting handler has a call");
+    stage.read(&["a", "b"]);
+    let computing = stage.call();
+    assert_eq!((waiting.handler, computing.handler), (HandlerIndex(0), HandlerIndex(1)));
+    assert_eq!(offsets(&computing), [0, 1], "the other handler's call holds up nothing");
+    stage.end(&computing, CallResult::Answered(Vec::new()));
+    assert_eq!(stage.call().tenant.as_str(), "b");
+    let under_way = Pool::ALL.map(|pool| stage.dispatcher.calls_under_way(pool));
+    assert_eq!(under_way, [1, 1]);
+    assert_eq!(stage.commit(), None, "an event is settled when both handlers are done with it");
+}
+
+#[test]
+fn a_tenant_without_room_is_passed_over_and_keeps_its_turn() {
+    let mut stage = Stage::with(vec![(handler(OrderBy::Tenant, 64), Pool::Waiting)]);
+    stage.read(&["a", "b", "c"]);
+    let mut others = Vec::new();
+    while let Some(call) = stage.dispatcher.next_call(Pool::Waiting, |tenant| tenant.as_str() != "a") {
+        others.push(call.tenant.as_str().to_owned());
+    }
+    assert_eq!(others, ["b", "c"]);
+    assert!(!stage.dispatcher.is_at_rest());
+    assert_eq!(stage.next_call(Pool::Waiting).expect("there is room now").tenant.as_str(), "a");
 }
 
 #[test]
@@ -279,7 +319,8 @@ fn simulate(seed: u64) {
         [OrderBy::Tenant, OrderBy::Partition, OrderBy::None][usize::try_from(seed % 3).unwrap()].clone();
     let ordered = order != OrderBy::None;
     let mut random = SmallRng::seed_from_u64(seed);
-    let mut stage = Stage::new(handler(order, random.random_range(1..20)));
+    let pool = Pool::ALL[usize::try_from(seed % 2).unwrap()];
+    let mut stage = Stage::with(vec![(handler(order, random.random_range(1..20)), pool)]);
     let mut life = Life::default();
     for step in 0..400u32 {
         match random.random_range(0..10) {
@@ -316,7 +357,7 @@ struct Life {
 
 impl Life {
     fn start(&mut self, stage: &mut Stage) -> bool {
-        let call = stage.dispatcher.next_call();
+        let call = Pool::ALL.into_iter().find_map(|pool| stage.next_call(pool));
         let started = call.is_some();
         self.running.extend(call.map(|call| (self.assignments, call)));
         started

@@ -20,7 +20,7 @@ use crate::sandbox::contract::{self, LogLevel};
 use crate::sandbox::guest::Guest;
 use crate::sandbox::idle::IdleGuests;
 use crate::sandbox::state::GuestState;
-use crate::sandbox::{AdmittedComponent, Grants, GuestSpec, denied, text, wasi};
+use crate::sandbox::{AdmittedComponent, Grants, GuestSpec, Pool, denied, text, wasi};
 
 pub use refusal::AdmissionError;
 
@@ -64,6 +64,7 @@ impl Admission {
             digest: format!("blake3:{}", blake3::hash(bytes).to_hex()),
             size_bytes: bytes.len() as u64,
             world,
+            pool: Pool::Computing,
         };
         let idle = Arc::downgrade(idle);
         let admitted = AdmittedComponent { id: ComponentId::next(), spec, facts, template, entry, idle };

@@ -6,9 +6,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use wasmtime::component::{ComponentExportIndex, InstancePre};
 
-use crate::sandbox::GuestSpec;
 use crate::sandbox::idle::IdleGuests;
 use crate::sandbox::state::GuestState;
+use crate::sandbox::{GuestSpec, Pool};
 
 /// The world that a component exports.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -39,6 +39,7 @@ pub(super) struct ComponentFacts {
     pub(super) digest: String,
     pub(super) size_bytes: u64,
     pub(super) world: World,
+    pub(super) pool: Pool,
 }
 
 impl AdmittedComponent {
@@ -50,6 +51,11 @@ impl AdmittedComponent {
     /// The world that it exports.
     pub(crate) fn world(&self) -> World {
         self.facts.world
+    }
+
+    /// Which threads run its guests.
+    pub(crate) fn pool(&self) -> Pool {
+        self.facts.pool
     }
 
     /// Size of the component's bytes.

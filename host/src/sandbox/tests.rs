@@ -20,7 +20,7 @@ struct Kit {
 impl Kit {
     fn new() -> Self {
         let sandbox = Sandbox::start(&SandboxSettings { workers: 1, ..SandboxSettings::default() }).unwrap();
-        let (reply, reports) = mpsc::channel(sandbox.call_slots());
+        let (reply, reports) = mpsc::channel(sandbox.call_slots(Pool::Computing));
         Self { sandbox, reply, reports }
     }
 
@@ -256,7 +256,7 @@ async fn exit_is_a_stop_and_not_an_answer() {
 async fn slots_are_bounded_and_a_shutdown_answers_every_call() {
     let mut kit = Kit::new();
     let component = kit.admit(actor(&[EXPORT_BATCH])).await;
-    assert_eq!(kit.sandbox.call_slots(), 2);
+    assert_eq!(kit.sandbox.call_slots(Pool::Computing), 2);
     for _ in 0..2 {
         kit.sandbox.submit(kit.call(&component, "shop-a", &[("loop", 0)])).unwrap();
     }

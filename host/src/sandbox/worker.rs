@@ -13,32 +13,39 @@ use crate::sandbox::arena::Arena;
 use crate::sandbox::engine::{Clock, Ticking};
 use crate::sandbox::guest::Guest;
 use crate::sandbox::idle::{GuestKey, IdleGuests};
+use crate::sandbox::pool::{PerPool, Pool};
 use crate::sandbox::queue::CallQueue;
 use crate::sandbox::{
     AdmittedComponent, Answer, CallEvent, CallReport, CallResult, GuestCall, Isolation, World, text,
 };
 
-/// Guests give way to the threads that poll, commit and beat.
-const NICENESS: i32 = 10;
+/// Guests give way to the threads that poll, commit and beat, and those that may wait to those that do not: there
+/// are many of them, and together they would take the processor from the few others.
+const NICENESS: PerPool<i32> = PerPool { computing: 10, waiting: 19 };
 /// A guest's own stack and as much again, several times over, for the host functions that it calls.
 const STACK_BYTES: usize = 4 << 20;
 
 /// What all workers share.
 #[derive(Debug)]
 pub(super) struct Workshop {
-    pub(super) queue: CallQueue,
+    pub(super) queues: PerPool<CallQueue>,
     pub(super) clock: Clock,
     pub(super) idle: Arc<IdleGuests>,
 }
 
-/// Starts one thread. It ends when the queue is closed, after the call it runs.
-pub(super) fn spawn(number: usize, workshop: Arc<Workshop>) -> std::io::Result<JoinHandle<()>> {
-    thread::Builder::new().name(format!("guest-{number}")).stack_size(STACK_BYTES).spawn(move || {
-        if let Err(error) = rustix::process::setpriority_process(Some(rustix::thread::gettid()), NICENESS) {
+/// Starts one thread of a pool. It ends when the pool's queue is closed, after the call it runs.
+pub(super) fn spawn(pool: Pool, number: usize, workshop: Arc<Workshop>) -> std::io::Result<JoinHandle<()>> {
+    let name = match pool {
+        Pool::Computing => format!("guest-{number}"),
+        Pool::Waiting => format!("guest-wait-{number}"),
+    };
+    thread::Builder::new().name(name).stack_size(STACK_BYTES).spawn(move || {
+        let niceness = *NICENESS.of(pool);
+        if let Err(error) = rustix::process::setpriority_process(Some(rustix::thread::gettid()), niceness) {
             tracing::warn!(%error, "guests run at normal priority: it cannot be lowered");
         }
         let mut arena = Arena::default();
-        while let Some(call) = workshop.queue.pop() {
+        while let Some(call) = workshop.queues.of(pool).pop() {
             answer(&workshop, call, &mut arena);
         }
     })
@@ -84,10 +91,10 @@ impl<'a> Unanswered<'a> {
     }
 
     fn send(self, result: CallResult, memory_peak_bytes: u64) {
-        let Self { workshop, call: GuestCall { id, component, reply, events, .. }, began } = self;
+        let Self { workshop, call: GuestCall { id, component, tenant, reply, events }, began } = self;
+        workshop.queues.of(component.pool()).answered(&tenant);
         // Dropped before the report, so that its receiver holds the last references.
         drop((component, events));
-        workshop.queue.answered();
         let report = CallReport { id, result, duration: began.elapsed(), memory_peak_bytes };
         if reply.try_send(report).is_err() {
             tracing::debug!(call = id.0, "nobody takes the report of a call");
