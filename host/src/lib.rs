@@ -60,7 +60,7 @@ pub use lane::{InvalidOrder, OrderBy};
 pub use retry::{OnFault, RetryPolicy};
 pub use route::{InvalidPattern, Pattern, TenantScope};
 pub use sandbox::{
-    AdmissionError, Grants, GuestConfig, GuestLimits, HttpGrant, HttpHost, Isolation, SandboxError,
-    SandboxSettings, World,
+    AdmissionError, Grants, GuestConfig, GuestLimits, HttpGrant, HttpHost, Isolation, Part, SandboxError,
+    SandboxSettings, StructureError, World,
 };
 pub use subscription::SubscriptionError;

@@ -37,7 +37,7 @@ use tokio::sync::Semaphore;
 use crate::event::Tenant;
 use crate::handler::HandlerName;
 
-pub use admission::AdmissionError;
+pub use admission::{AdmissionError, Part, StructureError};
 pub(crate) use call::{Answer, CallEvent, CallId, CallReport, CallResult, GuestCall};
 pub(crate) use component::AdmittedComponent;
 pub use component::World;

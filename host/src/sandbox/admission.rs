@@ -5,6 +5,7 @@ mod exports;
 mod form;
 mod imports;
 mod refusal;
+mod structure;
 mod version;
 
 use std::sync::Arc;
@@ -23,6 +24,9 @@ use crate::sandbox::state::GuestState;
 use crate::sandbox::{AdmittedComponent, Grants, GuestSpec, Pool, denied, text, wasi};
 
 pub use refusal::AdmissionError;
+pub use structure::{Part, StructureError};
+
+use structure::Structure;
 
 /// Names that are listed in a refusal, at most.
 const NAMES_SHOWN_MAX: usize = 16;
@@ -52,6 +56,7 @@ impl Admission {
         idle: &Arc<IdleGuests>,
     ) -> Result<AdmittedComponent, AdmissionError> {
         form::check(bytes, self.bytes_max)?;
+        Structure::of(bytes)?;
         let component = Component::from_binary(&self.engine, bytes)
             .map_err(|error| AdmissionError::Invalid { reason: reason(&error) })?;
         imports::check(&component, &spec.grants)?;

@@ -1,5 +1,7 @@
 //! Why a component is refused: what was found, what was expected and what to do.
 
+use super::StructureError;
+
 /// Why a component is not admitted.
 #[derive(Debug, thiserror::Error)]
 pub enum AdmissionError {
@@ -43,6 +45,9 @@ pub enum AdmissionError {
         /// The compiler's message.
         reason: String,
     },
+    /// Made of too much, or of what is never accepted.
+    #[error(transparent)]
+    Structure(#[from] StructureError),
     /// Another version of the contract.
     #[error(
         "the component exports {found}, expected version {expected}; build it against `guesthouse:handler@{expected}`"
