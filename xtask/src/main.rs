@@ -4,6 +4,7 @@ mod bench;
 mod check;
 mod console;
 mod demo;
+mod fuzz;
 mod program;
 mod steps;
 mod test;
@@ -31,11 +32,16 @@ enum Task {
     Test,
     /// Run the quick part of it: format, lints and docs
     Check,
-    /// Measure the host against a bare loop over the same broker
+    /// Measure the host against a bare loop over the same broker, or the sandbox against a native function
     Bench(bench::Arguments),
+    /// Bring the sandbox bytes that nobody would write, for a bounded time
+    Fuzz(fuzz::Arguments),
 }
 
 fn main() -> ExitCode {
+    if fuzz::is_compiler() {
+        return fuzz::compile();
+    }
     match Arguments::parse().task.as_ref().map(run) {
         Some(Ok(())) => ExitCode::SUCCESS,
         Some(Err(error)) => {
@@ -56,5 +62,6 @@ fn run(task: &Task) -> anyhow::Result<()> {
         Task::Test => test::run(&workspace),
         Task::Check => check::run(&workspace),
         Task::Bench(arguments) => bench::run(&workspace, arguments),
+        Task::Fuzz(arguments) => fuzz::run(&workspace, arguments),
     }
 }

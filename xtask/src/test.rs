@@ -5,20 +5,24 @@ use anyhow::Result;
 use crate::check::{DOCS, FORMAT, GUEST_LINTS, LINTS};
 use crate::steps::{self, Step};
 use crate::workspace::Workspace;
-use crate::{console, demo, program};
+use crate::{console, demo, fuzz, program};
 
 /// Orders of the demo: enough to see it work with a host that was built to be debugged.
 const DEMO_EVENTS: u32 = 500;
+
+/// How long each target is fuzzed: the corpus and some more.
+const FUZZ_SECONDS: u32 = 20;
 
 const GUESTS: Step = Step { title: "guests", run: Workspace::build_guests };
 const TESTS: Step = Step { title: "tests", run: tests };
 const GUEST_TESTS: Step = Step { title: "tests of the guest SDK", run: guest_tests };
 const DEPENDENCIES: Step = Step { title: "dependencies", run: dependencies };
+const FUZZ: Step = Step { title: "fuzzing", run: fuzz };
 const DEMO: Step = Step { title: "demo", run: demo };
 
 /// Runs it.
 pub(crate) fn run(workspace: &Workspace) -> Result<()> {
-    let steps = [FORMAT, LINTS, GUEST_LINTS, GUESTS, TESTS, GUEST_TESTS, DOCS, DEPENDENCIES, DEMO];
+    let steps = [FORMAT, LINTS, GUEST_LINTS, GUESTS, TESTS, GUEST_TESTS, DOCS, DEPENDENCIES, FUZZ, DEMO];
     steps::run(workspace, &steps)
 }
 
@@ -39,6 +43,10 @@ fn dependencies(workspace: &Workspace) -> Result<()> {
     }
     let check = ["deny", "check", "--hide-inclusion-graph", "bans", "licenses", "sources"];
     program::run(&mut workspace.cargo(&check))
+}
+
+fn fuzz(workspace: &Workspace) -> Result<()> {
+    fuzz::run(workspace, &fuzz::Arguments::all(FUZZ_SECONDS))
 }
 
 fn demo(workspace: &Workspace) -> Result<()> {

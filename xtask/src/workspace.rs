@@ -1,6 +1,7 @@
 //! Where things are, and how they are built.
 
 use std::env;
+use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -77,11 +78,23 @@ impl Workspace {
 
     /// Builds a program of a package and tells where it is.
     pub(crate) fn build(&self, profile: Profile, package: &str, program: Program<'_>) -> Result<PathBuf> {
+        self.build_with(profile, package, program, &[])
+    }
+
+    /// The same, with variables for cargo.
+    pub(crate) fn build_with(
+        &self,
+        profile: Profile,
+        package: &str,
+        program: Program<'_>,
+        variables: &[(&str, &OsStr)],
+    ) -> Result<PathBuf> {
         let (kind, name, folder) = match program {
             Program::Binary(name) => ("--bin", name, ""),
             Program::Example(name) => ("--example", name, "examples/"),
         };
         let mut command = self.cargo(&["build", "--package", package, kind, name]);
+        command.envs(variables.iter().copied());
         let profile = match profile {
             Profile::Dev => "debug",
             Profile::Release => {
@@ -93,10 +106,14 @@ impl Workspace {
         Ok(self.target.join(format!("{profile}/{folder}{name}{}", env::consts::EXE_SUFFIX)))
     }
 
+    /// The folder of the components of guests that were built.
+    pub(crate) fn components(&self) -> PathBuf {
+        self.guests_target.join(GUEST_TARGET).join("release")
+    }
+
     /// The component of a guest that was built.
     pub(crate) fn component(&self, guest: &str) -> PathBuf {
-        let file = format!("{GUEST_TARGET}/release/{}.wasm", guest.replace('-', "_"));
-        self.guests_target.join(file)
+        self.components().join(format!("{}.wasm", guest.replace('-', "_")))
     }
 }
 
