@@ -16,7 +16,7 @@ use crate::event::{Event, Message};
 use crate::identity::EmitId;
 use crate::outcome::Emit;
 
-pub(crate) use emit::EmitError;
+pub(crate) use emit::{EmitError, EmitRules};
 pub(crate) use headers::HOPS;
 pub(crate) use json::{Publication, read_publication};
 pub use raw::{RawCodec, RawEventType, RawTenant};

@@ -16,7 +16,7 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use foldhash::{HashMap, HashMapExt};
+use foldhash::{HashMap, HashMapExt, HashSet, HashSetExt};
 use rand::rngs::SmallRng;
 use rand::{RngExt, SeedableRng};
 
@@ -70,6 +70,8 @@ struct Plan {
 struct InFlight {
     handler: HandlerIndex,
     items: Vec<(LaneId, Delivery)>,
+    /// The queue that makes no other call meanwhile, when it makes one at a time.
+    alone: Option<QueueKey>,
 }
 
 /// What an ended call tells about each of its deliveries.
@@ -89,6 +91,8 @@ pub(crate) struct Dispatcher {
     calls: HashMap<CallId, InFlight>,
     calls_made: u64,
     calls_under_way: PerPool<usize>,
+    /// Queues that make one call at a time and are in one.
+    busy: HashSet<QueueKey>,
     effects: Effects,
     open_effects: HashMap<EffectId, Ticket>,
     jobs: VecDeque<PublishJob>,
@@ -116,6 +120,7 @@ impl Dispatcher {
             calls: HashMap::new(),
             calls_made: 0,
             calls_under_way: PerPool::default(),
+            busy: HashSet::new(),
             effects,
             open_effects: HashMap::new(),
             jobs: VecDeque::new(),
@@ -149,9 +154,10 @@ impl Dispatcher {
     /// The next guest call in a pool, if any is ready whose tenant has room there. The caller bounds how many are
     /// under way.
     pub(crate) fn next_call(&mut self, pool: Pool, has_room: impl Fn(&Tenant) -> bool) -> Option<Call> {
-        let (plans, partitions) = (&self.plans, &self.partitions);
+        let (plans, partitions, busy) = (&self.plans, &self.partitions, &self.busy);
         let size = |key: &QueueKey| {
-            has_room(&key.tenant).then(|| plans.get(key.handler.0).map_or(1, Plan::batch_size))
+            let may_call = has_room(&key.tenant) && !busy.contains(key);
+            may_call.then(|| plans.get(key.handler.0).map_or(1, Plan::batch_size))
         };
         let batch = self.queues.take_batch(pool, size, |ticket| partitions.is_current(ticket))?;
         *self.calls_under_way.of_mut(pool) += 1;
@@ -288,7 +294,9 @@ impl Dispatcher {
             events.push(CallEvent { event, attempt: delivery.attempts + 1, lane: lane_number });
         }
         let handler = batch.key.handler;
-        self.calls.insert(id, InFlight { handler, items: batch.items });
+        let alone = self.plans.get(handler.0).is_some_and(Plan::calls_alone).then(|| batch.key.clone());
+        self.busy.extend(alone.clone());
+        self.calls.insert(id, InFlight { handler, items: batch.items, alone });
         Call { id, handler, tenant: batch.key.tenant, events }
     }
 
@@ -296,6 +304,9 @@ impl Dispatcher {
         let call = self.calls.remove(&id)?;
         if let Some(plan) = self.plans.get(call.handler.0) {
             *self.calls_under_way.of_mut(plan.pool) -= 1;
+        }
+        if let Some(queue) = &call.alone {
+            self.busy.remove(queue);
         }
         Some(call)
     }
@@ -453,6 +464,12 @@ impl Plan {
             Pool::Waiting => Pace::cautious(config.batch_max, config.batch_time_target),
         };
         Self { config, pool, pace }
+    }
+
+    /// Whether a tenant's calls are made one at a time: those that change the same state would only be in each
+    /// other's way.
+    fn calls_alone(&self) -> bool {
+        self.config.grants.state
     }
 
     fn batch_size(&self) -> usize {

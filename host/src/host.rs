@@ -9,6 +9,7 @@ use guesthouse_connector::{ConnectorError, IggyConnector, connector};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
+use crate::codec::EmitRules;
 use crate::config::{Config, SubscriptionConfig};
 use crate::counters::Counters;
 use crate::dispatch::Dispatcher;
@@ -16,6 +17,8 @@ use crate::dispatch::effects::Effects;
 use crate::event::SourceTopic;
 use crate::handler::{HandlerConfig, HandlerName};
 use crate::sandbox::{AdmissionError, AdmittedComponent, GuestSpec, Sandbox, SandboxError};
+use crate::state::forget::Forgetter;
+use crate::state::{StateError, StateStore};
 use crate::subscription::{Run, Subscription, SubscriptionError, View};
 
 /// A host that is built and not yet running.
@@ -55,6 +58,9 @@ pub enum BuildError {
     /// The sandbox could not be started.
     #[error("cannot start the sandbox")]
     Sandbox(#[source] SandboxError),
+    /// The state of handlers could not be opened.
+    #[error("cannot keep the state of handlers")]
+    State(#[source] StateError),
     /// A component file could not be read.
     #[error("handler `{handler}`: cannot read its component {}", path.display())]
     Component {
@@ -126,7 +132,8 @@ impl HostBuilder {
         let config = self.config;
         let sandbox = Sandbox::start(&config.sandbox).map_err(BuildError::Sandbox)?;
         // Components first: a refused one should not leave topics behind.
-        let admitted = admit_all(&sandbox, &config.handlers).await?;
+        let admitted = admit_all(&sandbox, &config).await?;
+        let state = open_state(&sandbox, &config).await?;
         let (connector, ownership) = match self.connector {
             Some(shared) => (shared, Ownership::Shared),
             None => (open(&config).await?, Ownership::Owned),
@@ -139,7 +146,9 @@ impl HostBuilder {
         let subscriptions: Vec<Subscription> = config
             .subscriptions
             .iter()
-            .map(|subscription| assemble(subscription, &config, (&sandbox, &connector), &admitted))
+            .map(|subscription| {
+                assemble(subscription, &config, (&sandbox, &connector, state.as_ref()), &admitted)
+            })
             .collect();
         let (control, _) = watch::channel(Run::On);
         let (ended, has_ended) = watch::channel(Ended::No);
@@ -268,32 +277,48 @@ async fn close(connector: &dyn IggyConnector, ownership: Ownership) {
 
 async fn admit_all(
     sandbox: &Sandbox,
-    handlers: &[HandlerConfig],
+    config: &Config,
 ) -> Result<Vec<(Arc<HandlerConfig>, Arc<AdmittedComponent>)>, BuildError> {
-    let mut admitted = Vec::with_capacity(handlers.len());
-    for config in handlers {
-        let component = admit(sandbox, config).await?;
-        tracing::info!(handler = %config.name, digest = component.digest(), "component admitted");
-        admitted.push((Arc::new(config.clone()), component));
+    let mut admitted = Vec::with_capacity(config.handlers.len());
+    for handler in &config.handlers {
+        let component = admit(sandbox, handler, &config.subscriptions).await?;
+        tracing::info!(handler = %handler.name, digest = component.digest(), "component admitted");
+        admitted.push((Arc::new(handler.clone()), component));
     }
     Ok(admitted)
+}
+
+/// Opens the state of handlers if any of them may use it.
+async fn open_state(sandbox: &Sandbox, config: &Config) -> Result<Option<Arc<dyn StateStore>>, BuildError> {
+    if !config.handlers.iter().any(|handler| handler.grants.state) {
+        return Ok(None);
+    }
+    let (sandbox, settings) = (sandbox.clone(), config.sandbox.state.clone());
+    let opened = tokio::task::spawn_blocking(move || sandbox.open_state(&settings)).await;
+    opened.unwrap_or(Err(StateError::Stopped)).map(Some).map_err(BuildError::State)
 }
 
 /// Reads, checks and compiles the component of one handler.
 pub(crate) async fn admit(
     sandbox: &Sandbox,
     config: &HandlerConfig,
+    subscriptions: &[SubscriptionConfig],
 ) -> Result<Arc<AdmittedComponent>, BuildError> {
     let (handler, path) = (config.name.clone(), config.component.clone());
     let bytes = match tokio::fs::read(&path).await {
         Ok(bytes) => Bytes::from(bytes),
         Err(source) => return Err(BuildError::Component { handler, path, source }),
     };
+    let codec = subscriptions.iter().find(|subscription| subscription.name == config.subscription);
+    let codec = codec.map(|subscription| subscription.codec.clone());
     let spec = GuestSpec {
         handler: handler.clone(),
         limits: config.limits.clone(),
         grants: config.grants.clone(),
         isolation: config.isolation,
+        emits: codec.map(|codec| {
+            Arc::new(EmitRules { codec, handler: handler.clone(), topics: config.emit_topics.clone() })
+        }),
     };
     sandbox.admit(spec, bytes).await.map_err(|source| BuildError::Admission { handler, path, source })
 }
@@ -301,7 +326,7 @@ pub(crate) async fn admit(
 fn assemble(
     subscription: &SubscriptionConfig,
     config: &Config,
-    (sandbox, connector): (&Sandbox, &Arc<dyn IggyConnector>),
+    (sandbox, connector, state): (&Sandbox, &Arc<dyn IggyConnector>, Option<&Arc<dyn StateStore>>),
     admitted: &[(Arc<HandlerConfig>, Arc<AdmittedComponent>)],
 ) -> Subscription {
     let stream = &config.connector.stream_name;
@@ -316,6 +341,11 @@ fn assemble(
         config.dead_letters.topic.clone(),
         handlers.iter().zip(&components).map(|(h, c)| (h.name.clone(), c.digest().to_owned())).collect(),
     );
+    let stateful = handlers.iter().filter(|handler| handler.grants.state);
+    let stateful: Vec<HandlerName> = stateful.map(|handler| handler.name.clone()).collect();
+    let forgetter = state
+        .filter(|_| !stateful.is_empty())
+        .map(|store| Arc::new(Forgetter::new(Arc::clone(store), stateful, stream.clone())));
     let planned = handlers.into_iter().zip(components.iter().map(|component| component.pool())).collect();
     let dispatcher = Dispatcher::new(planned, effects, config.dispatch.clone(), rand::random());
     Subscription {
@@ -328,5 +358,6 @@ fn assemble(
         components,
         sandbox: sandbox.clone(),
         connector: Arc::clone(connector),
+        forgetter,
     }
 }

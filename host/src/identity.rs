@@ -41,6 +41,11 @@ impl EventIdentity {
             blake3::hash(&message.payload).as_bytes(),
         ]))
     }
+
+    /// The identity as a number. Never zero.
+    pub(crate) const fn as_u128(self) -> u128 {
+        self.0
+    }
 }
 
 impl DeadLetterId {

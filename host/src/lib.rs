@@ -43,6 +43,7 @@ mod publisher;
 mod retry;
 mod route;
 mod sandbox;
+mod state;
 mod subscription;
 pub mod telemetry;
 pub mod trial;
@@ -63,4 +64,5 @@ pub use sandbox::{
     AdmissionError, Grants, GuestConfig, GuestLimits, HttpGrant, HttpHost, Isolation, Part, SandboxError,
     SandboxSettings, StructureError, World,
 };
+pub use state::{StateError, StateSettings};
 pub use subscription::SubscriptionError;

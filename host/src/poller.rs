@@ -16,6 +16,7 @@ use crate::dispatch::Decoded;
 use crate::dispatch::effects::EffectId;
 use crate::dispatch::partitions::{AssignmentId, PartitionKey, TopicIndex};
 use crate::event::{Message, Source, SourceTopic};
+use crate::state::forget::Forgetter;
 
 /// Shortest wait after a round that found nothing.
 const IDLE_MIN: Duration = Duration::from_millis(1);
@@ -50,6 +51,8 @@ pub(crate) struct Poller {
     pub(crate) board: Arc<Board>,
     pub(crate) inputs: mpsc::Sender<Input>,
     pub(crate) membership: Arc<Membership>,
+    /// Whom to tell about confirmed commits, when handlers of the subscription use state.
+    pub(crate) forgetter: Option<Arc<Forgetter>>,
 }
 
 /// Whether a poller is a member of its group now.
@@ -207,7 +210,7 @@ impl Poller {
                 continue;
             }
             match cursor.store_offset(partition, offset).await {
-                Ok(StoreOutcome::Stored) => self.log_commit(partition, offset),
+                Ok(StoreOutcome::Stored) => self.committed(partition, offset),
                 Ok(StoreOutcome::NotOwner) => {
                     tracing::info!(topic = %self.source.topic, %partition, "another member owns the partition now");
                 }
@@ -216,7 +219,10 @@ impl Poller {
         }
     }
 
-    fn log_commit(&self, partition: PartitionId, offset: Offset) {
+    fn committed(&self, partition: PartitionId, offset: Offset) {
+        if let Some(forgetter) = &self.forgetter {
+            forgetter.confirmed(&self.source, partition, offset);
+        }
         tracing::trace!(topic = %self.source.topic, %partition, %offset, "committed");
     }
 

@@ -12,6 +12,7 @@ mod grants;
 mod guest;
 mod headers;
 mod idle;
+mod keyvalue;
 mod limits;
 mod memory;
 mod output;
@@ -28,14 +29,16 @@ pub(crate) mod fixtures;
 #[cfg(test)]
 mod tests;
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::thread::{self, JoinHandle};
 
 use bytes::Bytes;
 use tokio::sync::Semaphore;
 
+use crate::codec::EmitRules;
 use crate::event::Tenant;
 use crate::handler::HandlerName;
+use crate::state::{StateError, StateSettings, StateStore};
 
 pub use admission::{AdmissionError, Part, StructureError};
 pub(crate) use call::{Answer, CallEvent, CallId, CallReport, CallResult, GuestCall};
@@ -74,10 +77,12 @@ pub(crate) struct GuestSpec {
     pub(crate) grants: Grants,
     /// How long its guests live.
     pub(crate) isolation: Isolation,
+    /// What they may emit, where somebody will publish it.
+    pub(crate) emits: Option<Arc<EmitRules>>,
 }
 
 /// How a sandbox is set up.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone)]
 pub struct SandboxSettings {
     /// Threads that run guests; 0 means one less than the machine has cores, and at least one.
     pub workers: usize,
@@ -86,11 +91,18 @@ pub struct SandboxSettings {
     pub waiting_workers: usize,
     /// Largest component, in bytes.
     pub component_bytes_max: u64,
+    /// Where the state of handlers is kept.
+    pub state: StateSettings,
 }
 
 impl Default for SandboxSettings {
     fn default() -> Self {
-        Self { workers: 0, waiting_workers: 16, component_bytes_max: 64 << 20 }
+        Self {
+            workers: 0,
+            waiting_workers: 16,
+            component_bytes_max: 64 << 20,
+            state: StateSettings::default(),
+        }
     }
 }
 
@@ -141,7 +153,8 @@ impl Sandbox {
         let workers = worker_count(settings.workers);
         let (clock, clock_thread) = Clock::start(engine).map_err(SandboxError::Thread)?;
         let threads = PerPool { computing: workers, waiting: settings.waiting_workers.max(1) };
-        let workshop = Arc::new(Workshop { queues: queues(threads), clock, idle: Arc::default() });
+        let (idle, state) = (Arc::default(), OnceLock::new());
+        let workshop = Arc::new(Workshop { queues: queues(threads), clock, idle, state });
         let inner = Inner {
             admission: Arc::new(admission),
             compilations: Arc::new(Semaphore::new(workers)),
@@ -157,6 +170,20 @@ impl Sandbox {
             }
         }
         Ok(Self { inner: Arc::new(inner) })
+    }
+
+    /// Opens the state of handlers, for all guests that may use it, and gives it back. Blocks the thread until a file
+    /// is checked or a server has answered; doing it twice gives the first one back.
+    ///
+    /// # Errors
+    /// When the file cannot be used or the server does not let this host in.
+    pub(crate) fn open_state(&self, settings: &StateSettings) -> Result<Arc<dyn StateStore>, StateError> {
+        let state = &self.inner.workshop.state;
+        if let Some(store) = state.get() {
+            return Ok(Arc::clone(store));
+        }
+        let store = crate::state::open(settings)?;
+        Ok(Arc::clone(self.inner.workshop.state.get_or_init(|| store)))
     }
 
     /// Compiles a component and checks it against its grants and limits, on a thread for blocking work.

@@ -17,6 +17,7 @@ use crate::event::{SourceTopic, Tenant};
 use crate::poller::{Input, Membership, Poller};
 use crate::publisher::{self, Delivery};
 use crate::sandbox::{AdmittedComponent, CallReport, GuestCall, Pool, Sandbox};
+use crate::state::forget::Forgetter;
 
 /// Inputs that wait for the dispatcher. Pollers wait when it is full.
 const INPUTS_MAX: usize = 64;
@@ -46,6 +47,8 @@ pub(crate) struct Subscription {
     pub(crate) sandbox: Sandbox,
     pub(crate) connector: Arc<dyn IggyConnector>,
     pub(crate) view: Arc<View>,
+    /// Forgets the done-marks of handlers that use state, when there are such handlers.
+    pub(crate) forgetter: Option<Arc<Forgetter>>,
 }
 
 /// What others may see of a running subscription.
@@ -116,6 +119,10 @@ impl Subscription {
         let stream = self.topics.first().map(|topic| topic.stream.clone()).unwrap_or_default();
         let delivery = Arc::clone(&self.view.delivery);
         publishers.spawn(publisher::run(Arc::clone(&self.connector), stream, jobs, inputs_tx, delivery));
+        if let Some(forgetter) = &self.forgetter {
+            // It never ends by itself either.
+            publishers.spawn(Arc::clone(forgetter).run());
+        }
 
         let mut running = Running {
             dispatcher: self.dispatcher,
@@ -159,6 +166,7 @@ impl Subscription {
                 board: Arc::clone(board),
                 inputs: inputs.clone(),
                 membership: Arc::clone(membership),
+                forgetter: self.forgetter.clone(),
             };
             pollers.spawn(poller.run());
         }

@@ -90,7 +90,7 @@ impl Trial {
         bytes: impl Into<Bytes>,
     ) -> Result<TrialComponent, AdmissionError> {
         let TrialHandler { name, limits, grants, isolation } = handler;
-        let spec = GuestSpec { handler: name, limits, grants, isolation };
+        let spec = GuestSpec { handler: name, limits, grants, isolation, emits: None };
         let component = self.inner.sandbox.admit(spec, bytes.into()).await?;
         Ok(TrialComponent { trial: self.clone(), component })
     }

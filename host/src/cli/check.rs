@@ -34,7 +34,7 @@ async fn check_components(
 ) -> anyhow::Result<()> {
     let mut refused = 0;
     for handler in &config.handlers {
-        match admit(sandbox, handler).await {
+        match admit(sandbox, handler, &config.subscriptions).await {
             Ok(component) => writeln!(console.out, "# {}: {}", handler.name, describe(&component))?,
             Err(error) => {
                 refused += 1;

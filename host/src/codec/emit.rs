@@ -3,12 +3,14 @@
 use bytes::Bytes;
 use guesthouse_connector::{HeaderError, Headers, OutgoingMessage, PAYLOAD_BYTES_MAX, Partitioning};
 
+use super::Codec;
 use super::headers::{
     CONTENT_TYPE, EVENT_ID, EVENT_TYPE, HOPS, PARTITION_KEY, PROFILE, SCHEMA_VERSION, TENANT_ID, TRACEPARENT,
     hops,
 };
 use crate::event::Event;
-use crate::identity::EmitId;
+use crate::handler::HandlerName;
+use crate::identity::{EmitId, EventIdentity};
 use crate::outcome::Emit;
 
 /// Longest chain of events in which each was emitted by a handler of the one before.
@@ -53,6 +55,29 @@ pub(crate) enum EmitError {
         "the event is the end of a chain of {HOPS_MAX} emits, and handlers that feed each other are stopped there"
     )]
     Loop,
+}
+
+/// What a handler may emit, for those who must know before it is published.
+#[derive(Debug)]
+pub(crate) struct EmitRules {
+    pub(crate) codec: Codec,
+    pub(crate) handler: HandlerName,
+    pub(crate) topics: Vec<String>,
+}
+
+impl EmitRules {
+    /// Finds out whether all emits could be published.
+    ///
+    /// # Errors
+    /// When one of them could not.
+    pub(crate) fn check(&self, cause: &Event, emits: &[Emit]) -> Result<(), EmitError> {
+        for (index, emit) in (0..).zip(emits) {
+            let id = EmitId::of(EventIdentity::of(&cause.message), &self.handler, index);
+            self.codec.topic_of_emit(emit, &self.topics)?;
+            self.codec.encode_emit(cause, emit, id, cause.timestamp_micros)?;
+        }
+        Ok(())
+    }
 }
 
 /// Checks what does not depend on the codec.

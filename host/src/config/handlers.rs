@@ -188,7 +188,7 @@ fn read_limits(section: &Section<'_>) -> GuestLimits {
         log_lines_max: section.value("log_lines_max", default.log_lines_max, number(0..=1_000_000)),
         log_bytes_max: bytes_of("log_bytes_max", default.log_bytes_max),
         answer_bytes_max: bytes_of("answer_bytes_max", default.answer_bytes_max),
-        state_calls_max: section.value("state_calls_max", default.state_calls_max, number(0..=1_000_000)),
+        state_calls_max: section.value("state_calls_max", default.state_calls_max, number(0..=100_000)),
         state_bytes_max: bytes_of("state_bytes_max", default.state_bytes_max),
         state_stored_bytes_max: section.value(
             "state_stored_max",

@@ -12,6 +12,7 @@ use crate::handler::{FailurePolicy, HandlerConfig};
 use crate::retry::{OnFault, RetryPolicy};
 use crate::route::TenantScope;
 use crate::sandbox::{Grants, GuestLimits, Isolation};
+use crate::state::StateSettings;
 
 /// Stands for a secret that is set.
 const MASK: &str = "********";
@@ -175,6 +176,16 @@ struct Sandbox {
     workers: usize,
     waiting_workers: usize,
     component_bytes_max: String,
+    state: State,
+}
+
+#[derive(Serialize)]
+struct State {
+    store: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    path: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    redis_url: Option<&'static str>,
 }
 
 impl<'a> Root<'a> {
@@ -198,7 +209,19 @@ impl<'a> Root<'a> {
                 workers: config.sandbox.workers,
                 waiting_workers: config.sandbox.waiting_workers,
                 component_bytes_max: size(config.sandbox.component_bytes_max),
+                state: State::of(&config.sandbox.state),
             },
+        }
+    }
+}
+
+impl State {
+    fn of(state: &StateSettings) -> Self {
+        match state {
+            StateSettings::Embedded { path } => {
+                Self { store: "embedded", path: Some(path.display().to_string()), redis_url: None }
+            }
+            StateSettings::Redis { url } => Self { store: "redis", path: None, redis_url: mask(Some(url)) },
         }
     }
 }

@@ -3,9 +3,10 @@
 use super::DeadLetterConfig;
 use super::events::{DOMAIN_TOPIC, MODULE_BUILD_TOPIC, PARTITIONS_MAX, SYSTEM_TOPIC};
 use super::section::Section;
-use super::value::{bytes, duration, name, number};
+use super::value::{bytes, duration, name, number, word};
 use crate::dispatch::DispatchSettings;
 use crate::sandbox::SandboxSettings;
+use crate::state::StateSettings;
 
 pub(super) fn dead_letters(section: &Section<'_>) -> DeadLetterConfig {
     let default = DeadLetterConfig::default();
@@ -47,5 +48,30 @@ pub(super) fn sandbox(section: &Section<'_>) -> SandboxSettings {
     settings.waiting_workers = section.value("waiting_workers", settings.waiting_workers, number(1..=1_024));
     settings.component_bytes_max =
         section.value("component_bytes_max", settings.component_bytes_max, bytes(1 << 10..=1 << 30));
+    settings.state = section.section("state", state);
     settings
+}
+
+#[derive(Clone, Copy)]
+enum StoreWord {
+    Embedded,
+    Redis,
+}
+
+fn state(section: &Section<'_>) -> StateSettings {
+    let words = [("embedded", StoreWord::Embedded), ("redis", StoreWord::Redis)];
+    let store = section.value("store", StoreWord::Embedded, word(&words));
+    let path = section.file("path").unwrap_or_else(|| section.resolve_path(StateSettings::DEFAULT_PATH));
+    let is_given = section.has("redis_url") || section.has("redis_url_file");
+    match store {
+        StoreWord::Embedded => StateSettings::Embedded { path },
+        StoreWord::Redis => {
+            if !is_given {
+                section
+                    .refuse("redis_url", "is missing, expected redis://[user:password@]host:port/database");
+            }
+            let url = section.secret("redis_url", "redis_url_file").unwrap_or_default();
+            StateSettings::Redis { url }
+        }
+    }
 }

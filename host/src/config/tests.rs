@@ -13,6 +13,7 @@ use crate::lane::OrderBy;
 use crate::retry::{OnFault, RetryPolicy};
 use crate::route::TenantScope;
 use crate::sandbox::Isolation;
+use crate::state::StateSettings;
 
 /// As the platform's documents print it.
 const SEED: &str = r#"
@@ -240,10 +241,12 @@ fn a_remote_needs_a_password_and_takes_it_from_a_file() {
 
 #[test]
 fn secrets_are_never_shown() {
-    let text = "events: {iggy: {mode: remote, remote: {password: hunter2}, embedded: {password: hunter2}}}";
+    let text = "
+events: {iggy: {mode: remote, remote: {password: hunter2}, embedded: {password: hunter2}}}
+sandbox: {state: {store: redis, redis_url: 'redis://:hunter2@localhost'}}";
     let config = parse(text, &[]).unwrap();
     let printed = config.to_yaml_masked();
-    assert_eq!(printed.matches("********").count(), 2, "{printed}");
+    assert_eq!(printed.matches("********").count(), 3, "{printed}");
     assert!(!printed.contains("hunter2") && !format!("{config:?}").contains("hunter2"));
 }
 
@@ -267,7 +270,7 @@ handlers:
     emit_topics: [audit]
   - {name: b, component: b.wasm, events: [x], tenants: platform, subscription: raw}
 dispatch: {in_flight_bytes_max: 3KiB, drain: 1m}
-sandbox: {workers: 3, waiting_workers: 5}
+sandbox: {workers: 3, waiting_workers: 5, state: {path: /var/lib/state.redb}}
 ";
     let config = parse(text, &[]).unwrap();
     let printed = config.to_yaml_masked();
@@ -290,6 +293,26 @@ sandbox: {workers: 3, waiting_workers: 5}
     assert_eq!((&b.tenants, b.subscription.as_str()), (&TenantScope::Platform, "raw"));
     let raw = RawCodec { tenant: RawTenant::Header, event_type: RawEventType::Fixed("sensor.read".into()) };
     assert_eq!(config.subscriptions[1].codec, Codec::Raw(raw));
+}
+
+#[test]
+fn state_is_kept_in_a_file_or_in_redis() {
+    let state = |text: &str| parse(text, &[("URL", "redis://h:1/2")]).unwrap().sandbox.state;
+    let StateSettings::Redis { url } = state("sandbox: {state: {store: redis, redis_url: '${URL}'}}") else {
+        panic!("expected Redis")
+    };
+    assert_eq!(url.expose_secret(), "redis://h:1/2");
+    // What does not count need not be readable.
+    let StateSettings::Embedded { path } =
+        state("sandbox: {state: {path: a.redb, redis_url: '${UNSET}', redis_url_file: /nowhere}}")
+    else {
+        panic!("expected a file")
+    };
+    assert_eq!(path, PathBuf::from("a.redb"));
+    let found = mistake("sandbox: {state: {store: redis}}");
+    assert!(found.contains("sandbox.state.redis_url: is missing, expected redis://"), "{found}");
+    let found = mistake("sandbox: {state: {store: sqlite}}");
+    assert!(found.contains("expected embedded or redis"), "{found}");
 }
 
 #[test]

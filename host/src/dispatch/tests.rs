@@ -464,3 +464,20 @@ fn a_life_of_random_events_keeps_every_promise() {
         simulate(seed);
     }
 }
+
+#[test]
+fn a_tenants_calls_of_a_handler_with_state_are_made_one_at_a_time() {
+    let grants = Grants { state: true, ..Grants::default() };
+    let mut stage = Stage::new(HandlerConfig { grants, ..handler(OrderBy::None, 1) });
+    stage.read(&["a", "a", "b", "a"]);
+    let first = stage.call();
+    let other = stage.call();
+    assert_eq!((offsets(&first), offsets(&other)), (vec![0], vec![2]));
+    assert!(stage.next_call(Pool::Computing).is_none());
+    stage.end(&first, CallResult::Failed(Outcome::HostFault { reason: "no store".to_owned() }));
+    let second = stage.call();
+    assert_eq!(offsets(&second), [1]);
+    stage.dispatcher.call_refused(second.id);
+    assert_eq!(offsets(&stage.call()).len(), 1);
+    assert!(stage.next_call(Pool::Computing).is_none());
+}

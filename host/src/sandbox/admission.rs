@@ -16,12 +16,12 @@ use wasmtime::{Engine, StoreContextMut};
 
 use crate::event::Tenant;
 use crate::outcome::Outcome;
-use crate::sandbox::component::{ComponentFacts, ComponentId};
+use crate::sandbox::component::{ComponentFacts, ComponentId, StateUse};
 use crate::sandbox::contract::{self, LogLevel};
 use crate::sandbox::guest::Guest;
 use crate::sandbox::idle::IdleGuests;
 use crate::sandbox::state::GuestState;
-use crate::sandbox::{AdmittedComponent, Grants, GuestSpec, Pool, denied, text, wasi};
+use crate::sandbox::{AdmittedComponent, Grants, GuestSpec, Pool, denied, keyvalue, text, wasi};
 
 pub use refusal::AdmissionError;
 pub use structure::{Part, StructureError};
@@ -65,11 +65,16 @@ impl Admission {
         let template = linker
             .and_then(|linker| linker.instantiate_pre(&component))
             .map_err(|error| AdmissionError::OtherImportType { reason: reason(&error) })?;
+        let state = state_use(&component);
         let facts = ComponentFacts {
             digest: format!("blake3:{}", blake3::hash(bytes).to_hex()),
             size_bytes: bytes.len() as u64,
             world,
-            pool: Pool::Computing,
+            pool: match state {
+                StateUse::Never => Pool::Computing,
+                StateUse::Possible => Pool::Waiting,
+            },
+            state,
         };
         let idle = Arc::downgrade(idle);
         let admitted = AdmittedComponent { id: ComponentId::next(), spec, facts, template, entry, idle };
@@ -82,11 +87,21 @@ impl Admission {
     fn linker(&self, component: &Component, grants: &Grants) -> wasmtime::Result<Linker<GuestState>> {
         let mut linker = self.linker.clone();
         denied::link(&mut linker, component)?;
+        if grants.state {
+            keyvalue::link(&mut linker)?;
+        }
         if grants.log {
             link_log(&mut linker, contract::VERSION)?;
         }
         Ok(linker)
     }
+}
+
+fn state_use(component: &Component) -> StateUse {
+    let store = format!("{}@{}", keyvalue::STORE, keyvalue::VERSION);
+    let ty = component.component_type();
+    let imports = ty.imports(component.engine()).any(|(import, _)| import == store);
+    if imports { StateUse::Possible } else { StateUse::Never }
 }
 
 fn link_log(linker: &mut Linker<GuestState>, version: &str) -> wasmtime::Result<()> {

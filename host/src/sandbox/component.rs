@@ -40,6 +40,16 @@ pub(super) struct ComponentFacts {
     pub(super) size_bytes: u64,
     pub(super) world: World,
     pub(super) pool: Pool,
+    pub(super) state: StateUse,
+}
+
+/// Whether a component's guests use state.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum StateUse {
+    /// They cannot: the component does not import it.
+    Never,
+    /// They may, so that their events run one by one, each in a call of its own.
+    Possible,
 }
 
 impl AdmittedComponent {

@@ -59,6 +59,7 @@ pub(super) fn spec() -> GuestSpec {
         limits: limits(),
         grants: Grants::default(),
         isolation: Isolation::Reuse,
+        emits: None,
     }
 }
 

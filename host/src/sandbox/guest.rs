@@ -12,6 +12,7 @@ use crate::sandbox::arena::Arena;
 use crate::sandbox::contract::{BatchAnswers, EmitRecord, EventRecord, Failure, HeaderRecord, SourceRecord};
 use crate::sandbox::engine::ticks;
 use crate::sandbox::idle::GuestKey;
+use crate::sandbox::keyvalue::Session;
 use crate::sandbox::state::GuestState;
 use crate::sandbox::stop::{self, HANDLES_MAX};
 use crate::sandbox::{AdmittedComponent, Answer, CallEvent, GuestLimits, World, headers};
@@ -84,6 +85,16 @@ impl Guest {
     /// Whether it may live on after what it has handled.
     pub(super) fn may_live_on(&self) -> bool {
         self.events_left > 0
+    }
+
+    /// Lets it use the state of its handler and tenant, until [`Guest::take_back`].
+    pub(super) fn lend(&mut self, session: Option<Box<Session>>) {
+        self.store.data_mut().session = session;
+    }
+
+    /// Takes back what was lent.
+    pub(super) fn take_back(&mut self) -> Option<Box<Session>> {
+        self.store.data_mut().session.take()
     }
 
     /// Begins the deadline of the next call anew.

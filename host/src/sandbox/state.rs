@@ -5,6 +5,7 @@ use std::time::{Duration, Instant, SystemTime};
 
 use crate::event::{Event, Tenant};
 use crate::sandbox::GuestSpec;
+use crate::sandbox::keyvalue::Session;
 use crate::sandbox::memory::MemoryMeter;
 use crate::sandbox::output::Output;
 
@@ -15,6 +16,8 @@ pub(super) struct GuestState {
     pub(super) output: Output,
     pub(super) time: FrozenTime,
     pub(super) seed: (u64, u64),
+    /// The state of its handler and tenant, while it handles an event and may use state.
+    pub(super) session: Option<Box<Session>>,
 }
 
 impl GuestState {
@@ -25,6 +28,7 @@ impl GuestState {
             output: Output::new(spec, tenant),
             time: FrozenTime::new(),
             seed: rand::random(),
+            session: None,
         }
     }
 

@@ -25,6 +25,37 @@ pub(super) enum GuestStop {
     /// The guest wanted to sleep or wait.
     #[error("the guest called {0}; a handler cannot wait, it answers `retry` instead")]
     Wait(&'static str),
+    /// The guest called what belongs to an event while it handled none.
+    #[error("the guest called {0} while it was starting; it can be used only while an event is handled")]
+    OutsideOfEvent(&'static str),
+    /// The guest ran into a limit of a host function.
+    #[error("{} over the limit: used {used}, may use {allowed}", limit.as_str())]
+    Limit {
+        /// Which one.
+        limit: LimitKind,
+        /// How much it used.
+        used: u64,
+        /// How much it may use.
+        allowed: u64,
+    },
+    /// The guest's deadline passed in a host function.
+    #[error("the deadline passed in a host function")]
+    Late,
+    /// The host could not do what it granted.
+    #[error("{0}")]
+    HostFault(String),
+}
+
+impl GuestStop {
+    /// The outcome of a stop that is not simply a trap.
+    fn outcome(&self, limits: &GuestLimits) -> Option<Outcome> {
+        match *self {
+            Self::Limit { limit, used, allowed } => Some(Outcome::LimitExceeded { limit, used, allowed }),
+            Self::Late => Some(Outcome::TimedOut { allowed: limits.deadline }),
+            Self::HostFault(ref reason) => Some(Outcome::HostFault { reason: reason.clone() }),
+            Self::Exit(_) | Self::Denied(_) | Self::Wait(_) | Self::OutsideOfEvent(_) => None,
+        }
+    }
 }
 
 /// The outcome of an attempt that ended in `error`. `limits` are the guest's, `answer_bytes_max` what the host
@@ -35,6 +66,9 @@ pub(super) fn outcome(
     limits: &GuestLimits,
     answer_bytes_max: usize,
 ) -> Outcome {
+    if let Some(outcome) = error.downcast_ref::<GuestStop>().and_then(|stop| stop.outcome(limits)) {
+        return outcome;
+    }
     let trap = error.downcast_ref::<Trap>().copied();
     if trap == Some(Trap::Interrupt) {
         return Outcome::TimedOut { allowed: limits.deadline };
@@ -79,7 +113,7 @@ fn exceeded(error: &Error, answer_bytes_max: usize) -> Option<Outcome> {
 fn code_of_error(error: &Error) -> TrapCode {
     match error.downcast_ref::<GuestStop>() {
         Some(GuestStop::Exit(_)) => TrapCode::GuestExit,
-        Some(GuestStop::Denied(_) | GuestStop::Wait(_)) => TrapCode::Other,
+        Some(_) => TrapCode::Other,
         // The engine has plain errors for values that it cannot read: those of an answer or of an argument.
         None => TrapCode::BadAnswer,
     }

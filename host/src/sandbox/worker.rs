@@ -1,8 +1,9 @@
 //! The threads that run guests.
 
 use std::any::Any;
+use std::ops::ControlFlow;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::thread::{self, JoinHandle};
 use std::time::Instant;
 
@@ -10,14 +11,18 @@ use crate::event::Tenant;
 use crate::handler::HandlerName;
 use crate::outcome::Outcome;
 use crate::sandbox::arena::Arena;
+use crate::sandbox::component::StateUse;
 use crate::sandbox::engine::{Clock, Ticking};
 use crate::sandbox::guest::Guest;
 use crate::sandbox::idle::{GuestKey, IdleGuests};
+use crate::sandbox::keyvalue::StatefulCall;
 use crate::sandbox::pool::{PerPool, Pool};
 use crate::sandbox::queue::CallQueue;
 use crate::sandbox::{
     AdmittedComponent, Answer, CallEvent, CallReport, CallResult, GuestCall, Isolation, World, text,
 };
+
+use crate::state::StateStore;
 
 /// Guests give way to the threads that poll, commit and beat, and those that may wait to those that do not: there
 /// are many of them, and together they would take the processor from the few others.
@@ -31,6 +36,8 @@ pub(super) struct Workshop {
     pub(super) queues: PerPool<CallQueue>,
     pub(super) clock: Clock,
     pub(super) idle: Arc<IdleGuests>,
+    /// The state of handlers, once it is open.
+    pub(super) state: OnceLock<Arc<dyn StateStore>>,
 }
 
 /// Starts one thread of a pool. It ends when the pool's queue is closed, after the call it runs.
@@ -104,11 +111,13 @@ impl<'a> Unanswered<'a> {
 
 /// One call while it runs.
 struct Run<'a> {
-    idle: &'a IdleGuests,
+    workshop: &'a Workshop,
     component: &'a AdmittedComponent,
     tenant: &'a Tenant,
     events: &'a [CallEvent],
     guest: Option<Guest>,
+    /// Its dealings with the state store, when its guests use that.
+    state: Option<StatefulCall>,
     memory_peak_bytes: u64,
     _ticking: Ticking<'a>,
 }
@@ -116,28 +125,39 @@ struct Run<'a> {
 impl<'a> Run<'a> {
     fn new(workshop: &'a Workshop, call: &'a GuestCall) -> Self {
         Self {
-            idle: &workshop.idle,
+            workshop,
             component: &call.component,
             tenant: &call.tenant,
             events: &call.events,
             guest: None,
+            state: None,
             memory_peak_bytes: 0,
             _ticking: workshop.clock.ticking(),
         }
     }
 
     fn run(mut self, arena: &mut Arena) -> (CallResult, u64) {
-        let result = match (self.component.world(), self.isolation()) {
-            (World::Batch, Isolation::Reuse) => match self.run_in_guest(self.events, arena) {
-                Ok(answers) => CallResult::Answered(answers),
-                Err(outcome) => CallResult::Failed(outcome),
-            },
-            _ => CallResult::Answered(self.one_by_one(arena)),
+        let result = match (self.component.world(), self.isolation(), self.component.facts.state) {
+            (_, _, StateUse::Possible) => self.with_state(arena),
+            (World::Batch, Isolation::Reuse, StateUse::Never) => self.run_in_guest(self.events, arena),
+            _ => Ok(self.one_by_one(arena)),
         };
         if let Some(guest) = self.guest.take() {
-            self.idle.keep(guest);
+            self.workshop.idle.keep(guest);
         }
-        (result, self.memory_peak_bytes)
+        (result.map_or_else(CallResult::Failed, CallResult::Answered), self.memory_peak_bytes)
+    }
+
+    /// Runs the events one by one, since what a guest asks of the host in a batch belongs to none of them, and applies
+    /// what they wrote before any of them is answered.
+    fn with_state(&mut self, arena: &mut Arena) -> Result<Vec<(usize, Answer)>, Outcome> {
+        let store = self.workshop.state.get();
+        self.state = Some(StatefulCall::open(store, self.component, self.tenant, self.events)?);
+        let answers = self.one_by_one(arena);
+        Ok(match self.state.take() {
+            Some(state) => state.finish(answers),
+            None => answers,
+        })
     }
 
     /// Runs the events in order, each in a call of its own. A failure ends its lane, and a stop ends the call.
@@ -150,21 +170,34 @@ impl<'a> Run<'a> {
                 answers.push((position, Answer::NotRun));
                 continue;
             }
-            match self.run_in_guest(std::slice::from_ref(event), arena) {
-                Ok(of_one) => {
-                    let answer = of_one.into_iter().next().map(|(_, answer)| answer);
-                    if matches!(&answer, Some(Answer::Ended(outcome)) if !outcome.is_done()) {
-                        failed_lanes.push(event.lane);
-                    }
-                    answers.extend(answer.map(|answer| (position, answer)));
-                }
-                Err(outcome) => {
-                    stopped = true;
-                    answers.push((position, Answer::Ended(outcome)));
-                }
+            let (answer, flow) = self.run_one(position, event, arena);
+            stopped = flow.is_break();
+            if matches!(&answer, Some(Answer::Ended(outcome)) if !outcome.is_done()) {
+                failed_lanes.push(event.lane);
             }
+            answers.extend(answer.map(|answer| (position, answer)));
         }
         answers
+    }
+
+    /// Runs one event, unless it was done in an earlier call, and says whether the next ones may run in this one.
+    fn run_one(
+        &mut self,
+        position: usize,
+        event: &CallEvent,
+        arena: &mut Arena,
+    ) -> (Option<Answer>, ControlFlow<()>) {
+        if let Some(done) = self.state.as_ref().and_then(|state| state.done_before(position)) {
+            return (Some(Answer::Ended(done)), ControlFlow::Continue(()));
+        }
+        let answer = match self.run_in_guest(std::slice::from_ref(event), arena) {
+            Ok(answers) => answers.into_iter().next().map(|(_, answer)| answer),
+            Err(outcome) => return (Some(Answer::Ended(outcome)), ControlFlow::Break(())),
+        };
+        match &mut self.state {
+            Some(state) => state.take_answer(position, event, answer),
+            None => (answer, ControlFlow::Continue(())),
+        }
     }
 
     /// Runs events in one call. The guest is kept for the next ones unless it failed, or lived long enough.
@@ -174,7 +207,13 @@ impl<'a> Run<'a> {
         arena: &mut Arena,
     ) -> Result<Vec<(usize, Answer)>, Outcome> {
         let mut guest = self.guest()?;
+        if let Some(state) = &mut self.state {
+            guest.lend(state.lend());
+        }
         let result = guest.run(events, arena);
+        if let Some(state) = &mut self.state {
+            state.take_back(guest.take_back());
+        }
         self.memory_peak_bytes = self.memory_peak_bytes.max(guest.memory_bytes());
         if result.is_ok() && self.isolation() == Isolation::Reuse && guest.may_live_on() {
             self.guest = Some(guest);
@@ -185,9 +224,10 @@ impl<'a> Run<'a> {
     /// A guest for this component and tenant, at the beginning of its deadline.
     fn guest(&mut self) -> Result<Guest, Outcome> {
         let idle = self.guest.take().or_else(|| match self.isolation() {
-            Isolation::Reuse => {
-                self.idle.take(&GuestKey { component: self.component.id, tenant: self.tenant.clone() })
-            }
+            Isolation::Reuse => self
+                .workshop
+                .idle
+                .take(&GuestKey { component: self.component.id, tenant: self.tenant.clone() }),
             Isolation::Fresh => None,
         });
         match idle {

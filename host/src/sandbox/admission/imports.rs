@@ -4,7 +4,7 @@ use wasmtime::component::Component;
 
 use super::version::{Fit, fit};
 use super::{AdmissionError, listed};
-use crate::sandbox::{Grants, contract, denied, text, wasi};
+use crate::sandbox::{Grants, contract, denied, keyvalue, text, wasi};
 
 /// An interface that an operator can grant.
 #[derive(Debug)]
@@ -24,15 +24,25 @@ pub(super) struct Grantable {
 enum Versions {
     /// Those of the contract that this host serves.
     OfContract,
+    /// This one.
+    Exactly(&'static str),
 }
 
 /// Everything that needs a grant. What is linked for a grant has its row here.
-const GRANTABLE: &[Grantable] = &[Grantable {
-    interface: contract::LOG,
-    versions: Versions::OfContract,
-    grant: "log",
-    is_granted: |grants| grants.log,
-}];
+const GRANTABLE: &[Grantable] = &[
+    Grantable {
+        interface: contract::LOG,
+        versions: Versions::OfContract,
+        grant: "log",
+        is_granted: |grants| grants.log,
+    },
+    Grantable {
+        interface: keyvalue::STORE,
+        versions: Versions::Exactly(keyvalue::VERSION),
+        grant: "state",
+        is_granted: |grants| grants.state,
+    },
+];
 
 /// What stands between a component and one of its imports.
 #[derive(Debug, Clone, Copy)]
@@ -62,6 +72,8 @@ impl Need {
                 Fit::Newer => Self::NewerHost,
                 Fit::Other => Self::Never,
             },
+            Versions::Exactly(offered) if version == offered => need,
+            Versions::Exactly(_) => Self::Never,
         };
         if let Some(row) = GRANTABLE.iter().find(|row| row.interface == interface) {
             return offered(row.versions, Self::Grant(row));
@@ -102,8 +114,12 @@ pub(super) fn check(component: &Component, grants: &Grants) -> Result<(), Admiss
 
 /// The interfaces that can be granted, for people.
 fn grantable() -> String {
-    let names: Vec<&str> = GRANTABLE.iter().map(|row| row.interface).collect();
-    listed(&names)
+    let name = |row: &Grantable| match row.versions {
+        Versions::OfContract => row.interface.to_owned(),
+        Versions::Exactly(version) => format!("{}@{version}", row.interface),
+    };
+    let names: Vec<String> = GRANTABLE.iter().map(name).collect();
+    listed(&names.iter().map(String::as_str).collect::<Vec<_>>())
 }
 
 #[cfg(test)]
@@ -123,6 +139,11 @@ mod tests {
             ("wasi:io/poll@0.2.0", "Nothing"),
             ("wasi:io/poll@0.3.0", "Never"),
             ("wasi:threads/spawn@0.2.0", "Never"),
+            ("wasi:keyvalue/store@0.2.0-draft2", "Grant"),
+            ("wasi:keyvalue/store@0.2.0-draft", "Never"),
+            ("wasi:keyvalue/store@0.2.0", "Never"),
+            ("wasi:keyvalue/atomics@0.2.0-draft2", "Never"),
+            ("wasi:keyvalue/batch@0.2.0-draft2", "Never"),
         ] {
             let need = format!("{:?}", Need::of_host(import, "0.1.4"));
             assert!(need.starts_with(expected), "{import}: {need}");

@@ -1,0 +1,223 @@
+//! What handlers keep between events: one set of keys and values per handler and tenant, in a store that the host
+//! opens once.
+//!
+//! What an event writes is applied with the done-mark of that event in one transaction. A redelivered event finds
+//! its mark, and nothing is applied twice.
+
+mod embedded;
+pub(crate) mod forget;
+pub(crate) mod key;
+pub(crate) mod mark;
+mod redis;
+
+#[cfg(test)]
+pub(crate) mod redis_server;
+#[cfg(test)]
+mod tests;
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use secrecy::SecretString;
+
+use self::embedded::EmbeddedStore;
+use self::key::{MarkId, MarkPlace, Namespace};
+use self::redis::RedisStore;
+
+/// Keys that [`StateStore::keys_after`] returns at most.
+pub(crate) const PAGE_KEYS_MAX: usize = 1_000;
+
+/// Where the state of handlers is kept.
+#[derive(Debug, Clone)]
+pub enum StateSettings {
+    /// In a file of this host alone.
+    Embedded {
+        /// The file. It and its directory are made when they are missing.
+        path: PathBuf,
+    },
+    /// In a Redis server, which several hosts may share.
+    Redis {
+        /// `redis://[user:password@]host:port/database`
+        url: SecretString,
+    },
+}
+
+impl StateSettings {
+    /// The file, unless another is named.
+    pub(crate) const DEFAULT_PATH: &'static str = "./data/state.redb";
+}
+
+impl Default for StateSettings {
+    fn default() -> Self {
+        Self::Embedded { path: PathBuf::from(Self::DEFAULT_PATH) }
+    }
+}
+
+/// The state store cannot be opened, or did not do what it was asked.
+#[derive(Debug, thiserror::Error)]
+pub enum StateError {
+    /// The file is another process's.
+    #[error(
+        "the state of handlers in {} is open in another process; give each host a file of its own, or let them share a Redis server",
+        path.display()
+    )]
+    InUse {
+        /// The file.
+        path: PathBuf,
+    },
+    /// The file was written by another version.
+    #[error(
+        "the state of handlers in {} has format {found}, this host knows format {known}; run the version that wrote it, or choose another file",
+        path.display()
+    )]
+    UnknownFormat {
+        /// The file.
+        path: PathBuf,
+        /// Its format.
+        found: u64,
+        /// The format of this host.
+        known: u64,
+    },
+    /// The file cannot be used.
+    #[error("cannot {action} the state of handlers in {}: {cause}; check the disk and the rights of the file", path.display())]
+    File {
+        /// What was tried.
+        action: &'static str,
+        /// The file.
+        path: PathBuf,
+        /// What went wrong.
+        cause: Box<dyn std::error::Error + Send + Sync>,
+    },
+    /// The URL is none of a Redis server.
+    #[error(
+        "cannot read the URL of the state store: {cause}; expected redis://[user:password@]host:port/database"
+    )]
+    Url {
+        /// What is wrong with it.
+        cause: String,
+    },
+    /// The Redis server cannot be used.
+    #[error(
+        "cannot {action} the state of handlers in Redis at {server}: {cause}; check that the server runs and lets this host in"
+    )]
+    Redis {
+        /// What was tried.
+        action: &'static str,
+        /// Its address, without secrets.
+        server: String,
+        /// What went wrong.
+        cause: String,
+    },
+    /// The Redis server did not answer in time.
+    #[error("cannot {action} the state of handlers in Redis at {server}: no answer within {waited:?}")]
+    TimedOut {
+        /// What was tried.
+        action: &'static str,
+        /// Its address, without secrets.
+        server: String,
+        /// How long it was waited for.
+        waited: Duration,
+    },
+    /// The thread that opened it panicked.
+    #[error(
+        "the state of handlers could not be opened: the thread that did so stopped; this is a fault of the host"
+    )]
+    Stopped,
+    /// A done-mark cannot be read.
+    #[error("the done-mark of an event is damaged: {cause}")]
+    Mark {
+        /// What is wrong with it.
+        cause: String,
+    },
+}
+
+/// How much is kept in a namespace, and how often it was written to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) struct Usage {
+    /// Bytes of all keys and values.
+    pub(crate) bytes: u64,
+    /// Goes up with every transaction.
+    pub(crate) version: u64,
+}
+
+/// A namespace at the beginning of a call.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Opened {
+    /// How much is kept in it.
+    pub(crate) usage: Usage,
+    /// The done-marks that were asked for, in the same order.
+    pub(crate) marks: Vec<Option<Vec<u8>>>,
+}
+
+/// What the events of one call change, all or nothing.
+#[derive(Debug)]
+pub(crate) struct Transaction {
+    /// Where.
+    pub(crate) namespace: Namespace,
+    /// The version on which all of it is based.
+    pub(crate) version: u64,
+    /// Bytes of all keys and values once it is applied.
+    pub(crate) bytes: u64,
+    /// New values by key; `None` removes the key.
+    pub(crate) writes: BTreeMap<String, Option<Vec<u8>>>,
+    /// Done-marks of the events that are part of it.
+    pub(crate) marks: Vec<(MarkId, Vec<u8>)>,
+}
+
+/// What became of a transaction that did not fail.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Applied {
+    /// It is applied and lasts.
+    Whole,
+    /// Nothing of it is: the namespace was written to since the version that it is based on.
+    Stale,
+}
+
+/// A store for the state of handlers. Its calls block the thread, and are made by the threads that run guests.
+///
+/// [`Self::open`] begins each call of a guest that may use state, reads follow, and at most one [`Self::apply`] ends
+/// it. Reads take at most about `wait`. [`Self::forget_marks`] is called now and then, from a thread for blocking work.
+pub(crate) trait StateStore: fmt::Debug + Send + Sync {
+    /// Looks at a namespace and for done-marks.
+    fn open(&self, namespace: &Namespace, marks: &[MarkId], wait: Duration) -> Result<Opened, StateError>;
+
+    /// The value of a key.
+    fn get(&self, namespace: &Namespace, key: &str, wait: Duration) -> Result<Option<Vec<u8>>, StateError>;
+
+    /// Bytes of the value of a key.
+    fn value_bytes(
+        &self,
+        namespace: &Namespace,
+        key: &str,
+        wait: Duration,
+    ) -> Result<Option<u64>, StateError>;
+
+    /// The next keys after one, or the first keys, in the order of their bytes; at most [`PAGE_KEYS_MAX`], and fewer
+    /// only when there are no more.
+    fn keys_after(
+        &self,
+        namespace: &Namespace,
+        after: Option<&str>,
+        wait: Duration,
+    ) -> Result<Vec<String>, StateError>;
+
+    /// Applies a transaction, whole or not at all. After an error either may be the case; its marks tell.
+    fn apply(&self, transaction: &Transaction) -> Result<Applied, StateError>;
+
+    /// Forgets the done-marks of the events of a partition below an offset.
+    fn forget_marks(&self, place: &MarkPlace, below: u64) -> Result<(), StateError>;
+}
+
+/// Opens the store. Blocks until the file is checked or the server has answered.
+///
+/// # Errors
+/// When the file cannot be used or the server does not let this host in.
+pub(crate) fn open(settings: &StateSettings) -> Result<Arc<dyn StateStore>, StateError> {
+    Ok(match settings {
+        StateSettings::Embedded { path } => Arc::new(EmbeddedStore::open(path)?),
+        StateSettings::Redis { url } => Arc::new(RedisStore::open(url)?),
+    })
+}

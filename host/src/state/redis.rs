@@ -1,0 +1,272 @@
+//! The state store in a Redis server, for hosts that share their state.
+//!
+//! A namespace is a hash of values, a sorted set of its keys for listing, and a hash with its usage. The done-marks of
+//! a place are a hash and a sorted set too. Whatever changes more than one of them is a script, which Redis runs alone
+//! and refuses whole. All keys of a script must be on one server: Redis Cluster is not supported.
+
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use redis::{Client, Connection, Pipeline, RedisError, RedisResult};
+use secrecy::{ExposeSecret, SecretString};
+
+use super::{
+    Applied, MarkId, MarkPlace, Namespace, Opened, PAGE_KEYS_MAX, StateError, StateStore, Transaction, Usage,
+};
+
+/// What all keys begin with.
+const PREFIX: &[u8] = b"guesthouse:1:";
+/// Connections kept for the next call; there are never more in use than threads that run guests.
+const IDLE_MAX: usize = 64;
+/// Longest wait for what no guest's deadline bounds.
+const WAIT_MAX: Duration = Duration::from_secs(2);
+/// Shortest wait; the system refuses zero.
+const WAIT_MIN: Duration = Duration::from_millis(1);
+/// How long a server that did not answer is left alone, so that not every thread waits for it.
+const DOWN_FOR: Duration = Duration::from_secs(1);
+/// The least wait that says something about the server. A guest decides how much of its deadline is left for a wait,
+/// and must not get the server left alone by leaving nearly none.
+const TELLING_WAIT: Duration = Duration::from_millis(100);
+/// Marks that are forgotten in one script.
+const FORGET_MARKS_MAX: usize = 1_000;
+
+/// `KEYS`: values, their keys, usage, then for each place its marks and their order. `ARGV`: the version it is based
+/// on, the next one, the new bytes, the number of writes; a key, a word and a value for each; then the number of a
+/// place, a member and a mark for each mark. Answers 1, or 0 when it is stale.
+const APPLY: &str = r"
+if (redis.call('HGET', KEYS[3], 'version') or '0') ~= ARGV[1] then return 0 end
+redis.call('HSET', KEYS[3], 'version', ARGV[2], 'bytes', ARGV[3])
+local at = 5
+for _ = 1, tonumber(ARGV[4]) do
+  if ARGV[at + 1] == 'set' then
+    redis.call('HSET', KEYS[1], ARGV[at], ARGV[at + 2])
+    redis.call('ZADD', KEYS[2], 0, ARGV[at])
+  else
+    redis.call('HDEL', KEYS[1], ARGV[at])
+    redis.call('ZREM', KEYS[2], ARGV[at])
+  end
+  at = at + 3
+end
+while at <= #ARGV do
+  local place = 2 + 2 * tonumber(ARGV[at])
+  redis.call('HSET', KEYS[place], ARGV[at + 1], ARGV[at + 2])
+  redis.call('ZADD', KEYS[place + 1], 0, ARGV[at + 1])
+  at = at + 3
+end
+return 1";
+
+/// `KEYS`: the marks of a place and their order. `ARGV`: the end of the range, how many at most. Answers how many.
+const FORGET: &str = r"
+local members = redis.call('ZRANGEBYLEX', KEYS[2], '-', ARGV[1], 'LIMIT', 0, ARGV[2])
+if #members > 0 then
+  redis.call('HDEL', KEYS[1], unpack(members))
+  redis.call('ZREM', KEYS[2], unpack(members))
+end
+return #members";
+
+/// The connections to the server.
+pub(super) struct RedisStore {
+    client: Client,
+    /// Its address, without secrets.
+    server: String,
+    link: Mutex<Link>,
+}
+
+#[derive(Default)]
+struct Link {
+    idle: Vec<Connection>,
+    down_until: Option<Instant>,
+}
+
+impl RedisStore {
+    /// Reads the URL and asks the server for an answer.
+    pub(super) fn open(url: &SecretString) -> Result<Self, StateError> {
+        let client = Client::open(url.expose_secret())
+            .map_err(|error| StateError::Url { cause: error.to_string() })?;
+        let info = client.get_connection_info();
+        let server = format!("{}/{}", info.addr(), info.redis_settings().db());
+        let store = Self { client, server, link: Mutex::default() };
+        store.ask("open", WAIT_MAX, |connection| redis::cmd("PING").query::<()>(connection))?;
+        Ok(store)
+    }
+
+    /// Asks on a connection of its own, which is kept only after an answer.
+    fn ask<T>(
+        &self,
+        action: &'static str,
+        wait: Duration,
+        question: impl FnOnce(&mut Connection) -> RedisResult<T>,
+    ) -> Result<T, StateError> {
+        let began = Instant::now();
+        let wait = wait.clamp(WAIT_MIN, WAIT_MAX);
+        let answer = self.connection(wait).and_then(|mut connection| {
+            let left = wait.saturating_sub(began.elapsed()).max(WAIT_MIN);
+            connection.set_read_timeout(Some(left))?;
+            connection.set_write_timeout(Some(left))?;
+            let answer = question(&mut connection);
+            if answer
+                .as_ref()
+                .err()
+                .is_none_or(|error| !error.is_unrecoverable_error() && !error.is_timeout())
+            {
+                self.keep(connection);
+            }
+            answer
+        });
+        answer.map_err(|error| self.failed(action, &error, wait))
+    }
+
+    fn connection(&self, wait: Duration) -> RedisResult<Connection> {
+        let mut link = self.link();
+        if let Some(connection) = link.idle.pop() {
+            return Ok(connection);
+        }
+        if link.down_until.is_some_and(|until| Instant::now() < until) {
+            return Err(std::io::Error::new(
+                std::io::ErrorKind::NotConnected,
+                "it could not be reached a moment ago",
+            )
+            .into());
+        }
+        drop(link);
+        self.client.get_connection_with_timeout(wait)
+    }
+
+    fn keep(&self, connection: Connection) {
+        let mut link = self.link();
+        link.down_until = None;
+        if link.idle.len() < IDLE_MAX {
+            link.idle.push(connection);
+        }
+    }
+
+    fn failed(&self, action: &'static str, error: &RedisError, waited: Duration) -> StateError {
+        let server = self.server.clone();
+        let mut link = self.link();
+        if error.is_connection_refusal() || (error.is_timeout() && waited >= TELLING_WAIT) {
+            link.down_until = Some(Instant::now() + DOWN_FOR);
+        }
+        if error.is_connection_dropped() {
+            // The others lead to the same server, which went away.
+            link.idle.clear();
+        }
+        drop(link);
+        match error.is_timeout() {
+            true => StateError::TimedOut { action, server, waited },
+            false => StateError::Redis { action, server, cause: error.to_string() },
+        }
+    }
+
+    /// The connections are whole between the methods, so a panic elsewhere leaves nothing half done.
+    fn link(&self) -> MutexGuard<'_, Link> {
+        self.link.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl StateStore for RedisStore {
+    fn open(&self, namespace: &Namespace, marks: &[MarkId], wait: Duration) -> Result<Opened, StateError> {
+        let mut pipeline = Pipeline::new();
+        pipeline.cmd("HMGET").arg(key(b"usage:", namespace.as_bytes())).arg(&["bytes", "version"]);
+        for id in marks {
+            pipeline.cmd("HGET").arg(key(b"marks:", id.place.as_bytes())).arg(&id.member());
+        }
+        self.ask("read", wait, |connection| {
+            let mut answers = pipeline.query::<Vec<redis::Value>>(connection)?.into_iter();
+            let usage = redis::from_redis_value(answers.next().unwrap_or(redis::Value::Nil))?;
+            let (bytes, version): (Option<u64>, Option<u64>) = usage;
+            let marks = answers.map(redis::from_redis_value).collect::<Result<_, _>>()?;
+            let usage = Usage { bytes: bytes.unwrap_or_default(), version: version.unwrap_or_default() };
+            Ok(Opened { usage, marks })
+        })
+    }
+
+    fn get(&self, namespace: &Namespace, key: &str, wait: Duration) -> Result<Option<Vec<u8>>, StateError> {
+        self.ask("read", wait, |connection| {
+            redis::cmd("HGET").arg(values_key(namespace)).arg(key).query(connection)
+        })
+    }
+
+    fn value_bytes(
+        &self,
+        namespace: &Namespace,
+        key: &str,
+        wait: Duration,
+    ) -> Result<Option<u64>, StateError> {
+        let mut pipeline = Pipeline::new();
+        pipeline.cmd("HEXISTS").arg(values_key(namespace)).arg(key);
+        pipeline.cmd("HSTRLEN").arg(values_key(namespace)).arg(key);
+        let (exists, bytes): (bool, u64) = self.ask("read", wait, |connection| pipeline.query(connection))?;
+        Ok(exists.then_some(bytes))
+    }
+
+    fn keys_after(
+        &self,
+        namespace: &Namespace,
+        after: Option<&str>,
+        wait: Duration,
+    ) -> Result<Vec<String>, StateError> {
+        let first = after.map_or_else(|| "-".to_owned(), |after| format!("({after}"));
+        self.ask("read", wait, |connection| {
+            let mut list = redis::cmd("ZRANGEBYLEX");
+            list.arg(keys_key(namespace)).arg(first).arg("+").arg("LIMIT").arg(0).arg(PAGE_KEYS_MAX);
+            list.query(connection)
+        })
+    }
+
+    fn apply(&self, transaction: &Transaction) -> Result<Applied, StateError> {
+        let Transaction { namespace, version, bytes, writes, marks } = transaction;
+        let mut places: Vec<&MarkPlace> = marks.iter().map(|(id, _)| &id.place).collect();
+        places.sort_unstable();
+        places.dedup();
+        let mut apply = redis::cmd("EVAL");
+        apply.arg(APPLY).arg(3 + 2 * places.len());
+        apply.arg(values_key(namespace)).arg(keys_key(namespace)).arg(key(b"usage:", namespace.as_bytes()));
+        for place in &places {
+            apply.arg(key(b"marks:", place.as_bytes())).arg(key(b"marks-order:", place.as_bytes()));
+        }
+        apply.arg(*version).arg(version.wrapping_add(1)).arg(*bytes).arg(writes.len());
+        for (key, value) in writes {
+            let word = if value.is_some() { "set" } else { "delete" };
+            apply.arg(key).arg(word).arg(value.as_deref().unwrap_or_default());
+        }
+        for (id, mark) in marks {
+            let place = places.partition_point(|place| **place < id.place) + 1;
+            apply.arg(place).arg(&id.member()).arg(mark);
+        }
+        let applied: bool = self.ask("write", WAIT_MAX, |connection| apply.query(connection))?;
+        Ok(if applied { Applied::Whole } else { Applied::Stale })
+    }
+
+    fn forget_marks(&self, place: &MarkPlace, below: u64) -> Result<(), StateError> {
+        let end = [b"(".as_slice(), &below.to_be_bytes()].concat();
+        loop {
+            let mut forget = redis::cmd("EVAL");
+            forget.arg(FORGET).arg(2);
+            forget.arg(key(b"marks:", place.as_bytes())).arg(key(b"marks-order:", place.as_bytes()));
+            forget.arg(&end).arg(FORGET_MARKS_MAX);
+            let forgotten: usize =
+                self.ask("forget done-marks in", WAIT_MAX, |connection| forget.query(connection))?;
+            if forgotten < FORGET_MARKS_MAX {
+                return Ok(());
+            }
+        }
+    }
+}
+
+impl std::fmt::Debug for RedisStore {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("RedisStore").field("server", &self.server).finish_non_exhaustive()
+    }
+}
+
+fn values_key(namespace: &Namespace) -> Vec<u8> {
+    key(b"values:", namespace.as_bytes())
+}
+
+fn keys_key(namespace: &Namespace) -> Vec<u8> {
+    key(b"keys:", namespace.as_bytes())
+}
+
+fn key(kind: &[u8], range: &[u8]) -> Vec<u8> {
+    [PREFIX, kind, range].concat()
+}

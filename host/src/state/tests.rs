@@ -1,0 +1,223 @@
+//! One suite for both stores, on a real file and a real server.
+
+use super::redis_server::RedisServer;
+use super::*;
+
+const WAIT: Duration = Duration::from_secs(10);
+
+/// Runs a test over the embedded store and over Redis.
+fn over_both(test: impl Fn(&dyn StateStore)) {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("deep/er/state.redb");
+    test(&*open(&StateSettings::Embedded { path }).unwrap());
+    let server = RedisServer::start();
+    test(&*open(&StateSettings::Redis { url: server.url(3).into() }).unwrap());
+}
+
+fn shop(tenant: &str) -> Namespace {
+    Namespace::new(tenant, "totals")
+}
+
+fn place(partition: u32) -> MarkPlace {
+    MarkPlace::new("totals", "rustok", "domain", partition)
+}
+
+fn mark(partition: u32, offset: u64) -> MarkId {
+    MarkId { place: place(partition), offset, event: u128::MAX - 7 }
+}
+
+fn write(namespace: &Namespace, version: u64, writes: &[(&str, Option<&str>)]) -> Transaction {
+    let owned = |(key, value): &(&str, Option<&str>)| {
+        ((*key).to_owned(), value.map(|value| value.as_bytes().to_vec()))
+    };
+    let writes = writes.iter().map(owned).collect();
+    Transaction { namespace: namespace.clone(), version, bytes: 10 * version + 1, writes, marks: Vec::new() }
+}
+
+#[test]
+fn what_is_applied_is_read_back_and_counted() {
+    over_both(|store| {
+        let (a, b) = (shop("a"), shop("b"));
+        let nothing = Opened { usage: Usage::default(), marks: vec![None] };
+        assert_eq!(store.open(&a, &[mark(1, 1)], WAIT).unwrap(), nothing);
+        let first = write(&a, 0, &[("k", Some("v")), ("empty", Some("")), ("gone", None)]);
+        assert_eq!(store.apply(&first).unwrap(), Applied::Whole);
+        assert_eq!(store.open(&a, &[], WAIT).unwrap().usage, Usage { bytes: 1, version: 1 });
+        assert_eq!(store.get(&a, "k", WAIT).unwrap().as_deref(), Some(&b"v"[..]));
+        assert_eq!(store.get(&a, "empty", WAIT).unwrap().as_deref(), Some(&b""[..]));
+        assert_eq!(store.value_bytes(&a, "k", WAIT).unwrap(), Some(1));
+        assert_eq!(store.value_bytes(&a, "empty", WAIT).unwrap(), Some(0));
+        assert_eq!(store.value_bytes(&a, "gone", WAIT).unwrap(), None);
+        for other in [&b, &Namespace::new("a", "other")] {
+            assert_eq!(store.get(other, "k", WAIT).unwrap(), None);
+            assert_eq!(store.keys_after(other, None, WAIT).unwrap(), [""; 0]);
+            assert_eq!(store.open(other, &[], WAIT).unwrap().usage, Usage::default());
+        }
+        assert_eq!(
+            store.apply(&write(&a, 1, &[("k", None), ("empty", Some("é\0"))])).unwrap(),
+            Applied::Whole
+        );
+        assert_eq!(store.get(&a, "k", WAIT).unwrap(), None);
+        assert_eq!(store.get(&a, "empty", WAIT).unwrap().as_deref(), Some("é\0".as_bytes()));
+        assert_eq!(store.keys_after(&a, None, WAIT).unwrap(), ["empty"]);
+    });
+}
+
+#[test]
+fn what_is_based_on_an_older_version_changes_nothing() {
+    over_both(|store| {
+        let a = shop("a");
+        assert_eq!(store.apply(&write(&a, 0, &[("k", Some("first"))])).unwrap(), Applied::Whole);
+        let marks = vec![(mark(1, 1), b"m".to_vec())];
+        let late = Transaction { marks, ..write(&a, 0, &[("k", Some("late")), ("l", Some("late"))]) };
+        assert_eq!(store.apply(&late).unwrap(), Applied::Stale);
+        assert_eq!(store.get(&a, "k", WAIT).unwrap().as_deref(), Some(&b"first"[..]));
+        assert_eq!(store.keys_after(&a, None, WAIT).unwrap(), ["k"]);
+        let opened = store.open(&a, &[mark(1, 1)], WAIT).unwrap();
+        assert_eq!(opened, Opened { usage: Usage { bytes: 1, version: 1 }, marks: vec![None] });
+    });
+}
+
+#[test]
+fn keys_are_listed_in_order_page_by_page() {
+    over_both(|store| {
+        let names: Vec<String> = (0..2 * PAGE_KEYS_MAX + 1).map(|number| format!("{number:05}")).collect();
+        let writes: Vec<_> = names.iter().map(|name| (name.as_str(), Some("v"))).collect();
+        store.apply(&write(&shop("a"), 0, &writes)).unwrap();
+        // A neighbour on each side.
+        store.apply(&write(&shop("A"), 0, &[("x", Some("v"))])).unwrap();
+        store.apply(&write(&shop("b"), 0, &[("x", Some("v"))])).unwrap();
+        let first = store.keys_after(&shop("a"), None, WAIT).unwrap();
+        assert_eq!(first, names[..PAGE_KEYS_MAX]);
+        let second = store.keys_after(&shop("a"), Some(first.last().unwrap()), WAIT).unwrap();
+        assert_eq!(second, names[PAGE_KEYS_MAX..2 * PAGE_KEYS_MAX]);
+        let third = store.keys_after(&shop("a"), Some(second.last().unwrap()), WAIT).unwrap();
+        assert_eq!(third, names[2 * PAGE_KEYS_MAX..]);
+        assert_eq!(store.keys_after(&shop("a"), Some("~"), WAIT).unwrap(), [""; 0]);
+        assert_eq!(store.keys_after(&shop("a"), Some(""), WAIT).unwrap(), first);
+    });
+}
+
+#[test]
+fn marks_come_with_their_writes_and_go_below_an_offset() {
+    over_both(|store| {
+        let a = shop("a");
+        let ids: Vec<MarkId> = vec![mark(2, 300), mark(1, 7), mark(2, 255), mark(2, 256)];
+        let marks = ids.iter().map(|id| (id.clone(), id.offset.to_be_bytes().to_vec())).collect();
+        let transaction = Transaction { marks, ..write(&a, 0, &[("k", Some("v"))]) };
+        assert_eq!(store.apply(&transaction).unwrap(), Applied::Whole);
+        let found = || {
+            let marks = store.open(&a, &ids, WAIT).unwrap().marks.into_iter();
+            marks
+                .map(|mark| mark.map(|mark| u64::from_be_bytes(mark.try_into().unwrap())))
+                .collect::<Vec<_>>()
+        };
+        assert_eq!(found(), [Some(300), Some(7), Some(255), Some(256)]);
+        store.forget_marks(&place(2), 256).unwrap();
+        assert_eq!(found(), [Some(300), Some(7), None, Some(256)]);
+        store.forget_marks(&place(2), 256).unwrap();
+        store.forget_marks(&place(3), u64::MAX).unwrap();
+        assert_eq!(found(), [Some(300), Some(7), None, Some(256)]);
+        let twin = MarkId { event: 1, ..mark(1, 7) };
+        assert_eq!(store.open(&a, &[twin], WAIT).unwrap().marks, [None]);
+    });
+}
+
+#[test]
+fn a_great_many_marks_are_forgotten() {
+    over_both(|store| {
+        let marks = (0..12_500).map(|offset| (mark(1, offset), Vec::new())).collect();
+        let transaction = Transaction { marks, ..write(&shop("a"), 0, &[]) };
+        assert_eq!(store.apply(&transaction).unwrap(), Applied::Whole);
+        store.forget_marks(&place(1), 12_499).unwrap();
+        let opened = store.open(&shop("a"), &[mark(1, 0), mark(1, 12_498), mark(1, 12_499)], WAIT).unwrap();
+        assert_eq!(opened.marks, [None, None, Some(Vec::new())]);
+    });
+}
+
+#[test]
+fn of_writers_at_the_same_time_one_wins_each_version() {
+    over_both(|store| {
+        let (a, writers, rounds) = (shop("a"), 4_u32, 25);
+        let count_one = || {
+            let version = store.open(&a, &[], WAIT).unwrap().usage.version;
+            let count = store.get(&a, "count", WAIT).unwrap().unwrap_or_default().len() + 1;
+            let transaction = write(&a, version, &[("count", Some(&"x".repeat(count)))]);
+            store.apply(&transaction).unwrap() == Applied::Whole
+        };
+        let count_all = || (0..rounds).for_each(|_| while !count_one() {});
+        std::thread::scope(|scope| {
+            (0..writers).for_each(|_| drop(scope.spawn(count_all)));
+        });
+        assert_eq!(store.value_bytes(&a, "count", WAIT).unwrap(), Some(u64::from(writers * rounds)));
+    });
+}
+
+#[test]
+fn the_file_is_its_owners_and_one_process_at_a_time_has_it() {
+    use std::os::unix::fs::PermissionsExt;
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("state.redb");
+    let settings = StateSettings::Embedded { path: path.clone() };
+    let store = open(&settings).unwrap();
+    assert_eq!(std::fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
+    let error = open(&settings).unwrap_err().to_string();
+    assert!(error.contains("is open in another process") && error.contains("state.redb"), "{error}");
+    store.apply(&write(&shop("a"), 0, &[("k", Some("v"))])).unwrap();
+    drop(store);
+    assert_eq!(open(&settings).unwrap().get(&shop("a"), "k", WAIT).unwrap().as_deref(), Some(&b"v"[..]));
+}
+
+#[test]
+fn a_file_that_is_none_of_ours_is_named() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("state.redb");
+    std::fs::write(&path, vec![7; 4096]).unwrap();
+    let error = open(&StateSettings::Embedded { path }).unwrap_err().to_string();
+    assert!(
+        error.starts_with("cannot open the state of handlers in /") && error.contains("state.redb"),
+        "{error}"
+    );
+}
+
+#[test]
+fn a_server_that_is_away_is_named_without_its_password() {
+    let unused = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let url = format!("redis://me:hunter2@{unused}/5").into();
+    let error = open(&StateSettings::Redis { url }).unwrap_err().to_string();
+    assert!(error.contains(&format!("Redis at {unused}/5: ")) && !error.contains("hunter2"), "{error}");
+    let error = open(&StateSettings::Redis { url: "http://hunter2@x".to_owned().into() }).unwrap_err();
+    let error = error.to_string();
+    assert!(error.contains("expected redis://") && !error.contains("hunter2"), "{error}");
+}
+
+#[test]
+fn a_server_that_does_not_answer_costs_no_more_than_the_wait() {
+    let server = RedisServer::start();
+    let store = open(&StateSettings::Redis { url: server.url(0).into() }).unwrap();
+    let client = ::redis::Client::open(server.url(0)).unwrap();
+    let mut other = client.get_connection().unwrap();
+    ::redis::cmd("CLIENT").arg("PAUSE").arg(60_000).arg("ALL").query::<()>(&mut other).unwrap();
+    let wait = Duration::from_millis(20);
+    let error = store.get(&shop("a"), "k", wait).unwrap_err();
+    assert!(matches!(error, StateError::TimedOut { waited, .. } if waited == wait), "{error}");
+    // A wait that short says nothing about the server; a longer one does, and it is left alone for a moment.
+    let error = store.get(&shop("a"), "k", wait).unwrap_err();
+    assert!(matches!(error, StateError::TimedOut { .. }), "{error}");
+    let error = store.get(&shop("a"), "k", Duration::from_millis(200)).unwrap_err();
+    assert!(matches!(error, StateError::TimedOut { .. }), "{error}");
+    let error = store.get(&shop("a"), "k", WAIT).unwrap_err();
+    assert!(matches!(error, StateError::Redis { .. }), "{error}");
+}
+
+#[test]
+fn a_server_that_comes_back_is_used_again() {
+    let server = RedisServer::start();
+    let store = open(&StateSettings::Redis { url: server.url(0).into() }).unwrap();
+    let client = ::redis::Client::open(server.url(0)).unwrap();
+    let mut other = client.get_connection().unwrap();
+    ::redis::cmd("CLIENT").arg("KILL").arg("SKIPME").arg("yes").query::<i64>(&mut other).unwrap();
+    let broken = store.get(&shop("a"), "k", WAIT);
+    assert!(matches!(broken, Err(StateError::Redis { .. })), "{broken:?}");
+    assert_eq!(store.get(&shop("a"), "k", WAIT).unwrap(), None);
+}
