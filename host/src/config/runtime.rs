@@ -62,7 +62,7 @@ fn state(section: &Section<'_>) -> StateSettings {
     let words = [("embedded", StoreWord::Embedded), ("redis", StoreWord::Redis)];
     let store = section.value("store", StoreWord::Embedded, word(&words));
     let path = section.file("path").unwrap_or_else(|| section.resolve_path(StateSettings::DEFAULT_PATH));
-    let is_given = section.has("redis_url") || section.has("redis_url_file");
+    let is_given = ["redis_url", "redis_url_file"].map(|key| section.has(key)).contains(&true);
     match store {
         StoreWord::Embedded => StateSettings::Embedded { path },
         StoreWord::Redis => {
