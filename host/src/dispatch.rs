@@ -8,6 +8,7 @@ pub(crate) mod effects;
 pub(crate) mod pace;
 pub(crate) mod partitions;
 pub(crate) mod queues;
+mod trust;
 
 #[cfg(test)]
 mod tests;
@@ -54,6 +55,7 @@ pub(crate) struct Call {
     pub(crate) id: CallId,
     pub(crate) handler: HandlerIndex,
     pub(crate) tenant: Tenant,
+    pub(crate) pool: Pool,
     pub(crate) events: Vec<CallEvent>,
 }
 
@@ -68,10 +70,9 @@ struct Plan {
 /// A call that has not ended.
 #[derive(Debug)]
 struct InFlight {
-    handler: HandlerIndex,
+    key: QueueKey,
+    pool: Pool,
     items: Vec<(LaneId, Delivery)>,
-    /// The queue that makes no other call meanwhile, when it makes one at a time.
-    alone: Option<QueueKey>,
 }
 
 /// What an ended call tells about each of its deliveries.
@@ -161,7 +162,7 @@ impl Dispatcher {
         };
         let batch = self.queues.take_batch(pool, size, |ticket| partitions.is_current(ticket))?;
         *self.calls_under_way.of_mut(pool) += 1;
-        Some(self.open_call(batch))
+        Some(self.open_call(pool, batch))
     }
 
     /// Calls in a pool that were made and have not ended.
@@ -180,7 +181,8 @@ impl Dispatcher {
     pub(crate) fn call_ended(&mut self, report: CallReport, now: Now) {
         let Some(call) = self.close_call(report.id) else { return };
         let facts = CallFacts { duration: report.duration, memory_peak_bytes: report.memory_peak_bytes };
-        let handler = call.handler;
+        let handler = call.key.handler;
+        self.queues.learn(&call.key, report.duration);
         match report.result {
             CallResult::Answered(answers) => {
                 if let Some(plan) = self.plans.get_mut(handler.0) {
@@ -280,7 +282,7 @@ impl Dispatcher {
         self.start_effect(job, ticket);
     }
 
-    fn open_call(&mut self, batch: Batch) -> Call {
+    fn open_call(&mut self, pool: Pool, batch: Batch) -> Call {
         self.calls_made += 1;
         let id = CallId(self.calls_made);
         let mut lane_before = None;
@@ -293,21 +295,18 @@ impl Dispatcher {
             let event = Arc::clone(&delivery.event);
             events.push(CallEvent { event, attempt: delivery.attempts + 1, lane: lane_number });
         }
-        let handler = batch.key.handler;
-        let alone = self.plans.get(handler.0).is_some_and(Plan::calls_alone).then(|| batch.key.clone());
-        self.busy.extend(alone.clone());
-        self.calls.insert(id, InFlight { handler, items: batch.items, alone });
-        Call { id, handler, tenant: batch.key.tenant, events }
+        let QueueKey { handler, tenant } = batch.key.clone();
+        if self.plans.get(handler.0).is_some_and(Plan::calls_alone) {
+            self.busy.insert(batch.key.clone());
+        }
+        self.calls.insert(id, InFlight { key: batch.key, pool, items: batch.items });
+        Call { id, handler, tenant, pool, events }
     }
 
     fn close_call(&mut self, id: CallId) -> Option<InFlight> {
         let call = self.calls.remove(&id)?;
-        if let Some(plan) = self.plans.get(call.handler.0) {
-            *self.calls_under_way.of_mut(plan.pool) -= 1;
-        }
-        if let Some(queue) = &call.alone {
-            self.busy.remove(queue);
-        }
+        *self.calls_under_way.of_mut(call.pool) -= 1;
+        self.busy.remove(&call.key);
         Some(call)
     }
 
@@ -321,11 +320,13 @@ impl Dispatcher {
                 continue;
             }
             let kept = match answer {
-                None => self.done(call.handler, delivery, &[], (facts, now)),
+                None => self.done(call.key.handler, delivery, &[], (facts, now)),
                 Some(Answer::Ended(Outcome::Done(emits))) => {
-                    self.done(call.handler, delivery, &emits, (facts, now))
+                    self.done(call.key.handler, delivery, &emits, (facts, now))
                 }
-                Some(Answer::Ended(outcome)) => self.failed(call.handler, delivery, &outcome, (facts, now)),
+                Some(Answer::Ended(outcome)) => {
+                    self.failed(call.key.handler, delivery, &outcome, (facts, now))
+                }
                 Some(Answer::NotRun) => Some((delivery, None)),
             };
             let (delivery, rest) = kept.map_or((None, None), |(delivery, rest)| (Some(delivery), rest));
@@ -337,7 +338,8 @@ impl Dispatcher {
     /// A call of several events failed as a whole. Nothing of it counts: if it was a guest's fault each event
     /// runs again alone, so that only the guilty one is charged.
     fn call_failed(&mut self, call: InFlight, outcome: &Outcome, now: Now) {
-        let policy = self.plans.get(call.handler.0).map(|plan| plan.config.retry.clone()).unwrap_or_default();
+        let policy =
+            self.plans.get(call.key.handler.0).map(|plan| plan.config.retry.clone()).unwrap_or_default();
         let history = History { attempts: 1, age: Duration::ZERO };
         let rest = match judge(outcome, history, &policy, 1.0) {
             Verdict::GiveBackFor(wait) => Some(now.instant + wait),

@@ -84,10 +84,11 @@ pub(crate) struct GuestSpec {
 /// How a sandbox is set up.
 #[derive(Debug, Clone)]
 pub struct SandboxSettings {
-    /// Threads that run guests; 0 means one less than the machine has cores, and at least one.
+    /// Threads that run guests which are known to be quick; 0 means one less than the machine has cores, and at least
+    /// one.
     pub workers: usize,
-    /// Threads that run guests which may wait for something outside of the host, such as an answer over HTTP. One
-    /// tenant gets at most half of them.
+    /// Threads of low priority that run guests which may wait for something outside of the host, such as an answer
+    /// over HTTP, and guests that are new or were slow. One tenant gets at most half of them.
     pub waiting_workers: usize,
     /// Largest component, in bytes.
     pub component_bytes_max: u64,
@@ -230,7 +231,7 @@ impl Sandbox {
     /// When all slots of its pool, or all that its tenant may take there, are taken, or the sandbox is shut down. The
     /// call is dropped then, without a report.
     pub(crate) fn submit(&self, call: GuestCall) -> Result<(), Busy> {
-        self.inner.workshop.queues.of(call.component.pool()).push(call)
+        self.inner.workshop.queues.of(call.pool).push(call)
     }
 
     /// Takes no more calls, reports those that no thread took yet as [`HostFault`](crate::outcome::Outcome), and

@@ -288,6 +288,7 @@ impl Running {
                 id,
                 component: Arc::clone(component),
                 tenant: call.tenant,
+                pool: call.pool,
                 events: call.events,
                 reply: self.reports.clone(),
             };

@@ -167,6 +167,7 @@ impl TrialComponent {
             id: CallId(0),
             component: Arc::clone(&self.component),
             tenant: tenant.clone(),
+            pool: self.component.pool(),
             events: events.clone(),
             reply: reply.clone(),
         };

@@ -6,12 +6,13 @@
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, VecDeque};
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use foldhash::{HashMap, HashMapExt};
 use slab::Slab;
 
 use super::partitions::Ticket;
+use super::trust::Trust;
 use crate::event::Event;
 use crate::lane::{OrderKey, QueueKey};
 use crate::sandbox::{PerPool, Pool};
@@ -64,7 +65,7 @@ struct Lane {
 #[derive(Debug)]
 struct Queue {
     key: QueueKey,
-    pool: Pool,
+    trust: Trust,
     /// Lanes by key; those of [`OrderKey::Alone`] are not listed.
     lanes: HashMap<OrderKey, LaneId>,
     lanes_open: usize,
@@ -90,9 +91,9 @@ pub(crate) struct Queues {
 }
 
 impl Queues {
-    /// Puts a delivery at the end of its lane. A queue stays in the pool that its first delivery names.
-    pub(crate) fn push(&mut self, key: &QueueKey, pool: Pool, order: OrderKey, delivery: Delivery) {
-        let queue_at = self.queue_of(key, pool);
+    /// Puts a delivery at the end of its lane. The queue's guests run in `best` once they are trusted.
+    pub(crate) fn push(&mut self, key: &QueueKey, best: Pool, order: OrderKey, delivery: Delivery) {
+        let queue_at = self.queue_of(key, best);
         let lane_id = self.lane_of(queue_at, order);
         if let Some(lane) = self.lanes.get_mut(lane_id.0) {
             lane.pending.push_back(delivery);
@@ -160,6 +161,19 @@ impl Queues {
         }
     }
 
+    /// Takes note of how long a call took: its queue may go to the other pool.
+    pub(crate) fn learn(&mut self, key: &QueueKey, took: Duration) {
+        let Some(queue_at) = self.by_key.get(key).copied() else { return };
+        let Some(queue) = self.queues.get_mut(queue_at) else { return };
+        let before = queue.trust.pool();
+        queue.trust.learn(took);
+        if queue.in_ring && queue.trust.pool() != before {
+            queue.in_ring = false;
+            self.rings.of_mut(before).retain(|other| *other != queue_at);
+            self.enter_ring(queue_at);
+        }
+    }
+
     /// When the next lane has rested.
     pub(crate) fn next_wake(&self) -> Option<Instant> {
         self.rests.peek().map(|Reverse((until, _))| *until)
@@ -222,13 +236,13 @@ impl Queues {
         }
     }
 
-    fn queue_of(&mut self, key: &QueueKey, pool: Pool) -> usize {
+    fn queue_of(&mut self, key: &QueueKey, best: Pool) -> usize {
         if let Some(at) = self.by_key.get(key) {
             return *at;
         }
         let queue = Queue {
             key: key.clone(),
-            pool,
+            trust: Trust::of_newcomer(best),
             lanes: HashMap::new(),
             lanes_open: 0,
             ready: VecDeque::new(),
@@ -272,7 +286,7 @@ impl Queues {
         let Some(queue) = self.queues.get_mut(queue_at) else { return };
         if !queue.in_ring && !queue.ready.is_empty() {
             queue.in_ring = true;
-            self.rings.of_mut(queue.pool).push_back(queue_at);
+            self.rings.of_mut(queue.trust.pool()).push_back(queue_at);
         }
     }
 

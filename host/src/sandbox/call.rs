@@ -7,7 +7,7 @@ use tokio::sync::mpsc;
 
 use crate::event::{Event, Tenant};
 use crate::outcome::Outcome;
-use crate::sandbox::AdmittedComponent;
+use crate::sandbox::{AdmittedComponent, Pool};
 
 /// Chosen by the caller to recognise the report of a call.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -22,6 +22,8 @@ pub(crate) struct GuestCall {
     pub(crate) component: Arc<AdmittedComponent>,
     /// Whose events they are. A guest of one tenant is never used for another.
     pub(crate) tenant: Tenant,
+    /// Which threads run it. Guests that may wait belong to the waiting pool, whatever the caller thinks of them.
+    pub(crate) pool: Pool,
     /// The events, in the order in which they must run.
     pub(crate) events: Vec<CallEvent>,
     /// Where the report goes. Exactly one report is sent for each call; it is lost when the channel is full or

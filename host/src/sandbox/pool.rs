@@ -1,11 +1,12 @@
-//! The two pools of threads that run guests: one for those that only compute, one for those that may wait.
+//! The two pools of threads that run guests: a few for those that are known to be quick, and many of low priority for
+//! those that may take their time.
 
 /// Which threads run the guests of a component.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Pool {
-    /// Guests that hold their thread only while they compute.
+    /// Guests that only compute, and were quick so far.
     Computing,
-    /// Guests that may hold it while they wait for something outside of the host.
+    /// Guests that may wait for something outside of the host, newcomers, and those that were slow.
     Waiting,
 }
 

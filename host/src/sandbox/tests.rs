@@ -34,6 +34,7 @@ impl Kit {
         GuestCall {
             id: CallId(7),
             component: Arc::clone(component),
+            pool: component.pool(),
             tenant,
             events,
             reply: self.reply.clone(),

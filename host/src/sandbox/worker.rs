@@ -98,8 +98,8 @@ impl<'a> Unanswered<'a> {
     }
 
     fn send(self, result: CallResult, memory_peak_bytes: u64) {
-        let Self { workshop, call: GuestCall { id, component, tenant, reply, events }, began } = self;
-        workshop.queues.of(component.pool()).answered(&tenant);
+        let Self { workshop, call: GuestCall { id, component, tenant, pool, reply, events }, began } = self;
+        workshop.queues.of(pool).answered(&tenant);
         // Dropped before the report, so that its receiver holds the last references.
         drop((component, events));
         let report = CallReport { id, result, duration: began.elapsed(), memory_peak_bytes };
