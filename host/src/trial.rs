@@ -21,6 +21,7 @@ use crate::sandbox::{
     AdmissionError, AdmittedComponent, CallId, CallReport, Grants, GuestCall, GuestLimits, GuestSpec,
     Isolation, PerPool, Pool, Sandbox, SandboxError, SandboxSettings, World,
 };
+use crate::state::{StateError, StateSettings};
 
 pub use event::TrialEvent;
 pub use report::{TrialEmit, TrialOutcome, TrialReport};
@@ -76,6 +77,18 @@ impl Trial {
         let topic = SourceTopic { stream: "trial".to_owned(), topic: "trial".to_owned() };
         let inner = Inner { sandbox, slots, topic: Arc::new(topic), next_offset: AtomicU64::new(0) };
         Ok(Self { inner: Arc::new(inner) })
+    }
+
+    /// Opens the state of handlers, for components with the grant `state`. Waits until a file is checked or a server
+    /// has answered; cancelling lets that go on, without effect on what was open before. The first store that was
+    /// opened stays.
+    ///
+    /// # Errors
+    /// When the file cannot be used or the server does not let the trial in.
+    pub async fn open_state(&self, settings: &StateSettings) -> Result<(), StateError> {
+        let (sandbox, settings) = (self.inner.sandbox.clone(), settings.clone());
+        let opened = tokio::task::spawn_blocking(move || sandbox.open_state(&settings)).await;
+        opened.unwrap_or(Err(StateError::Stopped)).map(drop)
     }
 
     /// Compiles a component and checks it, as a host does with the component of a handler.

@@ -11,6 +11,7 @@ pub mod envelope;
 pub mod house;
 pub mod orders;
 pub mod program;
+pub mod redis;
 pub mod wait;
 
 pub use broker::BrokerProgram;

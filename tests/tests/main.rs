@@ -12,5 +12,6 @@ mod stories {
     mod picky;
     mod samples;
     mod sharing;
+    mod state;
     mod undecodable;
 }
