@@ -161,7 +161,8 @@ fn resolve(root: &Section<'_>) -> Config {
     let dispatch = root.section("dispatch", runtime::dispatch);
     connector.poll_messages_max = dispatch.poll_events_max;
     let subscriptions = subscriptions::read(root, &dead_letters);
-    let handlers = handlers::read(root, &subscriptions, &dead_letters);
+    let sandbox = root.section("sandbox", runtime::sandbox);
+    let handlers = handlers::read(root, &subscriptions, &dead_letters, &sandbox.ceilings);
     Config {
         topology: events::topology(&connector, &retention, &dead_letters),
         connector,
@@ -169,6 +170,6 @@ fn resolve(root: &Section<'_>) -> Config {
         handlers,
         dead_letters,
         dispatch,
-        sandbox: root.section("sandbox", runtime::sandbox),
+        sandbox,
     }
 }

@@ -18,6 +18,7 @@ mod memory;
 mod output;
 mod pool;
 mod queue;
+mod redact;
 mod state;
 mod stop;
 mod text;
@@ -45,6 +46,7 @@ pub(crate) use call::{Answer, CallEvent, CallId, CallReport, CallResult, GuestCa
 pub(crate) use component::AdmittedComponent;
 pub use component::World;
 pub use grants::{Grants, GuestConfig, HttpGrant, HttpHost};
+pub(crate) use limits::Excess;
 pub use limits::GuestLimits;
 pub(crate) use pool::{PerPool, Pool};
 
@@ -94,6 +96,8 @@ pub struct SandboxSettings {
     pub component_bytes_max: u64,
     /// Where the state of handlers is kept.
     pub state: StateSettings,
+    /// The most that the limits of any handler may allow.
+    pub ceilings: GuestLimits,
 }
 
 impl Default for SandboxSettings {
@@ -103,6 +107,7 @@ impl Default for SandboxSettings {
             waiting_workers: 16,
             component_bytes_max: 64 << 20,
             state: StateSettings::default(),
+            ceilings: GuestLimits::CEILINGS,
         }
     }
 }
@@ -150,7 +155,7 @@ impl Sandbox {
     /// When the engine cannot run on this machine or the operating system gives no thread.
     pub(crate) fn start(settings: &SandboxSettings) -> Result<Self, SandboxError> {
         let engine = engine::engine().map_err(engine_error)?;
-        let admission = Admission::new(&engine, settings.component_bytes_max).map_err(engine_error)?;
+        let admission = Admission::new(&engine, settings).map_err(engine_error)?;
         let workers = worker_count(settings.workers);
         let (clock, clock_thread) = Clock::start(engine).map_err(SandboxError::Thread)?;
         let threads = PerPool { computing: workers, waiting: settings.waiting_workers.max(1) };

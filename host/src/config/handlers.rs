@@ -14,7 +14,7 @@ use crate::handler::{FailurePolicy, HandlerConfig, HandlerName};
 use crate::lane::OrderBy;
 use crate::retry::{OnFault, RetryPolicy};
 use crate::route::TenantScope;
-use crate::sandbox::{Grants, GuestLimits, Isolation};
+use crate::sandbox::{Excess, Grants, GuestLimits, Isolation};
 
 /// Longest deadline of an event.
 pub(crate) const DEADLINE_MAX: Duration = Duration::from_secs(10 * 60);
@@ -22,6 +22,8 @@ pub(crate) const DEADLINE_MAX: Duration = Duration::from_secs(10 * 60);
 const MEMORY_BYTES_MIN: u64 = 64 << 10;
 /// Most memory: all that a 32-bit guest can address.
 const MEMORY_BYTES_MAX: u64 = 4 << 30;
+/// Least bytes of an answer: the log lines of a guest have to fit, too.
+const ANSWER_BYTES_MIN: u64 = 64 << 10;
 /// Most bytes of anything that a guest hands over for one event.
 const BYTES_MAX: u64 = 1 << 30;
 /// Most bytes that are kept for a tenant and a handler.
@@ -34,10 +36,11 @@ pub(super) fn read(
     root: &Section<'_>,
     subscriptions: &[SubscriptionConfig],
     dead_letters: &DeadLetterConfig,
+    ceilings: &GuestLimits,
 ) -> Vec<HandlerConfig> {
     let mut names = BTreeSet::new();
     let handlers = root.sections("handlers", |section| {
-        let handler = one(section, dead_letters)?;
+        let handler = one(section, dead_letters, ceilings)?;
         if !names.insert(handler.name.clone()) {
             section.refuse("name", &format!("`{}`: another handler has this name", handler.name));
         }
@@ -48,7 +51,11 @@ pub(super) fn read(
 }
 
 /// Reads everything before it gives up, so that every mistake is found.
-fn one(section: &Section<'_>, dead_letters: &DeadLetterConfig) -> Option<HandlerConfig> {
+fn one(
+    section: &Section<'_>,
+    dead_letters: &DeadLetterConfig,
+    ceilings: &GuestLimits,
+) -> Option<HandlerConfig> {
     let handler_name = section.required("name", parsed_name);
     section.require("component");
     let component = section.file("component");
@@ -62,7 +69,7 @@ fn one(section: &Section<'_>, dead_letters: &DeadLetterConfig) -> Option<Handler
     let grants = read_grants(section);
     let isolations = [("reuse", Isolation::Reuse), ("fresh", Isolation::Fresh)];
     let isolation = section.value("isolation", Isolation::default(), word(&isolations));
-    let limits = section.section("limits", read_limits);
+    let limits = section.section("limits", |section| read_limits_below(section, ceilings));
     let retry = section.section("retry", read_retry);
     let on_failure = section.value("on_failure", FailurePolicy::Skip, failure_policy);
     let emit_topics = read_emit_topics(section, dead_letters);
@@ -167,8 +174,16 @@ enum Grant {
     Http,
 }
 
-fn read_limits(section: &Section<'_>) -> GuestLimits {
-    let default = GuestLimits::default();
+fn read_limits_below(section: &Section<'_>, ceilings: &GuestLimits) -> GuestLimits {
+    let limits = read_limits(section, &GuestLimits::usual_below(ceilings));
+    for Excess { limit, wanted, ceiling } in limits.above(ceilings) {
+        section.refuse(limit, &format!("`{wanted}`: expected at most {ceiling}, as `sandbox.ceilings` says"));
+    }
+    limits
+}
+
+/// Reads limits; those that are not written are as in `default`.
+pub(super) fn read_limits(section: &Section<'_>, default: &GuestLimits) -> GuestLimits {
     let deadline = |text: &str| {
         duration(text).ok().filter(|deadline| *deadline <= DEADLINE_MAX).ok_or_else(|| {
             let longest = humantime::format_duration(DEADLINE_MAX);
@@ -187,7 +202,11 @@ fn read_limits(section: &Section<'_>) -> GuestLimits {
         emit_bytes_max: bytes_of("emit_bytes_max", default.emit_bytes_max),
         log_lines_max: section.value("log_lines_max", default.log_lines_max, number(0..=1_000_000)),
         log_bytes_max: bytes_of("log_bytes_max", default.log_bytes_max),
-        answer_bytes_max: bytes_of("answer_bytes_max", default.answer_bytes_max),
+        answer_bytes_max: section.value(
+            "answer_bytes_max",
+            default.answer_bytes_max,
+            bytes(ANSWER_BYTES_MIN..=BYTES_MAX),
+        ),
         state_calls_max: section.value("state_calls_max", default.state_calls_max, number(0..=100_000)),
         state_bytes_max: bytes_of("state_bytes_max", default.state_bytes_max),
         state_stored_bytes_max: section.value(

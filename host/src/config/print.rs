@@ -177,6 +177,7 @@ struct Sandbox {
     waiting_workers: usize,
     component_bytes_max: String,
     state: State,
+    ceilings: Limits,
 }
 
 #[derive(Serialize)]
@@ -210,6 +211,7 @@ impl<'a> Root<'a> {
                 waiting_workers: config.sandbox.waiting_workers,
                 component_bytes_max: size(config.sandbox.component_bytes_max),
                 state: State::of(&config.sandbox.state),
+                ceilings: Limits::of(&config.sandbox.ceilings),
             },
         }
     }

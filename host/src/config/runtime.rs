@@ -2,10 +2,11 @@
 
 use super::DeadLetterConfig;
 use super::events::{DOMAIN_TOPIC, MODULE_BUILD_TOPIC, PARTITIONS_MAX, SYSTEM_TOPIC};
+use super::handlers::read_limits;
 use super::section::Section;
 use super::value::{bytes, duration, name, number, word};
 use crate::dispatch::DispatchSettings;
-use crate::sandbox::SandboxSettings;
+use crate::sandbox::{GuestLimits, SandboxSettings};
 use crate::state::StateSettings;
 
 pub(super) fn dead_letters(section: &Section<'_>) -> DeadLetterConfig {
@@ -49,6 +50,7 @@ pub(super) fn sandbox(section: &Section<'_>) -> SandboxSettings {
     settings.component_bytes_max =
         section.value("component_bytes_max", settings.component_bytes_max, bytes(1 << 10..=1 << 30));
     settings.state = section.section("state", state);
+    settings.ceilings = section.section("ceilings", |section| read_limits(section, &GuestLimits::CEILINGS));
     settings
 }
 

@@ -270,7 +270,11 @@ handlers:
     emit_topics: [audit]
   - {name: b, component: b.wasm, events: [x], tenants: platform, subscription: raw}
 dispatch: {in_flight_bytes_max: 3KiB, drain: 1m}
-sandbox: {workers: 3, waiting_workers: 5, state: {path: /var/lib/state.redb}}
+sandbox:
+  workers: 3
+  waiting_workers: 5
+  state: {path: /var/lib/state.redb}
+  ceilings: {deadline: 1m, emits_max: 100}
 ";
     let config = parse(text, &[]).unwrap();
     let printed = config.to_yaml_masked();
@@ -352,6 +356,15 @@ fn what_does_not_fit_together_is_refused() {
         (handler("retry: {backoff_max: 1ms}"), "expected at least `backoff_min`, which is 200ms"),
         (handler("limits: {deadline: 0s}"), "expected a time above zero"),
         (handler("limits: {memory_max: 1KiB}"), "expected a size such as 64MiB"),
+        (handler("limits: {answer_bytes_max: 1KiB}"), "expected a size such as 64MiB, from 64.0 KiB"),
+        (
+            handler("limits: {emits_max: 64}") + "\nsandbox: {ceilings: {emits_max: 63, deadline: 1ms}}",
+            "handlers[0].limits.emits_max: `64`: expected at most 63, as `sandbox.ceilings` says",
+        ),
+        (
+            handler("limits: {memory_max: 2GiB}"),
+            "memory_max: `2.0 GiB`: expected at most 1.0 GiB, as `sandbox.ceilings` says",
+        ),
         (handler("order_by: random"), "is not an order"),
         ("dead_letters: {topic: domain}".into(), "expected a topic of its own"),
         ("subscriptions: [{name: s, topics: [dlq]}]".into(), "holds dead letters"),

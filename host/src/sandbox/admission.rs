@@ -21,7 +21,10 @@ use crate::sandbox::contract::{self, LogLevel};
 use crate::sandbox::guest::Guest;
 use crate::sandbox::idle::IdleGuests;
 use crate::sandbox::state::GuestState;
-use crate::sandbox::{AdmittedComponent, Grants, GuestSpec, Pool, denied, keyvalue, text, wasi};
+use crate::sandbox::{
+    AdmittedComponent, Excess, Grants, GuestLimits, GuestSpec, Pool, SandboxSettings, denied, keyvalue, text,
+    wasi,
+};
 
 pub use refusal::AdmissionError;
 pub use structure::{Part, StructureError};
@@ -37,14 +40,16 @@ pub(super) struct Admission {
     engine: Engine,
     linker: Linker<GuestState>,
     bytes_max: u64,
+    ceilings: GuestLimits,
 }
 
 impl Admission {
     /// Links what every component may import.
-    pub(super) fn new(engine: &Engine, bytes_max: u64) -> wasmtime::Result<Self> {
+    pub(super) fn new(engine: &Engine, settings: &SandboxSettings) -> wasmtime::Result<Self> {
         let mut linker = Linker::new(engine);
         wasi::link(&mut linker)?;
-        Ok(Self { engine: engine.clone(), linker, bytes_max })
+        let SandboxSettings { component_bytes_max: bytes_max, ceilings, .. } = settings.clone();
+        Ok(Self { engine: engine.clone(), linker, bytes_max, ceilings })
     }
 
     /// Compiles a component and checks it against its grants and limits. Takes a second or two for a large one,
@@ -55,6 +60,10 @@ impl Admission {
         bytes: &Bytes,
         idle: &Arc<IdleGuests>,
     ) -> Result<AdmittedComponent, AdmissionError> {
+        if let Some(Excess { limit, wanted, ceiling }) = spec.limits.above(&self.ceilings).into_iter().next()
+        {
+            return Err(AdmissionError::AboveCeiling { limit, wanted, ceiling });
+        }
         form::check(bytes, self.bytes_max)?;
         Structure::of(bytes)?;
         let component = Component::from_binary(&self.engine, bytes)
@@ -76,7 +85,7 @@ impl Admission {
             },
             state,
         };
-        let idle = Arc::downgrade(idle);
+        let (idle, spec) = (Arc::downgrade(idle), Arc::new(spec));
         let admitted = AdmittedComponent { id: ComponentId::next(), spec, facts, template, entry, idle };
         match Guest::start(&admitted, &Tenant::Platform) {
             Ok(_) => Ok(admitted),

@@ -7,8 +7,8 @@ use bytes::Bytes;
 
 use crate::outcome::{Emit, LimitKind, Outcome, TrapCode};
 use crate::sandbox::contract::{BatchAnswers, EmitRecord, EventEmit, EventFailure, Failure};
-use crate::sandbox::text::{self, shown};
-use crate::sandbox::{Answer, CallEvent, GuestLimits};
+use crate::sandbox::redact::Redactor;
+use crate::sandbox::{Answer, CallEvent, GuestLimits, GuestSpec};
 
 /// Longest type, topic and key of an emit, and longest name and value of its headers, in bytes.
 const EMIT_FIELD_BYTES_MAX: usize = 255;
@@ -31,15 +31,18 @@ const BATCH_ANSWER_BYTES_MAX: u64 = 16 << 20;
 pub(super) fn answer_bytes_max(limits: &GuestLimits, events: usize) -> usize {
     let emits = limits.emit_bytes_max.saturating_add(u64::from(limits.emits_max) * RECORD_BYTES);
     let one = emits.saturating_mul(2).saturating_add(RECORD_BYTES);
-    let all = one.saturating_mul(events as u64).min(one.max(BATCH_ANSWER_BYTES_MAX));
-    usize::try_from(all.saturating_add(ANSWER_BYTES_MIN)).unwrap_or(usize::MAX)
+    let all = one
+        .saturating_mul(events as u64)
+        .min(one.max(BATCH_ANSWER_BYTES_MAX))
+        .saturating_add(ANSWER_BYTES_MIN);
+    usize::try_from(all.min(limits.answer_bytes_max)).unwrap_or(usize::MAX)
 }
 
 /// The answer to one event.
-pub(super) fn of_event(answer: Result<Vec<EmitRecord>, Failure>, limits: &GuestLimits) -> Answer {
+pub(super) fn of_event(answer: Result<Vec<EmitRecord>, Failure>, spec: &GuestSpec) -> Answer {
     match answer {
-        Ok(emits) => Answer::Ended(checked(emits.into_iter().map(emit).collect(), limits)),
-        Err(failure) => Answer::Ended(failed(failure)),
+        Ok(emits) => Answer::Ended(checked(emits.into_iter().map(emit).collect(), spec)),
+        Err(failure) => Answer::Ended(failed(failure, spec.grants.redactor())),
     }
 }
 
@@ -50,16 +53,16 @@ pub(super) fn of_event(answer: Result<Vec<EmitRecord>, Failure>, limits: &GuestL
 pub(super) fn of_batch(
     answers: BatchAnswers,
     events: &[CallEvent],
-    limits: &GuestLimits,
+    spec: &GuestSpec,
 ) -> Result<Vec<(usize, Answer)>, Outcome> {
     if answers.emits.is_empty() && answers.failures.is_empty() && answers.skipped.is_empty() {
         return Ok(Vec::new());
     }
     let mut slots = Slots::new(events);
-    slots.place_failures(answers.failures).map_err(bad_answer)?;
+    slots.place_failures(answers.failures, spec.grants.redactor()).map_err(bad_answer)?;
     slots.check_skipped(&answers.skipped).map_err(bad_answer)?;
     slots.place_emits(answers.emits).map_err(bad_answer)?;
-    slots.check_emits(limits);
+    slots.check_emits(spec);
     Ok(slots.into_answers())
 }
 
@@ -80,13 +83,13 @@ impl<'a> Slots<'a> {
         slot.ok_or_else(|| format!("{what} event {event} of a batch of {count}, counted from zero"))
     }
 
-    fn place_failures(&mut self, failures: Vec<EventFailure>) -> Result<(), String> {
+    fn place_failures(&mut self, failures: Vec<EventFailure>, redactor: &Redactor) -> Result<(), String> {
         for failure in failures {
             let slot = self.slot(failure.event, "it failed")?;
             if slot.is_some() {
                 return Err(format!("it failed event {} twice", failure.event));
             }
-            *slot = Some(Answer::Ended(failed(failure.failure)));
+            *slot = Some(Answer::Ended(failed(failure.failure, redactor)));
         }
         Ok(())
     }
@@ -136,13 +139,13 @@ impl<'a> Slots<'a> {
     }
 
     /// Checks the emits of each event. Where they are refused, the later events of that lane ran too early.
-    fn check_emits(&mut self, limits: &GuestLimits) {
+    fn check_emits(&mut self, spec: &GuestSpec) {
         let mut failed_lanes = Vec::new();
         for (event, answer) in self.events.iter().zip(&mut self.answers) {
             if failed_lanes.contains(&event.lane) {
                 *answer = Some(Answer::NotRun);
             } else if let Some(Answer::Ended(Outcome::Done(emits))) = answer {
-                let outcome = checked(std::mem::take(emits), limits);
+                let outcome = checked(std::mem::take(emits), spec);
                 if !outcome.is_done() {
                     failed_lanes.push(event.lane);
                 }
@@ -161,13 +164,13 @@ fn bad_answer(what: impl fmt::Display) -> Outcome {
     Outcome::Trapped { code: TrapCode::BadAnswer, reason: format!("the answer breaks the contract: {what}") }
 }
 
-fn failed(failure: Failure) -> Outcome {
+fn failed(failure: Failure, redactor: &Redactor) -> Outcome {
     match failure {
         Failure::Retry(retry) => Outcome::Retry {
             after: retry.after.map(Duration::from_millis),
-            reason: text::reason(&retry.reason),
+            reason: redactor.reason(&retry.reason),
         },
-        Failure::Reject(reason) => Outcome::Reject { reason: text::reason(&reason) },
+        Failure::Reject(reason) => Outcome::Reject { reason: redactor.reason(&reason) },
     }
 }
 
@@ -182,9 +185,11 @@ fn emit(record: EmitRecord) -> Emit {
     }
 }
 
-fn checked(emits: Vec<Emit>, limits: &GuestLimits) -> Outcome {
-    let refused = over_limit(&emits, limits).or_else(|| {
-        let refusal = emits.iter().enumerate().find_map(|(index, emit)| Some((index, refusal(emit)?)));
+fn checked(emits: Vec<Emit>, spec: &GuestSpec) -> Outcome {
+    let redactor = spec.grants.redactor();
+    let refused = over_limit(&emits, &spec.limits).or_else(|| {
+        let refusal =
+            emits.iter().enumerate().find_map(|(index, emit)| Some((index, refusal(emit, redactor)?)));
         refusal.map(|(index, reason)| Outcome::Reject { reason: format!("emit {index}: {reason}") })
     });
     refused.unwrap_or(Outcome::Done(emits))
@@ -209,20 +214,20 @@ fn emit_bytes(emit: &Emit) -> u64 {
 }
 
 /// Why an emit could never be published, whatever the operator allows.
-fn refusal(emit: &Emit) -> Option<String> {
+fn refusal(emit: &Emit, redactor: &Redactor) -> Option<String> {
     let optional = |what, text: &Option<String>| field_refusal(what, text.as_deref()?);
     field_refusal("its type", &emit.event_type)
         .or_else(|| optional("its topic", &emit.topic))
         .or_else(|| optional("its key", &emit.key))
-        .or_else(|| headers_refusal(&emit.headers))
+        .or_else(|| headers_refusal(&emit.headers, redactor))
 }
 
-fn headers_refusal(headers: &[(String, String)]) -> Option<String> {
+fn headers_refusal(headers: &[(String, String)], redactor: &Redactor) -> Option<String> {
     if headers.len() > EMIT_HEADERS_MAX {
         return Some(format!("it has {} headers, expected at most {EMIT_HEADERS_MAX}", headers.len()));
     }
     headers.iter().enumerate().find_map(|(position, (name, value))| {
-        let quoted = shown(name, SHOWN_BYTES_MAX);
+        let quoted = redactor.shown(name, SHOWN_BYTES_MAX);
         if name.get(..RESERVED_PREFIX.len()).is_some_and(|start| start.eq_ignore_ascii_case(RESERVED_PREFIX))
         {
             return Some(format!("header `{quoted}` is refused: names that start with `gh-` are the host's"));

@@ -1,8 +1,8 @@
 //! A component that passed admission: compiled, linked, and ready to make guests of.
 
 use std::fmt;
-use std::sync::Weak;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Weak};
 
 use wasmtime::component::{ComponentExportIndex, InstancePre};
 
@@ -26,7 +26,7 @@ pub(super) struct ComponentId(u64);
 /// A component that passed admission for one handler. Dropping it drops its idle guests.
 pub(crate) struct AdmittedComponent {
     pub(super) id: ComponentId,
-    pub(super) spec: GuestSpec,
+    pub(super) spec: Arc<GuestSpec>,
     pub(super) facts: ComponentFacts,
     pub(super) template: InstancePre<GuestState>,
     pub(super) entry: ComponentExportIndex,

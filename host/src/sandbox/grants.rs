@@ -3,7 +3,9 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use secrecy::SecretString;
+use secrecy::{ExposeSecret, SecretString};
+
+use crate::sandbox::redact::Redactor;
 
 /// What a handler's guests may call. Nothing by default.
 #[derive(Debug, Clone, Default)]
@@ -22,13 +24,13 @@ pub struct Grants {
     pub http: Option<Arc<HttpGrant>>,
 }
 
-/// What guests of a handler find in `wasi:config/store`.
+/// What guests of a handler find in `wasi:config/store`: values as the operator wrote them, and secrets, which
+/// guests read like values and which are taken out of everything that guests say.
 #[derive(Debug, Default)]
 pub struct GuestConfig {
-    /// Values by key, as the operator wrote them.
-    pub values: BTreeMap<String, String>,
-    /// Secrets by key. Guests read them like values; nobody else sees them.
-    pub secrets: BTreeMap<String, SecretString>,
+    values: BTreeMap<String, String>,
+    secrets: BTreeMap<String, SecretString>,
+    redactor: Redactor,
 }
 
 /// The hosts that guests of a handler may call.
@@ -47,4 +49,34 @@ pub struct HttpHost {
     pub host: String,
     /// Its port.
     pub port: u16,
+}
+
+impl Grants {
+    /// What takes the handler's secrets out of what its guests say.
+    pub(crate) fn redactor(&self) -> &Redactor {
+        match &self.config {
+            Some(config) => &config.redactor,
+            None => Redactor::of_nothing(),
+        }
+    }
+}
+
+impl GuestConfig {
+    /// Values and secrets by key. A key that is in both holds the secret.
+    pub fn new(mut values: BTreeMap<String, String>, secrets: BTreeMap<String, SecretString>) -> Self {
+        values.retain(|key, _| !secrets.contains_key(key));
+        let exposed = secrets.iter().map(|(name, secret)| (name.as_str(), secret.expose_secret()));
+        let redactor = Redactor::new(exposed);
+        Self { values, secrets, redactor }
+    }
+
+    /// The values, without the secrets.
+    pub fn values(&self) -> &BTreeMap<String, String> {
+        &self.values
+    }
+
+    /// The keys of the secrets, in order.
+    pub fn secret_keys(&self) -> impl Iterator<Item = &str> {
+        self.secrets.keys().map(String::as_str)
+    }
 }

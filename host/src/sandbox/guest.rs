@@ -1,6 +1,7 @@
 //! A guest: one instance of a component, for one tenant, in a store of its own.
 
 use std::fmt;
+use std::sync::Arc;
 
 use wasmtime::Store;
 use wasmtime::component::TypedFunc;
@@ -15,7 +16,7 @@ use crate::sandbox::idle::GuestKey;
 use crate::sandbox::keyvalue::Session;
 use crate::sandbox::state::GuestState;
 use crate::sandbox::stop::{self, HANDLES_MAX};
-use crate::sandbox::{AdmittedComponent, Answer, CallEvent, GuestLimits, World, headers};
+use crate::sandbox::{AdmittedComponent, Answer, CallEvent, GuestSpec, World, headers};
 
 /// Events that a guest handles in its life.
 const EVENTS_MAX: usize = 10_000;
@@ -35,7 +36,7 @@ pub(super) struct Guest {
     store: Store<GuestState>,
     entry: Entry,
     key: GuestKey,
-    limits: GuestLimits,
+    spec: Arc<GuestSpec>,
     events_left: usize,
 }
 
@@ -54,20 +55,20 @@ impl Guest {
     pub(super) fn start(component: &AdmittedComponent, tenant: &Tenant) -> Result<Self, Outcome> {
         // A copy of the name, so that an idle guest does not keep a whole message alive.
         let tenant = Tenant::from_name(tenant.as_str().to_owned().into());
-        let limits = component.spec.limits.clone();
+        let (spec, limits) = (Arc::clone(&component.spec), &component.spec.limits);
         let mut store = Store::new(component.template.engine(), GuestState::new(&component.spec, &tenant));
         store.limiter(|state| &mut state.memory);
         store.set_max_component_handles(HANDLES_MAX.into());
-        store.set_hostcall_fuel(answer_bytes_max(&limits, 1));
+        store.set_hostcall_fuel(answer_bytes_max(limits, 1));
         store.set_epoch_deadline(ticks(limits.deadline));
         match instantiate(component, &mut store) {
             Ok(entry) => {
                 let key = GuestKey { component: component.id, tenant };
-                Ok(Self { store, entry, key, limits, events_left: EVENTS_MAX })
+                Ok(Self { store, entry, key, spec, events_left: EVENTS_MAX })
             }
             Err(error) => {
                 store.data_mut().output.end_call();
-                Err(stop::start_outcome(&error, store.data(), &limits))
+                Err(stop::start_outcome(&error, store.data(), limits))
             }
         }
     }
@@ -99,7 +100,7 @@ impl Guest {
 
     /// Begins the deadline of the next call anew.
     pub(super) fn renew_deadline(&mut self) {
-        self.store.set_epoch_deadline(ticks(self.limits.deadline));
+        self.store.set_epoch_deadline(ticks(self.spec.limits.deadline));
     }
 
     /// Runs events in one call; a guest that takes one at a time runs the first of them. The answers are by
@@ -125,16 +126,16 @@ impl Guest {
         handle: TypedFunc<EventParams<'static>, EventResults>,
         CallEvent { event, attempt, .. }: &CallEvent,
     ) -> Result<Answers, Outcome> {
-        let answer_bytes_max = answer_bytes_max(&self.limits, 1);
+        let answer_bytes_max = answer_bytes_max(&self.spec.limits, 1);
         self.store.set_hostcall_fuel(answer_bytes_max);
         let headers = headers::sorted(&event.message.headers);
         let headers: Vec<_> = headers.iter().map(|(name, value)| HeaderRecord { name, value }).collect();
         match handle.call(&mut self.store, (record(&self.key.tenant, event, *attempt, &headers),)) {
-            Ok((answer,)) => Ok(match answers::of_event(answer, &self.limits) {
+            Ok((answer,)) => Ok(match answers::of_event(answer, &self.spec) {
                 Answer::Ended(Outcome::Done(emits)) if emits.is_empty() => Vec::new(),
                 answer => vec![(0, answer)],
             }),
-            Err(error) => Err(stop::outcome(&error, self.store.data(), &self.limits, answer_bytes_max)),
+            Err(error) => Err(stop::outcome(&error, self.store.data(), &self.spec.limits, answer_bytes_max)),
         }
     }
 
@@ -144,15 +145,15 @@ impl Guest {
         events: &[CallEvent],
         arena: &mut Arena,
     ) -> Result<Answers, Outcome> {
-        let allowed_bytes = self.limits.memory_bytes_max;
+        let allowed_bytes = self.spec.limits.memory_bytes_max;
         let params = arena
             .lay_out(&self.key.tenant, events, allowed_bytes)
             .map_err(|full| Outcome::OutOfMemory { requested_bytes: full.needed_bytes, allowed_bytes })?;
-        let answer_bytes_max = answer_bytes_max(&self.limits, events.len());
+        let answer_bytes_max = answer_bytes_max(&self.spec.limits, events.len());
         self.store.set_hostcall_fuel(answer_bytes_max);
         match handle_batch.call(&mut self.store, params) {
-            Ok((answers,)) => answers::of_batch(answers, events, &self.limits),
-            Err(error) => Err(stop::outcome(&error, self.store.data(), &self.limits, answer_bytes_max)),
+            Ok((answers,)) => answers::of_batch(answers, events, &self.spec),
+            Err(error) => Err(stop::outcome(&error, self.store.data(), &self.spec.limits, answer_bytes_max)),
         }
     }
 }

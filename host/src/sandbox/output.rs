@@ -3,10 +3,10 @@
 use std::sync::Arc;
 
 use crate::event::{Event, Tenant};
-use crate::handler::HandlerName;
-use crate::sandbox::GuestSpec;
 use crate::sandbox::contract::LogLevel;
-use crate::sandbox::text::shown;
+use crate::sandbox::redact::{Edge, Redactor};
+use crate::sandbox::text::{CUT_MARK, shown};
+use crate::sandbox::{GuestLimits, GuestSpec};
 
 /// Longest line, in bytes; what is longer is cut.
 pub(super) const LINE_BYTES_MAX: usize = 4096;
@@ -25,16 +25,22 @@ pub(super) enum Stream {
 /// The voice of one guest.
 #[derive(Debug)]
 pub(super) struct Output {
-    handler: HandlerName,
+    spec: Arc<GuestSpec>,
     tenant: Tenant,
-    log_granted: bool,
-    lines_max: u32,
     subject: Option<Subject>,
-    lines: u32,
-    dropped: u32,
+    written: Written,
     standard_output: LineBuffer,
     standard_error: LineBuffer,
     error_tail: Vec<u8>,
+    error_tail_edge: Edge,
+}
+
+/// What a call has said so far.
+#[derive(Debug, Default)]
+struct Written {
+    lines: u32,
+    bytes: u64,
+    dropped_lines: u64,
 }
 
 /// What a guest is busy with.
@@ -46,18 +52,16 @@ struct Subject {
 
 impl Output {
     /// The voice of a guest that is about to start.
-    pub(super) fn new(spec: &GuestSpec, tenant: &Tenant) -> Self {
+    pub(super) fn new(spec: &Arc<GuestSpec>, tenant: &Tenant) -> Self {
         Self {
-            handler: spec.handler.clone(),
+            spec: Arc::clone(spec),
             tenant: tenant.clone(),
-            log_granted: spec.grants.log,
-            lines_max: spec.limits.log_lines_max,
             subject: None,
-            lines: 0,
-            dropped: 0,
+            written: Written::default(),
             standard_output: LineBuffer::default(),
             standard_error: LineBuffer::default(),
             error_tail: Vec::new(),
+            error_tail_edge: Edge::Whole,
         }
     }
 
@@ -65,28 +69,33 @@ impl Output {
     pub(super) fn begin_call(&mut self, first: &Arc<Event>, events: usize) {
         self.subject = Some(Subject { first: Arc::clone(first), events });
         self.error_tail.clear();
+        self.error_tail_edge = Edge::Whole;
     }
 
     /// Writes what is left and says how many lines were dropped.
     pub(super) fn end_call(&mut self) {
         for stream in [Stream::Output, Stream::Error] {
-            if let Some(line) = self.buffer(stream).take() {
-                self.write_bytes(stream, &line);
+            if let Some((line, edge)) = self.buffer(stream).take() {
+                self.write_bytes(stream, &line, edge);
             }
         }
-        if self.dropped > 0 {
-            let dropped = std::mem::take(&mut self.dropped);
-            let allowed = self.lines_max;
-            self.send(LogLevel::Warn, &format!("{dropped} more lines dropped, a call may write {allowed}"));
+        let Written { lines, bytes, dropped_lines } = std::mem::take(&mut self.written);
+        if dropped_lines > 0 {
+            let GuestLimits { log_lines_max, log_bytes_max, .. } = &self.spec.limits;
+            let text = format!(
+                "{dropped_lines} more lines dropped after {lines} lines of {bytes} bytes, \
+                 a call may write {log_lines_max} lines of {log_bytes_max} bytes in all"
+            );
+            self.send(LogLevel::Warn, &text);
         }
-        self.lines = 0;
         self.subject = None;
     }
 
     /// Writes one line to the log, when that is granted and there is room in this call.
     pub(super) fn write_line(&mut self, level: LogLevel, text: &str) {
         if self.takes_a_line() {
-            self.send(level, &shown(text, LINE_BYTES_MAX));
+            let text = self.redactor().shown(text, LINE_BYTES_MAX);
+            self.write(level, &text);
         }
     }
 
@@ -95,7 +104,7 @@ impl Output {
         if stream == Stream::Error {
             self.keep_tail(bytes);
         }
-        if !self.log_granted {
+        if !self.spec.grants.log {
             return;
         }
         let mut rest = bytes;
@@ -103,19 +112,25 @@ impl Output {
             let (line, after) = rest.split_at(end);
             rest = after.get(1..).unwrap_or_default();
             self.buffer(stream).push(line);
-            let line = self.buffer(stream).take().unwrap_or_default();
-            self.write_bytes(stream, &line);
+            if let Some((line, edge)) = self.buffer(stream).take() {
+                self.write_bytes(stream, &line, edge);
+            }
         }
         self.buffer(stream).push(rest);
     }
 
     /// The last of standard error in this call, in one line and without Rust's advice on backtraces.
     pub(super) fn last_error_text(&self) -> String {
-        let text = String::from_utf8_lossy(&self.error_tail);
+        let text = self.redactor().redact_bytes(&self.error_tail, self.error_tail_edge);
         let lines = text.lines().map(str::trim);
         let lines =
             lines.filter(|line| !line.is_empty() && !line.starts_with("note: run with `RUST_BACKTRACE"));
         lines.collect::<Vec<_>>().join(" ")
+    }
+
+    /// What takes the handler's secrets out of what the guest says.
+    pub(super) fn redactor(&self) -> &Redactor {
+        self.spec.grants.redactor()
     }
 
     fn buffer(&mut self, stream: Stream) -> &mut LineBuffer {
@@ -128,35 +143,54 @@ impl Output {
     fn keep_tail(&mut self, bytes: &[u8]) {
         let kept = bytes.get(bytes.len().saturating_sub(ERROR_TAIL_BYTES)..).unwrap_or_default();
         let surplus = (self.error_tail.len() + kept.len()).saturating_sub(ERROR_TAIL_BYTES);
+        if surplus > 0 || kept.len() < bytes.len() {
+            self.error_tail_edge = Edge::CutStart;
+        }
         self.error_tail.drain(..surplus);
         self.error_tail.extend_from_slice(kept);
     }
 
-    fn write_bytes(&mut self, stream: Stream, line: &[u8]) {
+    fn write_bytes(&mut self, stream: Stream, line: &[u8], edge: Edge) {
         let level = match stream {
             Stream::Output => LogLevel::Info,
             Stream::Error => LogLevel::Warn,
         };
-        if !line.is_empty() && self.takes_a_line() {
-            self.send(level, &shown(&String::from_utf8_lossy(line), LINE_BYTES_MAX));
+        if self.takes_a_line() {
+            let mut text = shown(&self.redactor().redact_bytes(line, edge), LINE_BYTES_MAX);
+            if edge == Edge::CutEnd && !text.ends_with(CUT_MARK) {
+                text.push_str(CUT_MARK);
+            }
+            self.write(level, &text);
         }
     }
 
+    /// Whether there is room for one more line. A line without room is counted.
     fn takes_a_line(&mut self) -> bool {
-        if !self.log_granted {
+        if !self.spec.grants.log {
             return false;
         }
-        let room = self.lines < self.lines_max;
-        if room {
-            self.lines += 1;
-        } else {
-            self.dropped = self.dropped.saturating_add(1);
+        let Written { lines, dropped_lines, .. } = &mut self.written;
+        // After the first line that was dropped all are, so that what is there has no gaps.
+        let room = *lines < self.spec.limits.log_lines_max && *dropped_lines == 0;
+        if !room {
+            *dropped_lines = dropped_lines.saturating_add(1);
         }
         room
     }
 
+    fn write(&mut self, level: LogLevel, line: &str) {
+        let bytes = self.written.bytes.saturating_add(line.len() as u64);
+        if bytes > self.spec.limits.log_bytes_max {
+            self.written.dropped_lines = 1;
+            return;
+        }
+        self.written.bytes = bytes;
+        self.written.lines += 1;
+        self.send(level, line);
+    }
+
     fn send(&self, level: LogLevel, line: &str) {
-        let (handler, tenant) = (self.handler.as_str(), self.tenant.as_str());
+        let (handler, tenant) = (self.spec.handler.as_str(), self.tenant.as_str());
         let (event, events) =
             self.subject.as_ref().map_or(("", 0), |subject| (&*subject.first.id, subject.events));
         // The level of a line is part of its static call site, hence one call site per level.
@@ -179,17 +213,19 @@ impl Output {
 #[derive(Debug, Default)]
 struct LineBuffer {
     line: Vec<u8>,
+    is_cut: bool,
 }
 
 impl LineBuffer {
     fn push(&mut self, bytes: &[u8]) {
-        // One byte more than is shown, so that a cut line is marked as cut.
-        let room = (LINE_BYTES_MAX + 1).saturating_sub(self.line.len());
+        let room = LINE_BYTES_MAX.saturating_sub(self.line.len());
+        self.is_cut |= bytes.len() > room;
         self.line.extend_from_slice(bytes.get(..room).unwrap_or(bytes));
     }
 
-    fn take(&mut self) -> Option<Vec<u8>> {
-        (!self.line.is_empty()).then(|| std::mem::take(&mut self.line))
+    fn take(&mut self) -> Option<(Vec<u8>, Edge)> {
+        let edge = if std::mem::take(&mut self.is_cut) { Edge::CutEnd } else { Edge::Whole };
+        (!self.line.is_empty()).then(|| (std::mem::take(&mut self.line), edge))
     }
 }
 

@@ -22,7 +22,7 @@ pub(super) struct GuestState {
 
 impl GuestState {
     /// What a guest that is about to start is given.
-    pub(super) fn new(spec: &GuestSpec, tenant: &Tenant) -> Self {
+    pub(super) fn new(spec: &Arc<GuestSpec>, tenant: &Tenant) -> Self {
         Self {
             memory: MemoryMeter::new(spec.limits.memory_bytes_max),
             output: Output::new(spec, tenant),

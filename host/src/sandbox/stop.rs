@@ -6,7 +6,6 @@ use crate::outcome::{LimitKind, Outcome, TrapCode};
 use crate::sandbox::GuestLimits;
 use crate::sandbox::answers::answer_bytes_max;
 use crate::sandbox::state::GuestState;
-use crate::sandbox::text;
 
 /// Handles to host resources that one guest may hold.
 pub(super) const HANDLES_MAX: u16 = 1024;
@@ -93,7 +92,10 @@ pub(super) fn start_outcome(error: &Error, state: &GuestState, limits: &GuestLim
         return outcome(error, state, limits, answer_bytes_max(limits, 1));
     }
     Outcome::HostFault {
-        reason: text::reason(&format!("the guest cannot be started: {}", error.root_cause())),
+        reason: state
+            .output
+            .redactor()
+            .reason(&format!("the guest cannot be started: {}", error.root_cause())),
     }
 }
 
@@ -151,7 +153,7 @@ fn reason(error: &Error, state: &GuestState) -> String {
         reason.push_str("; in ");
         reason.push_str(&functions.join(" < "));
     }
-    text::reason(&reason)
+    state.output.redactor().reason(&reason)
 }
 
 /// Names of the functions on the guest's stack, innermost first, without those by which Rust panics. The engine

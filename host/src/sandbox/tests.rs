@@ -152,12 +152,41 @@ async fn loops_outside_of_the_handler_are_stopped_too() {
     let component = kit.admit(actor(&[EXPORT_BATCH, ("realloc", endless)])).await;
     assert_eq!(kit.outcome(&component, "shop-a", "done").await.kind(), OutcomeKind::TimedOut);
 
+    let after = format!(r#"(func (export "after") (param i32) {endless})"#);
+    let lift = r#"(post-return (core func $actor "after"))"#;
+    for export in [EXPORT_HANDLER, EXPORT_BATCH] {
+        let component = kit.admit(actor(&[export, ("core", &after), ("lift", lift)])).await;
+        // The answer was there already. It does not count: an event has one outcome, and this is it.
+        assert_eq!(kit.outcome(&component, "shop-a", "emit").await.kind(), OutcomeKind::TimedOut);
+    }
+
     let start = format!("(func $start {endless}) (start $start)");
     let refused = kit.sandbox.admit(spec(), actor(&[EXPORT_BATCH, ("core", &start)])).await.unwrap_err();
     assert_eq!(
         refused.to_string(),
         "the component does not start under its limits: timed-out: no answer within 250ms"
     );
+}
+
+#[tokio::test]
+async fn limits_above_the_ceilings_are_refused() {
+    let kit = Kit::new();
+    let limits = GuestLimits { emits_max: 10_001, ..spec().limits };
+    let refused =
+        kit.sandbox.admit(GuestSpec { limits, ..spec() }, actor(&[EXPORT_BATCH])).await.unwrap_err();
+    let expected = "the handler's limit `emits_max` is 10001, the ceiling for all handlers is 10000; \
+                    lower the limit or raise the ceiling";
+    assert_eq!(refused.to_string(), expected);
+}
+
+#[tokio::test]
+async fn an_answer_has_its_own_limit_when_that_is_lower() {
+    let mut kit = Kit::new();
+    let limits = GuestLimits { answer_bytes_max: 1 << 10, ..spec().limits };
+    let component = kit.sandbox.admit(GuestSpec { limits, ..spec() }, actor(&[EXPORT_BATCH])).await.unwrap();
+    let exceeded = Outcome::LimitExceeded { limit: LimitKind::AnswerBytes, used: 1025, allowed: 1024 };
+    assert_eq!(kit.outcome(&component, "shop-a", "flood").await, exceeded);
+    assert_eq!(kit.outcome(&component, "shop-a", "number").await, reject("A1"));
 }
 
 #[tokio::test]

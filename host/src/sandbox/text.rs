@@ -3,7 +3,8 @@
 /// Longest reason, in bytes.
 pub(super) const REASON_BYTES_MAX: usize = 1024;
 
-const CUT_MARK: &str = "…";
+/// Stands where a text was cut.
+pub(super) const CUT_MARK: &str = "…";
 
 /// Escapes what could forge or hide a line (control characters, line separators, direction marks), and cuts the
 /// result at `bytes_max` at a character border.

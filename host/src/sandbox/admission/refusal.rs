@@ -116,6 +116,18 @@ pub enum AdmissionError {
         /// The linker's message.
         reason: String,
     },
+    /// A limit of the handler is above what the operator allows any handler.
+    #[error(
+        "the handler's limit `{limit}` is {wanted}, the ceiling for all handlers is {ceiling}; lower the limit or raise the ceiling"
+    )]
+    AboveCeiling {
+        /// The limit's name.
+        limit: &'static str,
+        /// What the handler asks for.
+        wanted: String,
+        /// The ceiling.
+        ceiling: String,
+    },
     /// It does not start under its limits.
     #[error("the component does not start under its limits: {outcome}")]
     DoesNotStart {

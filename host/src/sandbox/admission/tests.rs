@@ -8,7 +8,8 @@ use crate::sandbox::fixtures::{EXPORT_BATCH, EXPORT_HANDLER, actor, component, s
 
 fn admit(grants: Grants, bytes: &Bytes) -> Result<AdmittedComponent, AdmissionError> {
     let engine = crate::sandbox::engine::engine().unwrap();
-    let admission = Admission::new(&engine, 1 << 20).unwrap();
+    let settings = SandboxSettings { component_bytes_max: 1 << 20, ..SandboxSettings::default() };
+    let admission = Admission::new(&engine, &settings).unwrap();
     admission.admit(GuestSpec { grants, ..spec() }, bytes, &Arc::default())
 }
 

@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::sandbox::contract::{EmitHeader, RetryRecord};
-use crate::sandbox::fixtures::{call_event, event, limits};
+use crate::sandbox::fixtures::{call_event, event, limits, spec};
 
 fn emit_record(event_type: &str, payload: usize) -> EmitRecord {
     EmitRecord {
@@ -28,7 +28,7 @@ fn rejects(events: &[u32]) -> Vec<EventFailure> {
 fn check(emits: Vec<EventEmit>, failures: &[u32], skipped: &[u32]) -> Result<Vec<(usize, Answer)>, Outcome> {
     let events = [1, 2, 1, 3].map(|lane| call_event(event("e", "shop-a"), lane));
     let answers = BatchAnswers { emits, failures: rejects(failures), skipped: skipped.to_vec() };
-    of_batch(answers, &events, &limits())
+    of_batch(answers, &events, &spec())
 }
 
 #[test]
@@ -77,7 +77,7 @@ fn too_many_emits_fail_their_event_and_send_the_rest_of_its_lane_back() {
 
 #[test]
 fn too_many_bytes_of_emits_fail_their_event() {
-    let one = |payload| of_event(Ok(vec![emit_record("a.b", payload)]), &limits());
+    let one = |payload| of_event(Ok(vec![emit_record("a.b", payload)]), &spec());
     assert!(matches!(one((1 << 10) - 3), Answer::Ended(Outcome::Done(_))));
     let exceeded = Outcome::LimitExceeded { limit: LimitKind::EmitBytes, used: 1025, allowed: 1024 };
     assert_eq!(one((1 << 10) - 2), Answer::Ended(exceeded));
@@ -99,13 +99,13 @@ fn emits_that_could_never_be_published_reject_their_event() {
         (with((0..65).map(|n| header(&n.to_string(), "x")).collect()), "it has 65 headers"),
     ];
     for (emit, expected) in cases {
-        let Answer::Ended(Outcome::Reject { reason }) = of_event(Ok(vec![emit]), &limits()) else {
+        let Answer::Ended(Outcome::Reject { reason }) = of_event(Ok(vec![emit]), &spec()) else {
             panic!("not refused: {expected}")
         };
         assert!(reason.starts_with("emit 0: ") && reason.contains(expected), "{reason}");
     }
     assert!(matches!(
-        of_event(Ok(vec![with(vec![header("größe", "1")])]), &limits()),
+        of_event(Ok(vec![with(vec![header("größe", "1")])]), &spec()),
         Answer::Ended(Outcome::Done(_))
     ));
 }
@@ -113,7 +113,7 @@ fn emits_that_could_never_be_published_reject_their_event() {
 #[test]
 fn a_failures_words_are_bounded_and_safe_to_show() {
     let retry = RetryRecord { reason: "x\n".repeat(2_000), after: Some(u64::MAX) };
-    let Answer::Ended(Outcome::Retry { after, reason }) = of_event(Err(Failure::Retry(retry)), &limits())
+    let Answer::Ended(Outcome::Retry { after, reason }) = of_event(Err(Failure::Retry(retry)), &spec())
     else {
         panic!("no retry")
     };
@@ -125,7 +125,8 @@ fn a_failures_words_are_bounded_and_safe_to_show() {
 fn the_allowance_leaves_room_to_count_what_is_too_much() {
     let one = answer_bytes_max(&limits(), 1);
     assert!(one > 2 * (1 << 10));
-    assert!(answer_bytes_max(&limits(), 1 << 20) < 32 << 20);
-    let unlimited = GuestLimits { emit_bytes_max: u64::MAX, emits_max: u32::MAX, ..limits() };
+    assert_eq!(answer_bytes_max(&limits(), 1 << 20), 4 << 20);
+    let unlimited =
+        GuestLimits { emit_bytes_max: u64::MAX, emits_max: u32::MAX, answer_bytes_max: u64::MAX, ..limits() };
     assert_eq!(answer_bytes_max(&unlimited, 64), usize::MAX);
 }
