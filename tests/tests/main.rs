@@ -7,6 +7,7 @@ mod stories {
     mod drain;
     mod embedded_crash;
     mod isolation;
+    mod languages;
     mod library;
     mod mistakes;
     mod picky;

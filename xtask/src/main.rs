@@ -5,6 +5,7 @@ mod check;
 mod console;
 mod demo;
 mod fuzz;
+mod languages;
 mod program;
 mod steps;
 mod test;
@@ -29,7 +30,9 @@ enum Task {
     /// Show the host at work: thousands of orders, some of them poison, and where each of them ended
     Demo(demo::Arguments),
     /// Run everything that continuous integration runs
-    Test,
+    Test(test::Arguments),
+    /// Build the guests, and those in other languages whose tools are installed
+    Guests,
     /// Run the quick part of it: format, lints and docs
     Check,
     /// Measure the host against a bare loop over the same broker, or the sandbox against a native function
@@ -59,7 +62,8 @@ fn run(task: &Task) -> anyhow::Result<()> {
     let workspace = Workspace::find()?;
     match task {
         Task::Demo(arguments) => demo::run(&workspace, arguments),
-        Task::Test => test::run(&workspace),
+        Task::Test(arguments) => test::run(workspace, arguments),
+        Task::Guests => test::build_guests(&workspace),
         Task::Check => check::run(&workspace),
         Task::Bench(arguments) => bench::run(&workspace, arguments),
         Task::Fuzz(arguments) => fuzz::run(&workspace, arguments),

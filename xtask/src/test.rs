@@ -4,30 +4,52 @@ use anyhow::Result;
 
 use crate::check::{DOCS, FORMAT, GUEST_LINTS, LINTS};
 use crate::steps::{self, Step};
-use crate::workspace::Workspace;
-use crate::{console, demo, fuzz, program};
+use crate::workspace::{MissingTools, Workspace};
+use crate::{demo, fuzz, languages, program};
 
 /// Orders of the demo: enough to see it work with a host that was built to be debugged.
 const DEMO_EVENTS: u32 = 500;
 
 /// How long each target is fuzzed: the corpus and some more.
 const FUZZ_SECONDS: u32 = 20;
+/// Tells the tests that nothing may be skipped for want of a tool.
+const ALL_TESTS: &str = "GUESTHOUSE_TESTS_ALL";
 
 const GUESTS: Step = Step { title: "guests", run: Workspace::build_guests };
+const LANGUAGES: Step = Step { title: "guests in other languages", run: languages::build };
 const TESTS: Step = Step { title: "tests", run: tests };
 const GUEST_TESTS: Step = Step { title: "tests of the guest SDK", run: guest_tests };
 const DEPENDENCIES: Step = Step { title: "dependencies", run: dependencies };
 const FUZZ: Step = Step { title: "fuzzing", run: fuzz };
 const DEMO: Step = Step { title: "demo", run: demo };
 
+/// What may be chosen.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Arguments {
+    /// Fail where a tool is missing, instead of leaving out what needs it
+    #[arg(long)]
+    all: bool,
+}
+
 /// Runs it.
-pub(crate) fn run(workspace: &Workspace) -> Result<()> {
-    let steps = [FORMAT, LINTS, GUEST_LINTS, GUESTS, TESTS, GUEST_TESTS, DOCS, DEPENDENCIES, FUZZ, DEMO];
-    steps::run(workspace, &steps)
+pub(crate) fn run(workspace: Workspace, arguments: &Arguments) -> Result<()> {
+    let missing_tools = if arguments.all { MissingTools::Fail } else { MissingTools::LeaveOut };
+    let steps =
+        [FORMAT, LINTS, GUEST_LINTS, GUESTS, LANGUAGES, TESTS, GUEST_TESTS, DOCS, DEPENDENCIES, FUZZ, DEMO];
+    steps::run(&workspace.with(missing_tools), &steps)
+}
+
+/// Builds the guests alone.
+pub(crate) fn build_guests(workspace: &Workspace) -> Result<()> {
+    steps::run(workspace, &[GUESTS, LANGUAGES])
 }
 
 fn tests(workspace: &Workspace) -> Result<()> {
-    program::run(&mut workspace.cargo(&["test", "--locked", "--workspace"]))
+    let mut tests = workspace.cargo(&["test", "--locked", "--workspace"]);
+    if workspace.missing_tools() == MissingTools::Fail {
+        tests.env(ALL_TESTS, "1");
+    }
+    program::run(&mut tests)
 }
 
 fn guest_tests(workspace: &Workspace) -> Result<()> {
@@ -38,8 +60,8 @@ fn guest_tests(workspace: &Workspace) -> Result<()> {
 /// Licences need a tool; the arrows between crates and the sources of all packages were checked by the tests before.
 fn dependencies(workspace: &Workspace) -> Result<()> {
     if !program::exists("cargo-deny") {
-        console::note("skipped: cargo-deny is not installed; `cargo install --locked cargo-deny` brings it");
-        return Ok(());
+        return workspace
+            .leave_out("cargo-deny is not installed; `cargo install --locked cargo-deny` brings it");
     }
     let check = ["deny", "check", "--hide-inclusion-graph", "bans", "licenses", "sources"];
     program::run(&mut workspace.cargo(&check))

@@ -26,12 +26,22 @@ pub(crate) enum Profile {
     Release,
 }
 
+/// What becomes of a part of a task whose tools are not installed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum MissingTools {
+    /// It is left out, and that is said.
+    LeaveOut,
+    /// The task fails.
+    Fail,
+}
+
 /// The two workspaces of the repository: the host's and the guests'.
 #[derive(Debug)]
 pub(crate) struct Workspace {
     root: PathBuf,
     target: PathBuf,
     guests_target: PathBuf,
+    missing_tools: MissingTools,
 }
 
 /// What `cargo metadata` says, as far as it is of use here.
@@ -47,7 +57,24 @@ impl Workspace {
         let root = manifest.parent().context("xtask lies inside of the repository")?.to_owned();
         let target = target_of(&root)?;
         let guests_target = target_of(&root.join("guests"))?;
-        Ok(Self { root, target, guests_target })
+        Ok(Self { root, target, guests_target, missing_tools: MissingTools::LeaveOut })
+    }
+
+    /// Decides about what has no tools on this machine.
+    pub(crate) fn with(self, missing_tools: MissingTools) -> Self {
+        Self { missing_tools, ..self }
+    }
+
+    /// What was decided about that.
+    pub(crate) fn missing_tools(&self) -> MissingTools {
+        self.missing_tools
+    }
+
+    /// Leaves something out for want of a tool, and says so; fails when nothing may be left out.
+    pub(crate) fn leave_out(&self, why: &str) -> Result<()> {
+        ensure!(self.missing_tools == MissingTools::LeaveOut, "{why}");
+        console::note(format_args!("SKIPPED: {why}"));
+        Ok(())
     }
 
     /// A file of the repository.

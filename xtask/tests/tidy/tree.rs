@@ -4,7 +4,9 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// What git ignores, and git's own: a folder, or a file in a linked worktree.
-const NOT_OURS: [&str; 3] = [".git", "target", "data"];
+const NOT_OURS: [&str; 6] = [".git", ".venv", "__pycache__", "node_modules", "target", "data"];
+/// Bindings that `cargo component` writes, which git ignores too.
+const BINDINGS: &str = "greeter-component/src/bindings.rs";
 
 /// The root of the repository.
 pub(crate) fn root() -> PathBuf {
@@ -22,7 +24,7 @@ pub(crate) fn files() -> Vec<PathBuf> {
             let path = entry.path();
             match entry.file_type().unwrap() {
                 kind if kind.is_dir() && is_ours(&root, &path) => folders.push(path),
-                kind if kind.is_file() && !path.ends_with(".git") => {
+                kind if kind.is_file() && !path.ends_with(".git") && !path.ends_with(BINDINGS) => {
                     found.push(path.strip_prefix(&root).unwrap().to_owned())
                 }
                 _ => {}
