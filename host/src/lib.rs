@@ -31,6 +31,8 @@ mod counters;
 mod dead_letter;
 mod dispatch;
 mod event;
+#[doc(hidden)]
+pub mod fuzzing;
 mod handler;
 mod histogram;
 mod host;

@@ -12,7 +12,7 @@ use crate::program;
 use crate::workspace::{Profile, Program, Workspace};
 
 /// The targets, as their files in `tests/fuzz/targets` and their corpora are named.
-const TARGETS: [&str; 2] = ["admission", "answers"];
+const TARGETS: [&str; 3] = ["admission", "answers", "state-keys"];
 
 /// Set for the compiler's wrapper, which is this program again.
 const INSTRUMENT: &str = "GUESTHOUSE_XTASK_INSTRUMENT";
