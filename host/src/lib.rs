@@ -63,8 +63,8 @@ pub use lane::{InvalidOrder, OrderBy};
 pub use retry::{OnFault, RetryPolicy};
 pub use route::{InvalidPattern, Pattern, TenantScope};
 pub use sandbox::{
-    AdmissionError, Grants, GuestConfig, GuestLimits, HttpGrant, HttpHost, Isolation, Part, SandboxError,
-    SandboxSettings, StructureError, World,
+    AdmissionError, Grants, GuestConfig, GuestLimits, HttpGrant, HttpHost, InvalidHttpHost, Isolation, Part,
+    SandboxError, SandboxSettings, StructureError, World,
 };
 pub use state::{StateError, StateSettings};
 pub use subscription::SubscriptionError;

@@ -11,6 +11,7 @@ mod engine;
 mod grants;
 mod guest;
 mod headers;
+mod http;
 mod idle;
 mod keyvalue;
 mod limits;
@@ -46,12 +47,14 @@ pub(crate) use call::{Answer, CallEvent, CallId, CallReport, CallResult, GuestCa
 pub(crate) use component::AdmittedComponent;
 pub use component::World;
 pub use grants::{Grants, GuestConfig, HttpGrant, HttpHost};
+pub use http::InvalidHttpHost;
 pub(crate) use limits::Excess;
 pub use limits::GuestLimits;
 pub(crate) use pool::{PerPool, Pool};
 
 use admission::Admission;
 use engine::Clock;
+use http::Courier;
 use queue::CallQueue;
 use worker::Workshop;
 
@@ -139,6 +142,7 @@ struct Inner {
     admission: Arc<Admission>,
     compilations: Arc<Semaphore>,
     workshop: Arc<Workshop>,
+    courier: Arc<Courier>,
     threads: Mutex<Threads>,
 }
 
@@ -155,7 +159,8 @@ impl Sandbox {
     /// When the engine cannot run on this machine or the operating system gives no thread.
     pub(crate) fn start(settings: &SandboxSettings) -> Result<Self, SandboxError> {
         let engine = engine::engine().map_err(engine_error)?;
-        let admission = Admission::new(&engine, settings).map_err(engine_error)?;
+        let courier = Arc::new(Courier::start().map_err(SandboxError::Thread)?);
+        let admission = Admission::new(&engine, settings, Arc::clone(&courier)).map_err(engine_error)?;
         let workers = worker_count(settings.workers);
         let (clock, clock_thread) = Clock::start(engine).map_err(SandboxError::Thread)?;
         let threads = PerPool { computing: workers, waiting: settings.waiting_workers.max(1) };
@@ -165,6 +170,7 @@ impl Sandbox {
             admission: Arc::new(admission),
             compilations: Arc::new(Semaphore::new(workers)),
             workshop,
+            courier,
             threads: Mutex::new(Threads { workers: Vec::new(), clock: Some(clock_thread) }),
         };
         // From here on a failure drops `inner`, which ends the threads that were started.
@@ -255,6 +261,7 @@ impl Inner {
             }
         }
         self.workshop.clock.hurry();
+        self.courier.stop();
         let threads = std::mem::take(&mut *self.threads.lock().unwrap_or_else(PoisonError::into_inner));
         for worker in threads.workers {
             join(worker);

@@ -14,7 +14,7 @@ use crate::handler::{FailurePolicy, HandlerConfig, HandlerName};
 use crate::lane::OrderBy;
 use crate::retry::{OnFault, RetryPolicy};
 use crate::route::TenantScope;
-use crate::sandbox::{Excess, Grants, GuestLimits, Isolation};
+use crate::sandbox::{Excess, Grants, GuestLimits, HttpGrant, HttpHost, Isolation};
 
 /// Longest deadline of an event.
 pub(crate) const DEADLINE_MAX: Duration = Duration::from_secs(10 * 60);
@@ -161,7 +161,21 @@ fn read_grants(section: &Section<'_>) -> Grants {
             Grant::Http => grants.http = Some(Arc::default()),
         }
     }
+    grants.http = read_http_hosts(section, grants.http.is_some());
     grants
+}
+
+/// The list of hosts and the grant `http` belong together.
+fn read_http_hosts(section: &Section<'_>, granted: bool) -> Option<Arc<HttpGrant>> {
+    let hosts: Vec<HttpHost> = section.list("http_hosts", parsed).unwrap_or_default();
+    if granted && !section.has("http_hosts") {
+        section.refuse("grants", "`http`: expected `http_hosts` with at least one host that may be called");
+    } else if granted {
+        section.refuse_empty("http_hosts", "expected at least one host, because `http` is granted");
+    } else if !hosts.is_empty() {
+        section.refuse("http_hosts", "counts only with the grant `http`: add it, or remove the hosts");
+    }
+    granted.then(|| Arc::new(HttpGrant { hosts }))
 }
 
 #[derive(Clone, Copy)]

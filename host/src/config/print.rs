@@ -113,6 +113,7 @@ struct Handler<'a> {
     events: Vec<String>,
     order_by: String,
     grants: Vec<&'static str>,
+    http_hosts: Vec<String>,
     isolation: &'static str,
     limits: Limits,
     retry: Retry,
@@ -312,6 +313,7 @@ impl<'a> Handler<'a> {
             events: handler.events.iter().map(ToString::to_string).collect(),
             order_by: handler.order_by.to_string(),
             grants: grants(&handler.grants),
+            http_hosts: http_hosts(&handler.grants),
             isolation: match handler.isolation {
                 Isolation::Reuse => "reuse",
                 Isolation::Fresh => "fresh",
@@ -362,6 +364,11 @@ impl Retry {
             on_limit: on_fault(retry.on_limit),
         }
     }
+}
+
+fn http_hosts(grants: &Grants) -> Vec<String> {
+    let hosts = grants.http.iter().flat_map(|http| &http.hosts);
+    hosts.map(ToString::to_string).collect()
 }
 
 fn grants(grants: &Grants) -> Vec<&'static str> {

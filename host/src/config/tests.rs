@@ -263,7 +263,8 @@ handlers:
     events: [order.*, '*']
     tenants: [acme, 7F3C9A52-4B1E-4D6A-9C80-5E2F1AB34D10]
     order_by: header:region
-    grants: [log]
+    grants: [log, http]
+    http_hosts: ['https://api.example.com', 'http://[::1]:8080']
     isolation: fresh
     limits: {deadline: 1s 500ms, memory_max: 1GiB, emit_bytes_max: 1000B}
     retry: {age_max: 1h, on_trap: dead-letter, backoff_min: 1ms}
@@ -285,6 +286,8 @@ sandbox:
         (&a.order_by, a.isolation, a.grants.log),
         (&OrderBy::Header("region".into()), Isolation::Fresh, true)
     );
+    let hosts: Vec<_> = a.grants.http.iter().flat_map(|http| &http.hosts).map(ToString::to_string).collect();
+    assert_eq!(hosts, ["https://api.example.com", "http://[::1]:8080"]);
     let retry = RetryPolicy {
         age_max: Some(Duration::from_secs(3_600)),
         on_trap: OnFault::DeadLetter,

@@ -19,6 +19,7 @@ use crate::outcome::Outcome;
 use crate::sandbox::component::{ComponentFacts, ComponentId, StateUse};
 use crate::sandbox::contract::{self, LogLevel};
 use crate::sandbox::guest::Guest;
+use crate::sandbox::http::{self, Courier, HttpAccess};
 use crate::sandbox::idle::IdleGuests;
 use crate::sandbox::state::GuestState;
 use crate::sandbox::{
@@ -41,15 +42,20 @@ pub(super) struct Admission {
     linker: Linker<GuestState>,
     bytes_max: u64,
     ceilings: GuestLimits,
+    courier: Arc<Courier>,
 }
 
 impl Admission {
     /// Links what every component may import.
-    pub(super) fn new(engine: &Engine, settings: &SandboxSettings) -> wasmtime::Result<Self> {
+    pub(super) fn new(
+        engine: &Engine,
+        settings: &SandboxSettings,
+        courier: Arc<Courier>,
+    ) -> wasmtime::Result<Self> {
         let mut linker = Linker::new(engine);
         wasi::link(&mut linker)?;
         let SandboxSettings { component_bytes_max: bytes_max, ceilings, .. } = settings.clone();
-        Ok(Self { engine: engine.clone(), linker, bytes_max, ceilings })
+        Ok(Self { engine: engine.clone(), linker, bytes_max, ceilings, courier })
     }
 
     /// Compiles a component and checks it against its grants and limits. Takes a second or two for a large one,
@@ -75,18 +81,17 @@ impl Admission {
             .and_then(|linker| linker.instantiate_pre(&component))
             .map_err(|error| AdmissionError::OtherImportType { reason: reason(&error) })?;
         let state = state_use(&component);
+        let http = self.http_access(&component, &spec);
         let facts = ComponentFacts {
             digest: format!("blake3:{}", blake3::hash(bytes).to_hex()),
             size_bytes: bytes.len() as u64,
             world,
-            pool: match state {
-                StateUse::Never => Pool::Computing,
-                StateUse::Possible => Pool::Waiting,
-            },
+            pool: if state == StateUse::Never && http.is_none() { Pool::Computing } else { Pool::Waiting },
             state,
         };
         let (idle, spec) = (Arc::downgrade(idle), Arc::new(spec));
-        let admitted = AdmittedComponent { id: ComponentId::next(), spec, facts, template, entry, idle };
+        let admitted =
+            AdmittedComponent { id: ComponentId::next(), spec, facts, template, entry, idle, http };
         match Guest::start(&admitted, &Tenant::Platform) {
             Ok(_) => Ok(admitted),
             Err(outcome) => Err(AdmissionError::DoesNotStart { outcome: start_failure(&outcome) }),
@@ -102,7 +107,16 @@ impl Admission {
         if grants.log {
             link_log(&mut linker, contract::VERSION)?;
         }
+        if grants.http.is_some() {
+            http::link(&mut linker, component)?;
+        }
         Ok(linker)
+    }
+
+    /// What a component shares of HTTP, when it uses it.
+    fn http_access(&self, component: &Component, spec: &GuestSpec) -> Option<Arc<HttpAccess>> {
+        let grant = spec.grants.http.as_ref().filter(|_| http::is_imported_by(component))?;
+        Some(Arc::new(HttpAccess::new(grant, &spec.limits, &self.courier)))
     }
 }
 

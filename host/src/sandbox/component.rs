@@ -6,6 +6,7 @@ use std::sync::{Arc, Weak};
 
 use wasmtime::component::{ComponentExportIndex, InstancePre};
 
+use crate::sandbox::http::HttpAccess;
 use crate::sandbox::idle::IdleGuests;
 use crate::sandbox::state::GuestState;
 use crate::sandbox::{GuestSpec, Pool};
@@ -31,6 +32,8 @@ pub(crate) struct AdmittedComponent {
     pub(super) template: InstancePre<GuestState>,
     pub(super) entry: ComponentExportIndex,
     pub(super) idle: Weak<IdleGuests>,
+    /// Absent unless it uses HTTP.
+    pub(super) http: Option<Arc<HttpAccess>>,
 }
 
 /// What is known of a component from its bytes.
@@ -71,6 +74,12 @@ impl AdmittedComponent {
     /// Size of the component's bytes.
     pub(crate) fn size_bytes(&self) -> u64 {
         self.facts.size_bytes
+    }
+
+    /// Whether several events may share a call of its guests. Not when what they ask of the host has to be counted
+    /// for each event.
+    pub(super) fn shares_calls(&self) -> bool {
+        self.http.is_none()
     }
 
     /// What it was admitted for.

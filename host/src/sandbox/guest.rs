@@ -56,18 +56,18 @@ impl Guest {
         // A copy of the name, so that an idle guest does not keep a whole message alive.
         let tenant = Tenant::from_name(tenant.as_str().to_owned().into());
         let (spec, limits) = (Arc::clone(&component.spec), &component.spec.limits);
-        let mut store = Store::new(component.template.engine(), GuestState::new(&component.spec, &tenant));
+        let mut store = Store::new(component.template.engine(), GuestState::new(component, &tenant));
         store.limiter(|state| &mut state.memory);
         store.set_max_component_handles(HANDLES_MAX.into());
         store.set_hostcall_fuel(answer_bytes_max(limits, 1));
-        store.set_epoch_deadline(ticks(limits.deadline));
+        begin_deadline(&mut store, limits);
         match instantiate(component, &mut store) {
             Ok(entry) => {
                 let key = GuestKey { component: component.id, tenant };
                 Ok(Self { store, entry, key, spec, events_left: EVENTS_MAX })
             }
             Err(error) => {
-                store.data_mut().output.end_call();
+                store.data_mut().end_call();
                 Err(stop::start_outcome(&error, store.data(), limits))
             }
         }
@@ -100,7 +100,7 @@ impl Guest {
 
     /// Begins the deadline of the next call anew.
     pub(super) fn renew_deadline(&mut self) {
-        self.store.set_epoch_deadline(ticks(self.spec.limits.deadline));
+        begin_deadline(&mut self.store, &self.spec.limits);
     }
 
     /// Runs events in one call; a guest that takes one at a time runs the first of them. The answers are by
@@ -117,7 +117,7 @@ impl Guest {
             Entry::Event(handle) => self.handle(handle, first),
             Entry::Batch(handle_batch) => self.handle_batch(handle_batch, events, arena),
         };
-        self.store.data_mut().output.end_call();
+        self.store.data_mut().end_call();
         result
     }
 
@@ -161,6 +161,14 @@ impl Guest {
 impl fmt::Debug for Guest {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Guest").field("key", &self.key).field("events_left", &self.events_left).finish()
+    }
+}
+
+/// Begins a guest's time, for what it computes and for what it waits for.
+fn begin_deadline(store: &mut Store<GuestState>, limits: &GuestLimits) {
+    store.set_epoch_deadline(ticks(limits.deadline));
+    if let Some(desk) = &mut store.data_mut().http {
+        desk.begin_deadline(limits.deadline);
     }
 }
 

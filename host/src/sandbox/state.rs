@@ -4,16 +4,20 @@ use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
 use crate::event::{Event, Tenant};
-use crate::sandbox::GuestSpec;
+use crate::sandbox::AdmittedComponent;
+use crate::sandbox::http::Desk;
 use crate::sandbox::keyvalue::Session;
 use crate::sandbox::memory::MemoryMeter;
 use crate::sandbox::output::Output;
+use crate::sandbox::stop::GuestStop;
 
 /// The data of a guest's store.
 #[derive(Debug)]
 pub(super) struct GuestState {
     pub(super) memory: MemoryMeter,
     pub(super) output: Output,
+    /// Absent unless the component uses HTTP.
+    pub(super) http: Option<Box<Desk>>,
     pub(super) time: FrozenTime,
     pub(super) seed: (u64, u64),
     /// The state of its handler and tenant, while it handles an event and may use state.
@@ -22,10 +26,12 @@ pub(super) struct GuestState {
 
 impl GuestState {
     /// What a guest that is about to start is given.
-    pub(super) fn new(spec: &Arc<GuestSpec>, tenant: &Tenant) -> Self {
+    pub(super) fn new(component: &AdmittedComponent, tenant: &Tenant) -> Self {
+        let spec = &component.spec;
         Self {
             memory: MemoryMeter::new(spec.limits.memory_bytes_max),
             output: Output::new(spec, tenant),
+            http: component.http.as_ref().map(|access| Box::new(Desk::new(access))),
             time: FrozenTime::new(),
             seed: rand::random(),
             session: None,
@@ -37,6 +43,25 @@ impl GuestState {
         self.memory.begin_call();
         self.output.begin_call(first, events);
         self.time.begin_call();
+        if let Some(desk) = &mut self.http {
+            desk.begin_event();
+        }
+    }
+
+    /// Writes out what the guest said, and forgets what it still held of the call.
+    pub(super) fn end_call(&mut self) {
+        self.output.end_call();
+        if let Some(desk) = &mut self.http {
+            desk.end_event();
+        }
+    }
+
+    /// The guest's HTTP.
+    ///
+    /// # Errors
+    /// When it has none; nothing of HTTP is linked then, so no guest sees this.
+    pub(super) fn desk(&mut self) -> Result<&mut Desk, GuestStop> {
+        self.http.as_deref_mut().ok_or(GuestStop::Misuse("has no HTTP"))
     }
 }
 

@@ -27,6 +27,9 @@ pub(super) enum GuestStop {
     /// The guest called what belongs to an event while it handled none.
     #[error("the guest called {0} while it was starting; it can be used only while an event is handled")]
     OutsideOfEvent(&'static str),
+    /// The guest broke a rule of an interface.
+    #[error("the guest {0}")]
+    Misuse(&'static str),
     /// The guest ran into a limit of a host function.
     #[error("{} over the limit: used {used}, may use {allowed}", limit.as_str())]
     Limit {
@@ -52,7 +55,9 @@ impl GuestStop {
             Self::Limit { limit, used, allowed } => Some(Outcome::LimitExceeded { limit, used, allowed }),
             Self::Late => Some(Outcome::TimedOut { allowed: limits.deadline }),
             Self::HostFault(ref reason) => Some(Outcome::HostFault { reason: reason.clone() }),
-            Self::Exit(_) | Self::Denied(_) | Self::Wait(_) | Self::OutsideOfEvent(_) => None,
+            Self::Exit(_) | Self::Denied(_) | Self::Wait(_) | Self::OutsideOfEvent(_) | Self::Misuse(_) => {
+                None
+            }
         }
     }
 }

@@ -1,9 +1,10 @@
 //! The WASI interfaces that guests of standard libraries import, present and empty.
 //!
-//! No environment, no arguments, no files, no network, nothing to wait for; output goes to the handler's log,
-//! time is coarse, and only hash seeds are random. They are written here and not taken from `wasmtime-wasi`,
+//! No environment, no arguments, no files, no network, nothing to wait for but HTTP; output goes to the handler's
+//! log, time is coarse, and only hash seeds are random. They are written here and not taken from `wasmtime-wasi`,
 //! whose pollables block the thread past every deadline and whose output streams can queue without bound.
-//! No handle owns anything on the host: its number says all there is to know.
+
+mod io;
 
 use std::time::Duration;
 
@@ -14,10 +15,10 @@ use crate::sandbox::output::Stream;
 use crate::sandbox::state::{GuestState, TIME_RESOLUTION};
 use crate::sandbox::stop::GuestStop;
 
+pub(super) use io::{ALWAYS_READY, InputStream, IoError, OutputStream, Pollable};
+
 /// The version under which the interfaces are linked. The engine accepts it for imports of every 0.2 version.
 const VERSION: &str = "0.2.6";
-/// Most bytes that a stream takes at once.
-const WRITE_BYTES_MAX: u64 = 4096;
 
 /// The interfaces linked here.
 const INTERFACES: [&str; 16] = [
@@ -43,24 +44,9 @@ const INTERFACES: [&str; 16] = [
 const INSECURE_SEED: &str = "wasi:random/insecure-seed";
 
 type Guest<'a> = StoreContextMut<'a, GuestState>;
-type StreamResult<T> = Result<T, StreamError>;
 
-struct IoError;
-struct Pollable;
-struct InputStream;
-struct OutputStream;
 struct TerminalInput;
 struct TerminalOutput;
-
-#[derive(ComponentType, Lower)]
-#[component(variant)]
-enum StreamError {
-    #[component(name = "last-operation-failed")]
-    #[expect(dead_code, reason = "part of the type; no operation of these streams fails")]
-    LastOperationFailed(Resource<IoError>),
-    #[component(name = "closed")]
-    Closed,
-}
 
 #[derive(ComponentType, Lower)]
 #[component(record)]
@@ -84,9 +70,7 @@ pub(super) fn contains(interface: &str) -> bool {
 
 /// Links all of them.
 pub(super) fn link(linker: &mut Linker<GuestState>) -> wasmtime::Result<()> {
-    link_io(linker)?;
-    link_input_stream(&mut instance(linker, "wasi:io/streams")?)?;
-    link_output_stream(&mut instance(linker, "wasi:io/streams")?)?;
+    io::link(linker)?;
     link_stdio(linker)?;
     link_terminals(linker)?;
     link_process(linker)?;
@@ -106,97 +90,15 @@ fn resource<T: 'static>(instance: &mut LinkerInstance<'_, GuestState>, name: &st
     instance.resource(name, ResourceType::host::<T>(), |_, _| Ok(()))
 }
 
-/// Everything that can be polled here is ready, always.
-fn link_io(linker: &mut Linker<GuestState>) -> wasmtime::Result<()> {
-    let mut error = instance(linker, "wasi:io/error")?;
-    resource::<IoError>(&mut error, "error")?;
-    error.func_wrap("[method]error.to-debug-string", |_, (_,): (Resource<IoError>,)| {
-        Ok(("input and output are closed".to_owned(),))
-    })?;
-    let mut poll = instance(linker, "wasi:io/poll")?;
-    resource::<Pollable>(&mut poll, "pollable")?;
-    poll.func_wrap("[method]pollable.ready", |_, (_,): (Resource<Pollable>,)| Ok((true,)))?;
-    poll.func_wrap("[method]pollable.block", |_, (_,): (Resource<Pollable>,)| Ok(()))?;
-    poll.func_wrap("poll", |_, (list,): (Vec<Resource<Pollable>>,)| {
-        let count = u32::try_from(list.len())?;
-        wasmtime::ensure!(count > 0, "poll of an empty list");
-        Ok(((0..count).collect::<Vec<u32>>(),))
-    })
-}
-
-fn link_input_stream(streams: &mut LinkerInstance<'_, GuestState>) -> wasmtime::Result<()> {
-    resource::<InputStream>(streams, "input-stream")?;
-    for name in ["read", "blocking-read"] {
-        let name = format!("[method]input-stream.{name}");
-        streams.func_wrap(&name, |_, _: (Resource<InputStream>, u64)| {
-            Ok((StreamResult::<Vec<u8>>::Err(StreamError::Closed),))
-        })?;
-    }
-    for name in ["skip", "blocking-skip"] {
-        let name = format!("[method]input-stream.{name}");
-        streams.func_wrap(&name, |_, _: (Resource<InputStream>, u64)| {
-            Ok((StreamResult::<u64>::Err(StreamError::Closed),))
-        })?;
-    }
-    streams.func_wrap("[method]input-stream.subscribe", |_, (_,): (Resource<InputStream>,)| {
-        Ok((Resource::<Pollable>::new_own(0),))
-    })
-}
-
-fn link_output_stream(streams: &mut LinkerInstance<'_, GuestState>) -> wasmtime::Result<()> {
-    resource::<OutputStream>(streams, "output-stream")?;
-    streams.func_wrap("[method]output-stream.check-write", |_, (_,): (Resource<OutputStream>,)| {
-        Ok((StreamResult::Ok(WRITE_BYTES_MAX),))
-    })?;
-    for name in ["write", "blocking-write-and-flush"] {
-        streams.func_wrap(&format!("[method]output-stream.{name}"), write)?;
-    }
-    for name in ["write-zeroes", "blocking-write-zeroes-and-flush"] {
-        let name = format!("[method]output-stream.{name}");
-        streams.func_wrap(&name, |_, (_, count): (Resource<OutputStream>, u64)| {
-            wasmtime::ensure!(count <= WRITE_BYTES_MAX, "wrote more than was permitted");
-            Ok((StreamResult::Ok(()),))
-        })?;
-    }
-    for name in ["flush", "blocking-flush"] {
-        let name = format!("[method]output-stream.{name}");
-        streams.func_wrap(&name, |_, (_,): (Resource<OutputStream>,)| Ok((StreamResult::Ok(()),)))?;
-    }
-    for name in ["splice", "blocking-splice"] {
-        let name = format!("[method]output-stream.{name}");
-        streams.func_wrap(&name, |_, _: (Resource<OutputStream>, Resource<InputStream>, u64)| {
-            Ok((StreamResult::<u64>::Err(StreamError::Closed),))
-        })?;
-    }
-    streams.func_wrap("[method]output-stream.subscribe", |_, (_,): (Resource<OutputStream>,)| {
-        Ok((Resource::<Pollable>::new_own(0),))
-    })
-}
-
-fn write(
-    mut guest: Guest<'_>,
-    (stream, bytes): (Resource<OutputStream>, Vec<u8>),
-) -> wasmtime::Result<(StreamResult<()>,)> {
-    wasmtime::ensure!(bytes.len() as u64 <= WRITE_BYTES_MAX, "wrote more than was permitted");
-    let stream = if stream.rep() == rep(Stream::Error) { Stream::Error } else { Stream::Output };
-    guest.data_mut().output.write_stream(stream, &bytes);
-    Ok((Ok(()),))
-}
-
-const fn rep(stream: Stream) -> u32 {
-    match stream {
-        Stream::Output => 1,
-        Stream::Error => 2,
-    }
-}
-
 fn link_stdio(linker: &mut Linker<GuestState>) -> wasmtime::Result<()> {
     instance(linker, "wasi:cli/stdin")?
         .func_wrap("get-stdin", |_, (): ()| Ok((Resource::<InputStream>::new_own(0),)))?;
-    instance(linker, "wasi:cli/stdout")?
-        .func_wrap("get-stdout", |_, (): ()| Ok((Resource::<OutputStream>::new_own(rep(Stream::Output)),)))?;
-    instance(linker, "wasi:cli/stderr")?
-        .func_wrap("get-stderr", |_, (): ()| Ok((Resource::<OutputStream>::new_own(rep(Stream::Error)),)))
+    instance(linker, "wasi:cli/stdout")?.func_wrap("get-stdout", |_, (): ()| {
+        Ok((Resource::<OutputStream>::new_own(io::number_of(Stream::Output)),))
+    })?;
+    instance(linker, "wasi:cli/stderr")?.func_wrap("get-stderr", |_, (): ()| {
+        Ok((Resource::<OutputStream>::new_own(io::number_of(Stream::Error)),))
+    })
 }
 
 fn link_terminals(linker: &mut Linker<GuestState>) -> wasmtime::Result<()> {

@@ -137,9 +137,11 @@ impl<'a> Run<'a> {
     }
 
     fn run(mut self, arena: &mut Arena) -> (CallResult, u64) {
-        let result = match (self.component.world(), self.isolation(), self.component.facts.state) {
-            (_, _, StateUse::Possible) => self.with_state(arena),
-            (World::Batch, Isolation::Reuse, StateUse::Never) => self.run_in_guest(self.events, arena),
+        let result = match (self.component.world(), self.isolation()) {
+            _ if self.component.facts.state == StateUse::Possible => self.with_state(arena),
+            (World::Batch, Isolation::Reuse) if self.component.shares_calls() => {
+                self.run_in_guest(self.events, arena)
+            }
             _ => Ok(self.one_by_one(arena)),
         };
         if let Some(guest) = self.guest.take() {

@@ -4,7 +4,7 @@ use wasmtime::component::Component;
 
 use super::version::{Fit, fit};
 use super::{AdmissionError, listed};
-use crate::sandbox::{Grants, contract, denied, keyvalue, text, wasi};
+use crate::sandbox::{Grants, contract, denied, http, keyvalue, text, wasi};
 
 /// An interface that an operator can grant.
 #[derive(Debug)]
@@ -26,6 +26,8 @@ enum Versions {
     OfContract,
     /// This one.
     Exactly(&'static str),
+    /// All of WASI 0.2.
+    Wasi02,
 }
 
 /// Everything that needs a grant. What is linked for a grant has its row here.
@@ -41,6 +43,18 @@ const GRANTABLE: &[Grantable] = &[
         versions: Versions::Exactly(keyvalue::VERSION),
         grant: "state",
         is_granted: |grants| grants.state,
+    },
+    Grantable {
+        interface: http::OUTGOING_HANDLER,
+        versions: Versions::Wasi02,
+        grant: "http",
+        is_granted: |grants| grants.http.is_some(),
+    },
+    Grantable {
+        interface: http::TYPES,
+        versions: Versions::Wasi02,
+        grant: "http",
+        is_granted: |grants| grants.http.is_some(),
     },
 ];
 
@@ -74,6 +88,8 @@ impl Need {
             },
             Versions::Exactly(offered) if version == offered => need,
             Versions::Exactly(_) => Self::Never,
+            Versions::Wasi02 if version.starts_with("0.2.") => need,
+            Versions::Wasi02 => Self::Never,
         };
         if let Some(row) = GRANTABLE.iter().find(|row| row.interface == interface) {
             return offered(row.versions, Self::Grant(row));
@@ -115,7 +131,7 @@ pub(super) fn check(component: &Component, grants: &Grants) -> Result<(), Admiss
 /// The interfaces that can be granted, for people.
 fn grantable() -> String {
     let name = |row: &Grantable| match row.versions {
-        Versions::OfContract => row.interface.to_owned(),
+        Versions::OfContract | Versions::Wasi02 => row.interface.to_owned(),
         Versions::Exactly(version) => format!("{}@{version}", row.interface),
     };
     let names: Vec<String> = GRANTABLE.iter().map(name).collect();
@@ -144,6 +160,10 @@ mod tests {
             ("wasi:keyvalue/store@0.2.0", "Never"),
             ("wasi:keyvalue/atomics@0.2.0-draft2", "Never"),
             ("wasi:keyvalue/batch@0.2.0-draft2", "Never"),
+            ("wasi:http/outgoing-handler@0.2.3", "Grant"),
+            ("wasi:http/types@0.2.12", "Grant"),
+            ("wasi:http/outgoing-handler@0.3.0", "Never"),
+            ("wasi:http/incoming-handler@0.2.3", "Never"),
         ] {
             let need = format!("{:?}", Need::of_host(import, "0.1.4"));
             assert!(need.starts_with(expected), "{import}: {need}");

@@ -9,7 +9,7 @@ use crate::sandbox::fixtures::{EXPORT_BATCH, EXPORT_HANDLER, actor, component, s
 fn admit(grants: Grants, bytes: &Bytes) -> Result<AdmittedComponent, AdmissionError> {
     let engine = crate::sandbox::engine::engine().unwrap();
     let settings = SandboxSettings { component_bytes_max: 1 << 20, ..SandboxSettings::default() };
-    let admission = Admission::new(&engine, &settings).unwrap();
+    let admission = Admission::new(&engine, &settings, Arc::new(Courier::start().unwrap())).unwrap();
     admission.admit(GuestSpec { grants, ..spec() }, bytes, &Arc::default())
 }
 
@@ -143,18 +143,29 @@ fn imports_need_their_grant() {
 
 #[test]
 fn unknown_imports_are_all_named() {
-    let imports = r#"(import "wasi:http/outgoing-handler@0.2.4" (instance))
+    let imports = r#"(import "wasi:http/incoming-handler@0.2.4" (instance))
         (import "guesthouse:handler/log@0.9.0" (instance))
         (import "wasi:cli/environment@0.3.0" (instance))
         (import "do-it" (func))"#;
     let refusal = refusal(actor(&[EXPORT_BATCH, ("import", imports)]));
     assert!(
         refusal.starts_with(
-            "the component imports `wasi:http/outgoing-handler@0.2.4`, `guesthouse:handler/log@0.9.0`, \
+            "the component imports `wasi:http/incoming-handler@0.2.4`, `guesthouse:handler/log@0.9.0`, \
              `wasi:cli/environment@0.3.0`, `do-it`, which no grant allows; a handler may import"
         ),
         "{refusal}"
     );
+}
+
+#[test]
+fn http_is_a_matter_of_its_grant() {
+    let import = r#"(import "wasi:http/outgoing-handler@0.2.4" (instance))"#;
+    let bytes = actor(&[EXPORT_BATCH, ("import", import)]);
+    let expected = "which is not granted; add `http` to the handler's grants";
+    assert!(refusal(bytes.clone()).contains(expected));
+    let component = admit(Grants { http: Some(Arc::default()), ..Grants::default() }, &bytes).unwrap();
+    assert_eq!(component.pool(), Pool::Waiting);
+    assert!(!component.shares_calls());
 }
 
 #[test]
