@@ -16,7 +16,7 @@ use crate::sandbox::idle::GuestKey;
 use crate::sandbox::keyvalue::Session;
 use crate::sandbox::state::GuestState;
 use crate::sandbox::stop::{self, HANDLES_MAX};
-use crate::sandbox::{AdmittedComponent, Answer, CallEvent, GuestSpec, World, headers};
+use crate::sandbox::{AdmittedComponent, Answer, CallEvent, GuestLimits, GuestSpec, World, headers};
 
 /// Events that a guest handles in its life.
 const EVENTS_MAX: usize = 10_000;
