@@ -4,6 +4,7 @@
 //! resolved form, which is all that leaves this module. Every mistake is reported, not just the first one.
 
 mod events;
+mod grants;
 mod handlers;
 mod mistake;
 mod print;

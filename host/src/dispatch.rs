@@ -371,7 +371,9 @@ impl Dispatcher {
                 None
             }
             Err(error) => {
-                let outcome = Outcome::Reject { reason: error.to_string() };
+                // The error quotes the guest's own words.
+                let reason = plan.config.grants.redactor().redact(&error.to_string()).into_owned();
+                let outcome = Outcome::Reject { reason };
                 self.failed(handler, delivery, &outcome, (facts, now))
             }
         }

@@ -1,11 +1,11 @@
 //! The `handlers` section: components, and for whom and under which limits they run.
 
 use std::collections::BTreeSet;
-use std::sync::Arc;
 use std::time::Duration;
 
 use bytestring::ByteString;
 
+use super::grants;
 use super::section::Section;
 use super::value::{bytes, duration, name, number, parsed, word};
 use super::{DeadLetterConfig, SubscriptionConfig};
@@ -14,7 +14,7 @@ use crate::handler::{FailurePolicy, HandlerConfig, HandlerName};
 use crate::lane::OrderBy;
 use crate::retry::{OnFault, RetryPolicy};
 use crate::route::TenantScope;
-use crate::sandbox::{Excess, Grants, GuestLimits, HttpGrant, HttpHost, Isolation};
+use crate::sandbox::{Excess, GuestLimits, Isolation};
 
 /// Longest deadline of an event.
 pub(crate) const DEADLINE_MAX: Duration = Duration::from_secs(10 * 60);
@@ -66,7 +66,7 @@ fn one(
     let subscription = section.value("subscription", SubscriptionConfig::default().name, name);
     let tenants = read_tenants(section);
     let order_by = section.value("order_by", OrderBy::default(), parsed);
-    let grants = read_grants(section);
+    let grants = grants::read(section);
     let isolations = [("reuse", Isolation::Reuse), ("fresh", Isolation::Fresh)];
     let isolation = section.value("isolation", Isolation::default(), word(&isolations));
     let limits = section.section("limits", |section| read_limits_below(section, ceilings));
@@ -139,53 +139,6 @@ fn tenant(text: &str) -> Result<ByteString, String> {
         _ if uuid::Uuid::try_parse(text).is_ok() => Ok(text.to_ascii_lowercase().into()),
         _ => name(text).map(ByteString::from),
     }
-}
-
-fn read_grants(section: &Section<'_>) -> Grants {
-    let words = [
-        ("log", Grant::Log),
-        ("clocks", Grant::Clocks),
-        ("random", Grant::Random),
-        ("state", Grant::State),
-        ("config", Grant::Config),
-        ("http", Grant::Http),
-    ];
-    let mut grants = Grants::default();
-    for grant in section.list("grants", word(&words)).unwrap_or_default() {
-        match grant {
-            Grant::Log => grants.log = true,
-            Grant::Clocks => grants.clocks = true,
-            Grant::Random => grants.random = true,
-            Grant::State => grants.state = true,
-            Grant::Config => grants.config = Some(Arc::default()),
-            Grant::Http => grants.http = Some(Arc::default()),
-        }
-    }
-    grants.http = read_http_hosts(section, grants.http.is_some());
-    grants
-}
-
-/// The list of hosts and the grant `http` belong together.
-fn read_http_hosts(section: &Section<'_>, granted: bool) -> Option<Arc<HttpGrant>> {
-    let hosts: Vec<HttpHost> = section.list("http_hosts", parsed).unwrap_or_default();
-    if granted && !section.has("http_hosts") {
-        section.refuse("grants", "`http`: expected `http_hosts` with at least one host that may be called");
-    } else if granted {
-        section.refuse_empty("http_hosts", "expected at least one host, because `http` is granted");
-    } else if !hosts.is_empty() {
-        section.refuse("http_hosts", "counts only with the grant `http`: add it, or remove the hosts");
-    }
-    granted.then(|| Arc::new(HttpGrant { hosts }))
-}
-
-#[derive(Clone, Copy)]
-enum Grant {
-    Log,
-    Clocks,
-    Random,
-    State,
-    Config,
-    Http,
 }
 
 fn read_limits_below(section: &Section<'_>, ceilings: &GuestLimits) -> GuestLimits {

@@ -1,5 +1,6 @@
 //! Printing the resolved configuration in the form in which it is written, with secrets masked.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use guesthouse_connector::TopicSpec;
@@ -11,7 +12,7 @@ use crate::codec::{Codec, RawEventType, RawTenant};
 use crate::handler::{FailurePolicy, HandlerConfig};
 use crate::retry::{OnFault, RetryPolicy};
 use crate::route::TenantScope;
-use crate::sandbox::{Grants, GuestLimits, Isolation};
+use crate::sandbox::{Grants, GuestConfig, GuestLimits, Isolation};
 use crate::state::StateSettings;
 
 /// Stands for a secret that is set.
@@ -113,6 +114,10 @@ struct Handler<'a> {
     events: Vec<String>,
     order_by: String,
     grants: Vec<&'static str>,
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    config: BTreeMap<&'a str, &'a str>,
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    secrets: BTreeMap<&'a str, &'static str>,
     http_hosts: Vec<String>,
     isolation: &'static str,
     limits: Limits,
@@ -313,6 +318,10 @@ impl<'a> Handler<'a> {
             events: handler.events.iter().map(ToString::to_string).collect(),
             order_by: handler.order_by.to_string(),
             grants: grants(&handler.grants),
+            config: printed(handler, |config| {
+                config.values().iter().map(|(key, value)| (key.as_str(), value.as_str())).collect()
+            }),
+            secrets: printed(handler, |config| config.secret_keys().map(|key| (key, MASK)).collect()),
             http_hosts: http_hosts(&handler.grants),
             isolation: match handler.isolation {
                 Isolation::Reuse => "reuse",
@@ -381,6 +390,11 @@ fn grants(grants: &Grants) -> Vec<&'static str> {
         ("http", grants.http.is_some()),
     ];
     all.into_iter().filter(|(_, granted)| *granted).map(|(name, _)| name).collect()
+}
+
+/// What is printed of a handler's configuration: nothing when it has none.
+fn printed<'a, T: Default>(handler: &'a HandlerConfig, print: impl FnOnce(&'a GuestConfig) -> T) -> T {
+    handler.grants.config.as_deref().map(print).unwrap_or_default()
 }
 
 fn mask(secret: Option<&SecretString>) -> Option<&'static str> {

@@ -42,6 +42,13 @@ pub(super) struct Section<'a> {
     effect: Effect,
 }
 
+/// One entry of a section whose keys are names.
+#[derive(Debug)]
+pub(super) struct Named<'a, 'b> {
+    section: &'b Section<'a>,
+    entry: &'a Entry,
+}
+
 impl<'a> Reader<'a> {
     pub(super) fn new(environment: &'a BTreeMap<String, String>, base_dir: &'a Path) -> Self {
         Self { environment, base_dir, mistakes: RefCell::default() }
@@ -112,6 +119,24 @@ impl<'a> Section<'a> {
             result
         };
         Some(items.iter().enumerate().filter_map(read).collect())
+    }
+
+    /// Reads a section whose keys are names that the operator chose: each with its value, in order of the names.
+    /// `None` when it is not written.
+    pub(super) fn names<T>(
+        &self,
+        key: &'static str,
+        mut read: impl FnMut(Named<'a, '_>) -> Option<T>,
+    ) -> Option<BTreeMap<String, T>> {
+        let inner = self.reader.open(&self.path_of(key), Some(self.node(key)?), self.effect);
+        let mut named = BTreeMap::new();
+        for entry in inner.entries {
+            match super::value::name(&entry.key) {
+                Ok(name) => named.extend(read(Named { section: &inner, entry }).map(|value| (name, value))),
+                Err(problem) => inner.add(&entry.key, &entry.key_place, problem),
+            }
+        }
+        Some(named)
     }
 
     /// A value, or the default when it is not written. `parse` says what it expected.
@@ -229,7 +254,12 @@ impl<'a> Section<'a> {
         self.reader.add(Mistake { key: self.path_of(key), place, problem: problem.to_owned() });
     }
 
-    fn read_secret(&self, key: &'static str, file: &Path) -> Option<SecretString> {
+    fn add(&self, key: &str, place: &Place, problem: String) {
+        self.reader.add(Mistake { key: self.path_of(key), place: Some(place.clone()), problem });
+    }
+
+    /// A secret of a file, whose last line break does not count. `key` is where the file is named.
+    pub(super) fn read_secret(&self, key: &'static str, file: &Path) -> Option<SecretString> {
         match std::fs::read_to_string(file) {
             Ok(secret) => Some(secret.trim_end_matches(['\n', '\r']).into()),
             Err(error) => {
@@ -294,6 +324,15 @@ impl<'a> Section<'a> {
         }
     }
 
+    /// The value of a variable of the environment. `key` is where the variable is named.
+    pub(super) fn environment(&self, key: &'static str, variable: &str) -> Option<&'a str> {
+        let value = self.reader.environment.get(variable);
+        if value.is_none() {
+            self.refuse(key, &format!("the environment variable `{variable}` is not set"));
+        }
+        value.map(String::as_str)
+    }
+
     fn refuse_unknown_keys(&self) {
         let known = self.known.borrow();
         for entry in self.entries.iter().filter(|entry| !known.contains(&entry.key.as_str())) {
@@ -308,6 +347,26 @@ impl<'a> Section<'a> {
 
     fn path_of(&self, key: &str) -> String {
         if self.path.is_empty() { key.to_owned() } else { format!("{}.{key}", self.path) }
+    }
+}
+
+impl<'a> Named<'a, '_> {
+    /// Its value, a text.
+    pub(super) fn value<T>(&self, parse: impl FnOnce(&str) -> Result<T, String>) -> Option<T> {
+        let path = self.section.path_of(&self.entry.key);
+        let text = self.section.text(&path, &self.entry.node)?;
+        self.section.parsed(&path, &self.entry.node, &text, parse)
+    }
+
+    /// Its value, read as a section.
+    pub(super) fn section<T>(&self, read: impl FnOnce(&Section<'a>) -> Option<T>) -> Option<T> {
+        let path = self.section.path_of(&self.entry.key);
+        let inner = self.section.reader.open(&path, Some(&self.entry.node), self.section.effect);
+        // Anything else was refused just now.
+        let is_section = matches!(self.entry.node.value, Value::Map(_) | Value::Null);
+        let result = if is_section { read(&inner) } else { None };
+        inner.refuse_unknown_keys();
+        result
     }
 }
 

@@ -240,6 +240,26 @@ fn a_remote_needs_a_password_and_takes_it_from_a_file() {
 }
 
 #[test]
+fn a_handlers_secrets_are_read_by_reference() {
+    let dir = tempfile::tempdir().unwrap();
+    std::fs::write(dir.path().join("pin"), "1234\n").unwrap();
+    let text = "handlers: [{name: h, component: h.wasm, events: ['*'], grants: [config],
+        config: {url: 'https://${HOST}', 7: '007'}, secrets: {token: {env: TOKEN}, pin: {file: pin}}}]";
+    let environment = [("TOKEN", "hunter2-hunter2"), ("HOST", "example.com")];
+    let environment = environment.map(|(name, value)| (name.to_owned(), value.to_owned()));
+    let config = Config::parse(text, dir.path(), environment).unwrap();
+    let granted = config.handlers[0].grants.config.as_deref().unwrap();
+    let values: Vec<_> = granted.values().iter().map(|(key, value)| (key.as_str(), value.as_str())).collect();
+    assert_eq!(values, [("7", "007"), ("url", "https://example.com")]);
+    assert_eq!(granted.secret_keys().collect::<Vec<_>>(), ["pin", "token"]);
+    let redactor = config.handlers[0].grants.redactor();
+    assert_eq!(redactor.redact("hunter2-hunter2 1234"), "[secret token] 1234");
+    let printed = config.to_yaml_masked();
+    assert!(printed.contains("token: '********'") || printed.contains("token: \"********\""), "{printed}");
+    assert!(!printed.contains("hunter2") && !format!("{config:?}").contains("hunter2"), "{printed}");
+}
+
+#[test]
 fn secrets_are_never_shown() {
     let text = "
 events: {iggy: {mode: remote, remote: {password: hunter2}, embedded: {password: hunter2}}}
@@ -263,7 +283,8 @@ handlers:
     events: [order.*, '*']
     tenants: [acme, 7F3C9A52-4B1E-4D6A-9C80-5E2F1AB34D10]
     order_by: header:region
-    grants: [log, http]
+    grants: [log, http, clocks, random, state, config]
+    config: {region: eu, 'a b': ''}
     http_hosts: ['https://api.example.com', 'http://[::1]:8080']
     isolation: fresh
     limits: {deadline: 1s 500ms, memory_max: 1GiB, emit_bytes_max: 1000B}
@@ -355,6 +376,23 @@ fn what_does_not_fit_together_is_refused() {
         (handler("tenants: []"), "at least one tenant id"),
         (handler("tenants: [platform]"), "write it instead of the list"),
         (handler("grants: [files]"), "expected log"),
+        (handler("config: {a: b}"), "handlers[0].config: has no effect without the grant `config`"),
+        (
+            handler("grants: [config], secrets: {token: hunter2}"),
+            "handlers[0].secrets.token: expected a section with keys",
+        ),
+        (
+            handler("grants: [config], secrets: {token: {env: A, file: b}}"),
+            "handlers[0].secrets.token.env: expected either `env: VARIABLE` or `file: PATH`",
+        ),
+        (
+            handler("grants: [config], secrets: {token: {env: NO_SUCH}}"),
+            "handlers[0].secrets.token.env: the environment variable `NO_SUCH` is not set",
+        ),
+        (
+            handler("grants: [config], secrets: {token: {file: /dev/null}}"),
+            "handlers[0].secrets.token.file: the secret has 0 bytes, expected 1 to 65536",
+        ),
         (handler("emit_topics: [dlq]"), "for dead letters only"),
         (handler("retry: {backoff_max: 1ms}"), "expected at least `backoff_min`, which is 200ms"),
         (handler("limits: {deadline: 0s}"), "expected a time above zero"),

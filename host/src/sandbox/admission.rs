@@ -23,8 +23,8 @@ use crate::sandbox::http::{self, Courier, HttpAccess};
 use crate::sandbox::idle::IdleGuests;
 use crate::sandbox::state::GuestState;
 use crate::sandbox::{
-    AdmittedComponent, Excess, Grants, GuestLimits, GuestSpec, Pool, SandboxSettings, denied, keyvalue, text,
-    wasi,
+    AdmittedComponent, Excess, Grants, GuestLimits, GuestSpec, Pool, SandboxSettings, config_store, denied,
+    keyvalue, random, text, wasi,
 };
 
 pub use refusal::AdmissionError;
@@ -103,6 +103,12 @@ impl Admission {
         denied::link(&mut linker, component)?;
         if grants.state {
             keyvalue::link(&mut linker)?;
+        }
+        if grants.config.is_some() {
+            config_store::link(&mut linker)?;
+        }
+        if grants.random {
+            random::link(&mut linker, wasi::VERSION)?;
         }
         if grants.log {
             link_log(&mut linker, contract::VERSION)?;

@@ -59,6 +59,11 @@ impl Grants {
             None => Redactor::of_nothing(),
         }
     }
+
+    /// All that guests find in their configuration: nothing without the grant.
+    pub(super) fn config_pairs(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.config.iter().flat_map(|config| config.pairs())
+    }
 }
 
 impl GuestConfig {
@@ -78,5 +83,17 @@ impl GuestConfig {
     /// The keys of the secrets, in order.
     pub fn secret_keys(&self) -> impl Iterator<Item = &str> {
         self.secrets.keys().map(String::as_str)
+    }
+
+    /// What a guest finds under a key.
+    pub(super) fn get(&self, key: &str) -> Option<&str> {
+        let secret = || self.secrets.get(key).map(SecretString::expose_secret);
+        self.values.get(key).map(String::as_str).or_else(secret)
+    }
+
+    /// All that a guest finds, values first.
+    fn pairs(&self) -> impl Iterator<Item = (&str, &str)> {
+        let values = self.values.iter().map(|(key, value)| (key.as_str(), value.as_str()));
+        values.chain(self.secrets.iter().map(|(key, secret)| (key.as_str(), secret.expose_secret())))
     }
 }

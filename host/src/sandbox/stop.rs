@@ -30,6 +30,14 @@ pub(super) enum GuestStop {
     /// The guest broke a rule of an interface.
     #[error("the guest {0}")]
     Misuse(&'static str),
+    /// The guest asked for more randomness than a call gives.
+    #[error("the guest asked for {asked} random bytes at once, may have {allowed}")]
+    RandomBytes {
+        /// How much it asked for.
+        asked: u64,
+        /// How much a call gives.
+        allowed: u64,
+    },
     /// The guest ran into a limit of a host function.
     #[error("{} over the limit: used {used}, may use {allowed}", limit.as_str())]
     Limit {
@@ -55,9 +63,12 @@ impl GuestStop {
             Self::Limit { limit, used, allowed } => Some(Outcome::LimitExceeded { limit, used, allowed }),
             Self::Late => Some(Outcome::TimedOut { allowed: limits.deadline }),
             Self::HostFault(ref reason) => Some(Outcome::HostFault { reason: reason.clone() }),
-            Self::Exit(_) | Self::Denied(_) | Self::Wait(_) | Self::OutsideOfEvent(_) | Self::Misuse(_) => {
-                None
-            }
+            Self::Exit(_)
+            | Self::Denied(_)
+            | Self::Wait(_)
+            | Self::OutsideOfEvent(_)
+            | Self::Misuse(_)
+            | Self::RandomBytes { .. } => None,
         }
     }
 }

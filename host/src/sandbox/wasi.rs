@@ -1,7 +1,8 @@
 //! The WASI interfaces that guests of standard libraries import, present and empty.
 //!
 //! No environment, no arguments, no files, no network, nothing to wait for but HTTP; output goes to the handler's
-//! log, time is coarse, and only hash seeds are random. They are written here and not taken from `wasmtime-wasi`,
+//! log, time is the event's unless the clocks are granted, and only hash seeds are random. They are written here and
+//! not taken from `wasmtime-wasi`,
 //! whose pollables block the thread past every deadline and whose output streams can queue without bound.
 
 mod io;
@@ -11,14 +12,16 @@ use std::time::Duration;
 use wasmtime::StoreContextMut;
 use wasmtime::component::{ComponentType, Linker, LinkerInstance, Lower, Resource, ResourceType};
 
+use crate::sandbox::clock::TIME_RESOLUTION;
 use crate::sandbox::output::Stream;
-use crate::sandbox::state::{GuestState, TIME_RESOLUTION};
+use crate::sandbox::random;
+use crate::sandbox::state::GuestState;
 use crate::sandbox::stop::GuestStop;
 
 pub(super) use io::{ALWAYS_READY, InputStream, IoError, OutputStream, Pollable};
 
 /// The version under which the interfaces are linked. The engine accepts it for imports of every 0.2 version.
-const VERSION: &str = "0.2.6";
+pub(super) const VERSION: &str = "0.2.6";
 
 /// The interfaces linked here.
 const INTERFACES: [&str; 16] = [
@@ -37,11 +40,8 @@ const INTERFACES: [&str; 16] = [
     "wasi:io/error",
     "wasi:io/poll",
     "wasi:io/streams",
-    INSECURE_SEED,
+    random::INSECURE_SEED,
 ];
-
-/// The one interface of randomness that needs no grant: seeds of hash maps.
-const INSECURE_SEED: &str = "wasi:random/insecure-seed";
 
 type Guest<'a> = StoreContextMut<'a, GuestState>;
 
@@ -75,8 +75,7 @@ pub(super) fn link(linker: &mut Linker<GuestState>) -> wasmtime::Result<()> {
     link_terminals(linker)?;
     link_process(linker)?;
     link_clocks(linker)?;
-    instance(linker, INSECURE_SEED)?
-        .func_wrap("insecure-seed", |guest: Guest<'_>, (): ()| Ok((guest.data().seed,)))
+    random::link_seed(linker, VERSION)
 }
 
 fn instance<'a>(
@@ -130,7 +129,7 @@ fn link_clocks(linker: &mut Linker<GuestState>) -> wasmtime::Result<()> {
     let resolution_nanos = u64::from(TIME_RESOLUTION.subsec_nanos());
     let mut monotonic = instance(linker, "wasi:clocks/monotonic-clock")?;
     monotonic
-        .func_wrap("now", |mut guest: Guest<'_>, (): ()| Ok((guest.data_mut().time.monotonic_nanos(),)))?;
+        .func_wrap("now", |mut guest: Guest<'_>, (): ()| Ok((guest.data_mut().clock.monotonic_nanos(),)))?;
     monotonic.func_wrap("resolution", move |_, (): ()| Ok((resolution_nanos,)))?;
     for name in ["subscribe-instant", "subscribe-duration"] {
         monotonic.func_wrap(name, |_, (_,): (u64,)| -> wasmtime::Result<(Resource<Pollable>,)> {
@@ -139,7 +138,7 @@ fn link_clocks(linker: &mut Linker<GuestState>) -> wasmtime::Result<()> {
     }
     let mut wall = instance(linker, "wasi:clocks/wall-clock")?;
     wall.func_wrap("now", |mut guest: Guest<'_>, (): ()| {
-        Ok((Datetime::from(guest.data_mut().time.since_1970()),))
+        Ok((Datetime::from(guest.data_mut().clock.since_1970()),))
     })?;
     wall.func_wrap("resolution", |_, (): ()| Ok((Datetime::from(TIME_RESOLUTION),)))
 }

@@ -4,7 +4,7 @@ use wasmtime::component::Component;
 
 use super::version::{Fit, fit};
 use super::{AdmissionError, listed};
-use crate::sandbox::{Grants, contract, denied, http, keyvalue, text, wasi};
+use crate::sandbox::{Grants, config_store, contract, denied, http, keyvalue, random, text, wasi};
 
 /// An interface that an operator can grant.
 #[derive(Debug)]
@@ -24,10 +24,10 @@ pub(super) struct Grantable {
 enum Versions {
     /// Those of the contract that this host serves.
     OfContract,
+    /// Those of WASI 0.2.
+    OfWasi,
     /// This one.
     Exactly(&'static str),
-    /// All of WASI 0.2.
-    Wasi02,
 }
 
 /// Everything that needs a grant. What is linked for a grant has its row here.
@@ -46,15 +46,33 @@ const GRANTABLE: &[Grantable] = &[
     },
     Grantable {
         interface: http::OUTGOING_HANDLER,
-        versions: Versions::Wasi02,
+        versions: Versions::OfWasi,
         grant: "http",
         is_granted: |grants| grants.http.is_some(),
     },
     Grantable {
         interface: http::TYPES,
-        versions: Versions::Wasi02,
+        versions: Versions::OfWasi,
         grant: "http",
         is_granted: |grants| grants.http.is_some(),
+    },
+    Grantable {
+        interface: config_store::STORE,
+        versions: Versions::Exactly(config_store::VERSION),
+        grant: "config",
+        is_granted: |grants| grants.config.is_some(),
+    },
+    Grantable {
+        interface: random::RANDOM,
+        versions: Versions::OfWasi,
+        grant: "random",
+        is_granted: |grants| grants.random,
+    },
+    Grantable {
+        interface: random::INSECURE,
+        versions: Versions::OfWasi,
+        grant: "random",
+        is_granted: |grants| grants.random,
     },
 ];
 
@@ -86,10 +104,9 @@ impl Need {
                 Fit::Newer => Self::NewerHost,
                 Fit::Other => Self::Never,
             },
+            Versions::OfWasi if version.starts_with("0.2.") => need,
             Versions::Exactly(offered) if version == offered => need,
-            Versions::Exactly(_) => Self::Never,
-            Versions::Wasi02 if version.starts_with("0.2.") => need,
-            Versions::Wasi02 => Self::Never,
+            Versions::OfWasi | Versions::Exactly(_) => Self::Never,
         };
         if let Some(row) = GRANTABLE.iter().find(|row| row.interface == interface) {
             return offered(row.versions, Self::Grant(row));
@@ -131,7 +148,7 @@ pub(super) fn check(component: &Component, grants: &Grants) -> Result<(), Admiss
 /// The interfaces that can be granted, for people.
 fn grantable() -> String {
     let name = |row: &Grantable| match row.versions {
-        Versions::OfContract | Versions::Wasi02 => row.interface.to_owned(),
+        Versions::OfContract | Versions::OfWasi => row.interface.to_owned(),
         Versions::Exactly(version) => format!("{}@{version}", row.interface),
     };
     let names: Vec<String> = GRANTABLE.iter().map(name).collect();
