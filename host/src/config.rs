@@ -29,7 +29,7 @@ use self::written::Node;
 use crate::codec::Codec;
 use crate::dispatch::DispatchSettings;
 use crate::handler::HandlerConfig;
-use crate::sandbox::SandboxSettings;
+use crate::sandbox::{CacheSettings, SandboxSettings};
 
 #[cfg(test)]
 pub(crate) use handlers::DEADLINE_MAX;
@@ -87,7 +87,7 @@ impl Default for Config {
             handlers: Vec::new(),
             dead_letters,
             dispatch: DispatchSettings::default(),
-            sandbox: SandboxSettings::default(),
+            sandbox: SandboxSettings { cache: Some(CacheSettings::default()), ..SandboxSettings::default() },
         }
     }
 }

@@ -1,6 +1,7 @@
 //! The host: opens the connection, admits the components, and runs every subscription until it is told to stop.
 
 use std::future::Future;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -67,7 +68,7 @@ pub enum BuildError {
         /// Whose component.
         handler: HandlerName,
         /// Which file.
-        path: std::path::PathBuf,
+        path: PathBuf,
         /// What went wrong.
         source: std::io::Error,
     },
@@ -77,7 +78,7 @@ pub enum BuildError {
         /// Whose component.
         handler: HandlerName,
         /// Which file.
-        path: std::path::PathBuf,
+        path: PathBuf,
         /// Why.
         source: AdmissionError,
     },
@@ -105,10 +106,19 @@ pub struct RunReport {
 #[derive(Debug, Default)]
 pub struct HostBuilder {
     config: Config,
+    compiler: Option<PathBuf>,
     connector: Option<Arc<dyn IggyConnector>>,
 }
 
 impl HostBuilder {
+    /// The program that compiles components; it must call [`compiler::serve_if_asked`](crate::compiler::serve_if_asked),
+    /// and be of the same version as this library. Without it this program is asked, if it calls that function.
+    #[must_use]
+    pub fn compiler(mut self, program: impl Into<PathBuf>) -> Self {
+        self.compiler = Some(program.into());
+        self
+    }
+
     /// What the host does; the defaults otherwise.
     #[must_use]
     pub fn config(mut self, config: Config) -> Self {
@@ -129,7 +139,8 @@ impl HostBuilder {
     /// # Errors
     /// When any of it fails; nothing keeps running then.
     pub async fn build(self) -> Result<Host, BuildError> {
-        let config = self.config;
+        let mut config = self.config;
+        config.sandbox.compile.program = self.compiler.or(config.sandbox.compile.program);
         let sandbox = Sandbox::start(&config.sandbox).map_err(BuildError::Sandbox)?;
         // Components first: a refused one should not leave topics behind.
         let admitted = admit_all(&sandbox, &config).await?;
@@ -282,7 +293,8 @@ async fn admit_all(
     let mut admitted = Vec::with_capacity(config.handlers.len());
     for handler in &config.handlers {
         let component = admit(sandbox, handler, &config.subscriptions).await?;
-        tracing::info!(handler = %handler.name, digest = component.digest(), "component admitted");
+        let (digest, code) = (component.digest(), component.source().as_str());
+        tracing::info!(handler = %handler.name, digest, code, "component admitted");
         admitted.push((Arc::new(handler.clone()), component));
     }
     Ok(admitted)
@@ -313,6 +325,7 @@ pub(crate) async fn admit(
     let codec = codec.map(|subscription| subscription.codec.clone());
     let spec = GuestSpec {
         handler: handler.clone(),
+        tenants: config.tenants.clone(),
         limits: config.limits.clone(),
         grants: config.grants.clone(),
         isolation: config.isolation,

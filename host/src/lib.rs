@@ -26,6 +26,7 @@
 mod board;
 pub mod cli;
 mod codec;
+pub mod compiler;
 mod config;
 mod counters;
 mod dead_letter;
@@ -63,8 +64,8 @@ pub use lane::{InvalidOrder, OrderBy};
 pub use retry::{OnFault, RetryPolicy};
 pub use route::{InvalidPattern, Pattern, TenantScope};
 pub use sandbox::{
-    AdmissionError, Grants, GuestConfig, GuestLimits, HttpGrant, HttpHost, InvalidHttpHost, Isolation, Part,
-    SandboxError, SandboxSettings, StructureError, World,
+    AdmissionError, ArtifactRefusal, CacheSettings, Grants, GuestConfig, GuestLimits, HttpGrant, HttpHost,
+    InvalidHttpHost, Isolation, Part, SandboxError, SandboxSettings, StructureError, World,
 };
 pub use state::{StateError, StateSettings};
 pub use subscription::SubscriptionError;

@@ -13,6 +13,7 @@ use guesthouse::telemetry;
 const LOG_VARIABLES: [&str; 2] = ["GUESTHOUSE_LOG", "RUST_LOG"];
 
 fn main() -> ExitCode {
+    guesthouse::compiler::serve_if_asked();
     let cli = Cli::parse();
     let environment = environment();
     let wanted = |name| environment.iter().find(|(found, _)| found == name).map(|(_, value)| value.clone());

@@ -3,8 +3,11 @@
 mod admission;
 mod answers;
 mod arena;
+mod artifact;
+mod cache;
 mod call;
 mod clock;
+mod code;
 mod component;
 mod config_store;
 mod contract;
@@ -38,14 +41,18 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::thread::{self, JoinHandle};
 
 use bytes::Bytes;
-use tokio::sync::Semaphore;
 
 use crate::codec::EmitRules;
+use crate::compiler::CompileSettings;
 use crate::event::Tenant;
 use crate::handler::HandlerName;
+use crate::route::TenantScope;
 use crate::state::{StateError, StateSettings, StateStore};
 
 pub use admission::{AdmissionError, Part, StructureError};
+pub(crate) use artifact::Artifact;
+pub use artifact::ArtifactRefusal;
+pub use cache::CacheSettings;
 pub(crate) use call::{Answer, CallEvent, CallId, CallReport, CallResult, GuestCall};
 pub(crate) use component::AdmittedComponent;
 pub use component::World;
@@ -54,8 +61,10 @@ pub use http::InvalidHttpHost;
 pub(crate) use limits::Excess;
 pub use limits::GuestLimits;
 pub(crate) use pool::{PerPool, Pool};
+pub(crate) use text::reason as shown_text;
 
 use admission::Admission;
+use code::Codes;
 use engine::Clock;
 use http::Courier;
 use queue::CallQueue;
@@ -79,6 +88,8 @@ pub enum Isolation {
 pub(crate) struct GuestSpec {
     /// The handler it belongs to.
     pub(crate) handler: HandlerName,
+    /// Whose events the handler gets.
+    pub(crate) tenants: TenantScope,
     /// How much its guests may use.
     pub(crate) limits: GuestLimits,
     /// What its guests may call.
@@ -104,6 +115,10 @@ pub struct SandboxSettings {
     pub state: StateSettings,
     /// The most that the limits of any handler may allow.
     pub ceilings: GuestLimits,
+    /// What compiling one component may take.
+    pub compile: CompileSettings,
+    /// Where compiled code is kept for the next start; nowhere by default.
+    pub cache: Option<CacheSettings>,
 }
 
 impl Default for SandboxSettings {
@@ -114,6 +129,8 @@ impl Default for SandboxSettings {
             component_bytes_max: 64 << 20,
             state: StateSettings::default(),
             ceilings: GuestLimits::CEILINGS,
+            compile: CompileSettings::default(),
+            cache: None,
         }
     }
 }
@@ -143,7 +160,7 @@ pub(crate) struct Sandbox {
 
 struct Inner {
     admission: Arc<Admission>,
-    compilations: Arc<Semaphore>,
+    codes: Codes,
     workshop: Arc<Workshop>,
     courier: Arc<Courier>,
     threads: Mutex<Threads>,
@@ -164,6 +181,7 @@ impl Sandbox {
         let engine = engine::engine().map_err(engine_error)?;
         let courier = Arc::new(Courier::start().map_err(SandboxError::Thread)?);
         let admission = Admission::new(&engine, settings, Arc::clone(&courier)).map_err(engine_error)?;
+        let codes = Codes::new(&engine, settings);
         let workers = worker_count(settings.workers);
         let (clock, clock_thread) = Clock::start(engine).map_err(SandboxError::Thread)?;
         let threads = PerPool { computing: workers, waiting: settings.waiting_workers.max(1) };
@@ -171,7 +189,7 @@ impl Sandbox {
         let workshop = Arc::new(Workshop { queues: queues(threads), clock, idle, state });
         let inner = Inner {
             admission: Arc::new(admission),
-            compilations: Arc::new(Semaphore::new(workers)),
+            codes,
             workshop,
             courier,
             threads: Mutex::new(Threads { workers: Vec::new(), clock: Some(clock_thread) }),
@@ -201,10 +219,10 @@ impl Sandbox {
         Ok(Arc::clone(self.inner.workshop.state.get_or_init(|| store)))
     }
 
-    /// Compiles a component and checks it against its grants and limits, on a thread for blocking work.
+    /// Compiles a component, unless its code is at hand, and checks it against its grants and limits.
     ///
-    /// Waits until one of as many compilations as there are workers may begin. Cancelling lets a compilation
-    /// that has begun run to its end, unused.
+    /// Waits for its turn to compile, for the compiler, and for the guest's trial start, each of which has a bound.
+    /// Cancelling ends the compiling process; a trial start that has begun runs to its end, unused.
     ///
     /// # Errors
     /// When the component may not become a guest; the text says what was found, what was expected and what to do.
@@ -213,15 +231,14 @@ impl Sandbox {
         spec: GuestSpec,
         bytes: Bytes,
     ) -> Result<Arc<AdmittedComponent>, AdmissionError> {
-        let permit = Arc::clone(&self.inner.compilations).acquire_owned().await;
+        let code = self.inner.codes.get(&spec, bytes).await?;
         let admission = Arc::clone(&self.inner.admission);
         let workshop = Arc::clone(&self.inner.workshop);
-        let compilation = tokio::task::spawn_blocking(move || {
-            let _permit = permit;
+        let check = tokio::task::spawn_blocking(move || {
             let _ticking = workshop.clock.ticking();
-            admission.admit(spec, &bytes, &workshop.idle).map(Arc::new)
+            admission.admit(spec, code, &workshop.idle).map(Arc::new)
         });
-        compilation.await.unwrap_or(Err(AdmissionError::CompilerStopped))
+        check.await.unwrap_or(Err(AdmissionError::CheckStopped))
     }
 
     /// How many calls of a pool's components may be submitted and unanswered at once.

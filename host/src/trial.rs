@@ -17,6 +17,7 @@ use tokio::sync::{Semaphore, mpsc};
 
 use crate::event::{Source, SourceTopic};
 use crate::handler::HandlerName;
+use crate::route::TenantScope;
 use crate::sandbox::{
     AdmissionError, AdmittedComponent, CallId, CallReport, Grants, GuestCall, GuestLimits, GuestSpec,
     Isolation, PerPool, Pool, Sandbox, SandboxError, SandboxSettings, World,
@@ -103,7 +104,8 @@ impl Trial {
         bytes: impl Into<Bytes>,
     ) -> Result<TrialComponent, AdmissionError> {
         let TrialHandler { name, limits, grants, isolation } = handler;
-        let spec = GuestSpec { handler: name, limits, grants, isolation, emits: None };
+        let tenants = TenantScope::All;
+        let spec = GuestSpec { handler: name, tenants, limits, grants, isolation, emits: None };
         let component = self.inner.sandbox.admit(spec, bytes.into()).await?;
         Ok(TrialComponent { trial: self.clone(), component })
     }

@@ -90,6 +90,11 @@ impl House {
         }
     }
 
+    /// Where its hosts keep compiled code.
+    pub fn cache_dir(&self) -> PathBuf {
+        self.directory.path().join("cache")
+    }
+
     /// The configuration of a host of this house with these handlers, to be changed by the story at will.
     pub fn config(&self, handlers: &[Value]) -> Value {
         let mut iggy = json!({ "topology": { "stream_name": self.stream, "domain_partitions": PARTITIONS } });
@@ -111,6 +116,7 @@ impl House {
             "events": { "iggy": iggy },
             "subscriptions": [{ "name": "default", "group": GROUP, "topics": [DOMAIN] }],
             "handlers": handlers,
+            "sandbox": { "cache_dir": self.cache_dir() },
         })
     }
 

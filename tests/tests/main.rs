@@ -3,6 +3,7 @@
 #[cfg(test)]
 mod stories {
     mod broker_restart;
+    mod compiler;
     mod crash;
     mod drain;
     mod embedded_crash;

@@ -51,5 +51,6 @@ fn describe(component: &AdmittedComponent) -> String {
         World::Event => "event-handler",
         World::Batch => "batch-handler",
     };
-    format!("{world}, {} bytes, {}", component.size_bytes(), component.digest())
+    let functions = component.structure().functions;
+    format!("{world}, {functions} functions, {} bytes, {}", component.size_bytes(), component.digest())
 }

@@ -12,7 +12,7 @@ use crate::codec::{Codec, RawEventType, RawTenant};
 use crate::handler::{FailurePolicy, HandlerConfig};
 use crate::retry::{OnFault, RetryPolicy};
 use crate::route::TenantScope;
-use crate::sandbox::{Grants, GuestConfig, GuestLimits, Isolation};
+use crate::sandbox::{CacheSettings, Grants, GuestConfig, GuestLimits, Isolation, SandboxSettings};
 use crate::state::StateSettings;
 
 /// Stands for a secret that is set.
@@ -182,8 +182,18 @@ struct Sandbox {
     workers: usize,
     waiting_workers: usize,
     component_bytes_max: String,
+    compile: Compile,
+    cache_dir: String,
+    cache_bytes_max: String,
     state: State,
     ceilings: Limits,
+}
+
+#[derive(Serialize)]
+struct Compile {
+    cpu_max: String,
+    wall_max: String,
+    memory_max: String,
 }
 
 #[derive(Serialize)]
@@ -212,13 +222,28 @@ impl<'a> Root<'a> {
                 poll_events_max: dispatch.poll_events_max,
                 drain: time(dispatch.drain),
             },
-            sandbox: Sandbox {
-                workers: config.sandbox.workers,
-                waiting_workers: config.sandbox.waiting_workers,
-                component_bytes_max: size(config.sandbox.component_bytes_max),
-                state: State::of(&config.sandbox.state),
-                ceilings: Limits::of(&config.sandbox.ceilings),
+            sandbox: Sandbox::of(&config.sandbox),
+        }
+    }
+}
+
+impl Sandbox {
+    fn of(settings: &SandboxSettings) -> Self {
+        let no_cache = || CacheSettings { bytes_max: 0, ..CacheSettings::default() };
+        let cache = settings.cache.clone().unwrap_or_else(no_cache);
+        Self {
+            workers: settings.workers,
+            waiting_workers: settings.waiting_workers,
+            component_bytes_max: size(settings.component_bytes_max),
+            compile: Compile {
+                cpu_max: time(settings.compile.cpu_max),
+                wall_max: time(settings.compile.wall_max),
+                memory_max: size(settings.compile.memory_bytes_max),
             },
+            cache_dir: cache.dir.display().to_string(),
+            cache_bytes_max: size(cache.bytes_max),
+            state: State::of(&settings.state),
+            ceilings: Limits::of(&settings.ceilings),
         }
     }
 }

@@ -4,10 +4,14 @@ use super::DeadLetterConfig;
 use super::events::{DOMAIN_TOPIC, MODULE_BUILD_TOPIC, PARTITIONS_MAX, SYSTEM_TOPIC};
 use super::handlers::read_limits;
 use super::section::Section;
-use super::value::{bytes, duration, name, number, word};
+use super::value::{bytes, duration, name, number, text, word};
+use crate::compiler::CompileSettings;
 use crate::dispatch::DispatchSettings;
-use crate::sandbox::{GuestLimits, SandboxSettings};
+use crate::sandbox::{CacheSettings, GuestLimits, SandboxSettings};
 use crate::state::StateSettings;
+
+/// Least memory of a compiling process: the program itself and a small component.
+const COMPILE_MEMORY_BYTES_MIN: u64 = 64 << 20;
 
 pub(super) fn dead_letters(section: &Section<'_>) -> DeadLetterConfig {
     let default = DeadLetterConfig::default();
@@ -51,6 +55,8 @@ pub(super) fn sandbox(section: &Section<'_>) -> SandboxSettings {
         section.value("component_bytes_max", settings.component_bytes_max, bytes(1 << 10..=1 << 30));
     settings.state = section.section("state", state);
     settings.ceilings = section.section("ceilings", |section| read_limits(section, &GuestLimits::CEILINGS));
+    settings.compile = section.section("compile", compile);
+    settings.cache = cache(section);
     settings
 }
 
@@ -76,4 +82,20 @@ fn state(section: &Section<'_>) -> StateSettings {
             StateSettings::Redis { url }
         }
     }
+}
+
+fn compile(section: &Section<'_>) -> CompileSettings {
+    let mut settings = CompileSettings::default();
+    settings.cpu_max = section.value("cpu_max", settings.cpu_max, duration);
+    settings.wall_max = section.value("wall_max", settings.wall_max, duration);
+    let memory = bytes(COMPILE_MEMORY_BYTES_MIN..=1 << 40);
+    settings.memory_bytes_max = section.value("memory_max", settings.memory_bytes_max, memory);
+    settings
+}
+
+fn cache(section: &Section<'_>) -> Option<CacheSettings> {
+    let CacheSettings { dir, bytes_max } = CacheSettings::default();
+    let dir = section.value("cache_dir", dir.to_string_lossy().into_owned(), text);
+    let bytes_max = section.value("cache_bytes_max", bytes_max, bytes(0..=1 << 40));
+    (bytes_max > 0).then(|| CacheSettings { dir: section.resolve_path(&dir), bytes_max })
 }

@@ -10,12 +10,12 @@ mod version;
 
 use std::sync::Arc;
 
-use bytes::Bytes;
 use wasmtime::component::{Component, Linker};
 use wasmtime::{Engine, StoreContextMut};
 
 use crate::event::Tenant;
 use crate::outcome::Outcome;
+use crate::sandbox::code::{Code, CodeSource};
 use crate::sandbox::component::{ComponentFacts, ComponentId, StateUse};
 use crate::sandbox::contract::{self, LogLevel};
 use crate::sandbox::guest::Guest;
@@ -27,20 +27,17 @@ use crate::sandbox::{
     keyvalue, random, text, wasi,
 };
 
+pub(super) use form::check as check_form;
 pub use refusal::AdmissionError;
+pub(crate) use structure::Structure;
 pub use structure::{Part, StructureError};
-
-use structure::Structure;
 
 /// Names that are listed in a refusal, at most.
 const NAMES_SHOWN_MAX: usize = 16;
 
-/// Makes components of bytes.
-#[derive(Clone)]
+/// Checks components and links them.
 pub(super) struct Admission {
-    engine: Engine,
     linker: Linker<GuestState>,
-    bytes_max: u64,
     ceilings: GuestLimits,
     courier: Arc<Courier>,
 }
@@ -54,44 +51,41 @@ impl Admission {
     ) -> wasmtime::Result<Self> {
         let mut linker = Linker::new(engine);
         wasi::link(&mut linker)?;
-        let SandboxSettings { component_bytes_max: bytes_max, ceilings, .. } = settings.clone();
-        Ok(Self { engine: engine.clone(), linker, bytes_max, ceilings, courier })
+        Ok(Self { linker, ceilings: settings.ceilings.clone(), courier })
     }
 
-    /// Compiles a component and checks it against its grants and limits. Takes a second or two for a large one,
-    /// and the deadline of the guest's trial start; the clock must tick.
+    /// Checks a compiled component against its grants and limits. Takes as long as the guest's trial start may; the
+    /// clock must tick.
     pub(super) fn admit(
         &self,
         spec: GuestSpec,
-        bytes: &Bytes,
+        (code, source): (Arc<Code>, CodeSource),
         idle: &Arc<IdleGuests>,
     ) -> Result<AdmittedComponent, AdmissionError> {
         if let Some(Excess { limit, wanted, ceiling }) = spec.limits.above(&self.ceilings).into_iter().next()
         {
             return Err(AdmissionError::AboveCeiling { limit, wanted, ceiling });
         }
-        form::check(bytes, self.bytes_max)?;
-        Structure::of(bytes)?;
-        let component = Component::from_binary(&self.engine, bytes)
-            .map_err(|error| AdmissionError::Invalid { reason: reason(&error) })?;
-        imports::check(&component, &spec.grants)?;
-        let (world, entry) = exports::entry(&component, contract::VERSION)?;
-        let linker = self.linker(&component, &spec.grants);
+        let component = &code.component;
+        imports::check(component, &spec.grants)?;
+        let (world, entry) = exports::entry(component, contract::VERSION)?;
+        let linker = self.linker(component, &spec.grants);
         let template = linker
-            .and_then(|linker| linker.instantiate_pre(&component))
+            .and_then(|linker| linker.instantiate_pre(component))
             .map_err(|error| AdmissionError::OtherImportType { reason: reason(&error) })?;
-        let state = state_use(&component);
-        let http = self.http_access(&component, &spec);
+        let state = state_use(component);
+        let http = self.http_access(component, &spec);
         let facts = ComponentFacts {
-            digest: format!("blake3:{}", blake3::hash(bytes).to_hex()),
-            size_bytes: bytes.len() as u64,
+            digest: format!("blake3:{}", code.digest.to_hex()),
+            size_bytes: code.size_bytes,
+            source,
             world,
             pool: if state == StateUse::Never && http.is_none() { Pool::Computing } else { Pool::Waiting },
             state,
         };
         let (idle, spec) = (Arc::downgrade(idle), Arc::new(spec));
-        let admitted =
-            AdmittedComponent { id: ComponentId::next(), spec, facts, template, entry, idle, http };
+        let id = ComponentId::next();
+        let admitted = AdmittedComponent { id, spec, code, facts, template, entry, idle, http };
         match Guest::start(&admitted, &Tenant::Platform) {
             Ok(_) => Ok(admitted),
             Err(outcome) => Err(AdmissionError::DoesNotStart { outcome: start_failure(&outcome) }),

@@ -6,6 +6,8 @@ use std::sync::{Arc, Weak};
 
 use wasmtime::component::{ComponentExportIndex, InstancePre};
 
+use crate::sandbox::admission::Structure;
+use crate::sandbox::code::{Code, CodeSource};
 use crate::sandbox::http::HttpAccess;
 use crate::sandbox::idle::IdleGuests;
 use crate::sandbox::state::GuestState;
@@ -28,6 +30,8 @@ pub(super) struct ComponentId(u64);
 pub(crate) struct AdmittedComponent {
     pub(super) id: ComponentId,
     pub(super) spec: Arc<GuestSpec>,
+    /// Held so that others of the same bytes can share it.
+    pub(super) code: Arc<Code>,
     pub(super) facts: ComponentFacts,
     pub(super) template: InstancePre<GuestState>,
     pub(super) entry: ComponentExportIndex,
@@ -41,6 +45,7 @@ pub(crate) struct AdmittedComponent {
 pub(super) struct ComponentFacts {
     pub(super) digest: String,
     pub(super) size_bytes: u64,
+    pub(super) source: CodeSource,
     pub(super) world: World,
     pub(super) pool: Pool,
     pub(super) state: StateUse,
@@ -80,6 +85,16 @@ impl AdmittedComponent {
     /// for each event.
     pub(super) fn shares_calls(&self) -> bool {
         self.http.is_none()
+    }
+
+    /// Where its code came from.
+    pub(crate) fn source(&self) -> CodeSource {
+        self.facts.source
+    }
+
+    /// What it is made of.
+    pub(crate) fn structure(&self) -> &Structure {
+        &self.code.structure
     }
 
     /// What it was admitted for.

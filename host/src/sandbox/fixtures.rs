@@ -9,6 +9,7 @@ use guesthouse_connector::{Offset, PartitionId, RawHeaders};
 
 use crate::event::{Event, Message, Source, SourceTopic, Tenant};
 use crate::handler::HandlerName;
+use crate::route::TenantScope;
 use crate::sandbox::{CallEvent, Grants, GuestLimits, GuestSpec, Isolation};
 
 pub(super) fn event(id: &str, tenant: &str) -> Event {
@@ -56,6 +57,7 @@ pub(super) fn limits() -> GuestLimits {
 pub(super) fn spec() -> GuestSpec {
     GuestSpec {
         handler: HandlerName::new("fixture").unwrap(),
+        tenants: TenantScope::All,
         limits: limits(),
         grants: Grants::default(),
         isolation: Isolation::Reuse,

@@ -27,7 +27,7 @@ pub(super) fn shown(text: &str, bytes_max: usize) -> String {
 }
 
 /// The same for a reason in the guest's own words.
-pub(super) fn reason(text: &str) -> String {
+pub(crate) fn reason(text: &str) -> String {
     shown(text, REASON_BYTES_MAX)
 }
 

@@ -11,7 +11,7 @@ const COMPONENT_LAYER: &[u8] = &[0x0d, 0, 1, 0];
 const MODULE_LAYER: &[u8] = &[1, 0, 0, 0];
 
 /// Refuses what is no component in binary form of at most `bytes_max` bytes. Looks at the first bytes only.
-pub(super) fn check(bytes: &[u8], bytes_max: u64) -> Result<(), AdmissionError> {
+pub(in crate::sandbox) fn check(bytes: &[u8], bytes_max: u64) -> Result<(), AdmissionError> {
     let found = bytes.len() as u64;
     if found == 0 {
         return Err(AdmissionError::Empty);
@@ -25,7 +25,7 @@ pub(super) fn check(bytes: &[u8], bytes_max: u64) -> Result<(), AdmissionError> 
     match bytes.strip_prefix(MAGIC) {
         Some(rest) if rest.starts_with(COMPONENT_LAYER) => Ok(()),
         Some(rest) if rest.starts_with(MODULE_LAYER) => Err(AdmissionError::CoreModule),
-        Some(_) => Err(AdmissionError::Invalid { reason: "its version is unknown or missing".to_owned() }),
+        Some(_) => Err(AdmissionError::UnknownVersion),
         None if is_text(bytes) => Err(AdmissionError::Text),
         None => Err(AdmissionError::NotWebAssembly { found: first_bytes(bytes) }),
     }

@@ -1,6 +1,6 @@
 //! Why a component is refused: what was found, what was expected and what to do.
 
-use super::StructureError;
+use crate::compiler::CompileError;
 
 /// Why a component is not admitted.
 #[derive(Debug, thiserror::Error)]
@@ -24,6 +24,9 @@ pub enum AdmissionError {
         /// Its first bytes.
         found: String,
     },
+    /// WebAssembly of a version that is neither a component's nor a module's, or cut within it.
+    #[error("the file is WebAssembly of an unknown version, or cut; expected a component in binary form")]
+    UnknownVersion,
     /// The text form.
     #[error("the file is WebAssembly text, expected the binary form; make it with `wasm-tools parse`")]
     Text,
@@ -37,17 +40,6 @@ pub enum AdmissionError {
         "the file is a WebAssembly core module, expected a component; build for the target `wasm32-wasip2`, or wrap it with `wasm-tools component new`"
     )]
     CoreModule,
-    /// Damaged, or in need of a feature that is switched off.
-    #[error(
-        "the component is not valid: {reason}; build it again, and without proposals beyond WebAssembly 2.0"
-    )]
-    Invalid {
-        /// The compiler's message.
-        reason: String,
-    },
-    /// Made of too much, or of what is never accepted.
-    #[error(transparent)]
-    Structure(#[from] StructureError),
     /// Another version of the contract.
     #[error(
         "the component exports {found}, expected version {expected}; build it against `guesthouse:handler@{expected}`"
@@ -134,9 +126,10 @@ pub enum AdmissionError {
         /// What its trial start ended in.
         outcome: String,
     },
-    /// The compiler panicked or was cancelled.
-    #[error(
-        "the component could not be compiled: the compiler stopped; report the component as a compiler bug"
-    )]
-    CompilerStopped,
+    /// Not compiled: it is not valid, made of too much, or takes more than compiling may.
+    #[error(transparent)]
+    Compile(#[from] CompileError),
+    /// The check of the component ended by itself. This is not the component's fault.
+    #[error("the check of the component ended by itself; this is a fault of the host")]
+    CheckStopped,
 }

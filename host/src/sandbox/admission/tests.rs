@@ -2,15 +2,20 @@
 
 use wasmtime::component::Component;
 
+use bytes::Bytes;
+
 use super::*;
+use crate::compiler::CompileError;
 use crate::sandbox::World;
 use crate::sandbox::fixtures::{EXPORT_BATCH, EXPORT_HANDLER, actor, component, spec};
 
 fn admit(grants: Grants, bytes: &Bytes) -> Result<AdmittedComponent, AdmissionError> {
+    check_form(bytes, 1 << 20)?;
     let engine = crate::sandbox::engine::engine().unwrap();
-    let settings = SandboxSettings { component_bytes_max: 1 << 20, ..SandboxSettings::default() };
-    let admission = Admission::new(&engine, &settings, Arc::new(Courier::start().unwrap())).unwrap();
-    admission.admit(GuestSpec { grants, ..spec() }, bytes, &Arc::default())
+    let courier = Arc::new(Courier::start().unwrap());
+    let admission = Admission::new(&engine, &SandboxSettings::default(), courier).unwrap();
+    let code = Code::compiled_here(&engine, bytes).map_err(CompileError::Refused)?;
+    admission.admit(GuestSpec { grants, ..spec() }, (code.into(), CodeSource::Compiler), &Arc::default())
 }
 
 fn refusal(bytes: impl Into<Bytes>) -> String {
@@ -43,7 +48,7 @@ fn what_is_no_component_is_named() {
     );
     assert!(refusal(" \n(component)").starts_with("the file is WebAssembly text"));
     assert!(refusal(component("(module)")).starts_with("the file is a WebAssembly core module"));
-    assert!(refusal(&b"\0asm\x02\0\0\0"[..]).contains("its version is unknown or missing"));
+    assert!(refusal(&b"\0asm\x02\0\0\0"[..]).contains("of an unknown version, or cut"));
 }
 
 #[test]

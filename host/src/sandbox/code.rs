@@ -1,0 +1,205 @@
+//! The code of components: taken from where it is already loaded, from the cache, or from the compiler.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+
+use bytes::Bytes;
+use tokio::sync::Semaphore;
+use wasmtime::Engine;
+use wasmtime::component::Component;
+
+use crate::compiler::{self, CompileError, CompileSettings};
+use crate::sandbox::admission::{self, AdmissionError, Structure};
+use crate::sandbox::artifact::Artifact;
+use crate::sandbox::cache::{Cache, CacheSettings, CodeFor};
+use crate::sandbox::{GuestSpec, SandboxSettings};
+
+/// A component's code, ready to make guests of. Handlers of the same component share it.
+pub(super) struct Code {
+    pub(super) component: Component,
+    pub(super) structure: Structure,
+    pub(super) digest: blake3::Hash,
+    pub(super) size_bytes: u64,
+}
+
+/// Where code came from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum CodeSource {
+    /// Another handler has the same component.
+    Shared,
+    /// It was compiled by an earlier run.
+    Cache,
+    /// It was compiled now.
+    Compiler,
+}
+
+/// All code of a host.
+pub(super) struct Codes {
+    inner: Arc<Inner>,
+    /// One compilation at a time: it is not what a host is for.
+    turns: Semaphore,
+}
+
+struct Inner {
+    engine: Engine,
+    component_bytes_max: u64,
+    compile: CompileSettings,
+    cache: Option<Cache>,
+    loaded: Mutex<HashMap<blake3::Hash, Weak<Code>>>,
+}
+
+impl Code {
+    /// Compiles a component in this process.
+    #[cfg(test)]
+    pub(super) fn compiled_here(
+        engine: &Engine,
+        bytes: &[u8],
+    ) -> Result<Self, crate::sandbox::ArtifactRefusal> {
+        let artifact = Artifact::make(bytes)?;
+        let component = artifact.load(engine).expect("it was made just now, by the same engine");
+        let (structure, size_bytes) = (artifact.structure().clone(), bytes.len() as u64);
+        Ok(Self { component, structure, digest: blake3::hash(bytes), size_bytes })
+    }
+}
+
+impl CodeSource {
+    /// A word for it in logs.
+    pub(crate) const fn as_str(self) -> &'static str {
+        match self {
+            Self::Shared => "shared",
+            Self::Cache => "cache",
+            Self::Compiler => "compiler",
+        }
+    }
+}
+
+impl Codes {
+    /// Nothing loaded yet. Opens the cache; without one that can be used, everything is compiled.
+    pub(super) fn new(engine: &Engine, settings: &SandboxSettings) -> Self {
+        let inner = Inner {
+            engine: engine.clone(),
+            component_bytes_max: settings.component_bytes_max,
+            compile: settings.compile.clone(),
+            cache: settings.cache.as_ref().and_then(|settings| open(settings, engine)),
+            loaded: Mutex::default(),
+        };
+        Self { inner: Arc::new(inner), turns: Semaphore::new(1) }
+    }
+
+    /// The code of a component, for a handler.
+    ///
+    /// Waits for files, and for its turn to compile and for the compiler, as long as the settings of compiling
+    /// allow. Cancelling gives up the turn, and ends the compiling process.
+    ///
+    /// # Errors
+    /// When the bytes are no component, or the compiler refuses them or takes too much.
+    pub(super) async fn get(&self, spec: &GuestSpec, bytes: Bytes) -> Result<Found, AdmissionError> {
+        admission::check_form(&bytes, self.inner.component_bytes_max)?;
+        let (wanted, found) = self.find(spec.clone(), bytes).await?;
+        if let Some(found) = found {
+            return Ok(found);
+        }
+        // Never closed, so there is always a permit to come.
+        let _turn = self.turns.acquire().await;
+        // Meanwhile another handler may have compiled it.
+        if let Some(code) = self.inner.shared(&wanted.digest) {
+            return Ok((code, CodeSource::Shared));
+        }
+        let artifact = compiler::compile(&self.inner.compile, wanted.bytes.clone()).await?;
+        let inner = Arc::clone(&self.inner);
+        let code = blocking(move || inner.keep(&wanted, &artifact)).await??;
+        Ok((code, CodeSource::Compiler))
+    }
+
+    async fn find(&self, spec: GuestSpec, bytes: Bytes) -> Result<(Wanted, Option<Found>), CompileError> {
+        let inner = Arc::clone(&self.inner);
+        blocking(move || {
+            let wanted = Wanted { spec, digest: blake3::hash(&bytes), bytes };
+            let found = inner.find(&wanted);
+            (wanted, found)
+        })
+        .await
+    }
+}
+
+/// Code, and where it came from.
+type Found = (Arc<Code>, CodeSource);
+
+/// A component and what its code is wanted for.
+struct Wanted {
+    spec: GuestSpec,
+    bytes: Bytes,
+    digest: blake3::Hash,
+}
+
+impl Wanted {
+    fn code_for(&self) -> CodeFor<'_> {
+        CodeFor { component: &self.digest, handler: &self.spec.handler, tenants: &self.spec.tenants }
+    }
+
+    fn code(&self, component: Component, artifact: &Artifact) -> Code {
+        let (structure, size_bytes) = (artifact.structure().clone(), self.bytes.len() as u64);
+        Code { component, structure, digest: self.digest, size_bytes }
+    }
+}
+
+impl Inner {
+    fn find(&self, wanted: &Wanted) -> Option<Found> {
+        if let Some(code) = self.shared(&wanted.digest) {
+            return Some((code, CodeSource::Shared));
+        }
+        let artifact = self.cache.as_ref()?.read(&wanted.code_for())?;
+        match artifact.load(&self.engine) {
+            Ok(component) => Some((self.share(wanted.code(component, &artifact)), CodeSource::Cache)),
+            Err(error) => {
+                tracing::warn!(handler = %wanted.spec.handler, error = format!("{error:#}"), "compiled code of the cache does not load and is made again");
+                None
+            }
+        }
+    }
+
+    /// Loads what was compiled, and keeps it for others and for the next start.
+    fn keep(&self, wanted: &Wanted, artifact: &Artifact) -> Result<Arc<Code>, CompileError> {
+        let component = artifact
+            .load(&self.engine)
+            .map_err(|error| CompileError::OtherEngine { reason: format!("{error:#}") })?;
+        if let Some(cache) = &self.cache {
+            cache.write(&wanted.code_for(), artifact);
+        }
+        Ok(self.share(wanted.code(component, artifact)))
+    }
+
+    fn shared(&self, digest: &blake3::Hash) -> Option<Arc<Code>> {
+        self.lock().get(digest)?.upgrade()
+    }
+
+    fn share(&self, code: Code) -> Arc<Code> {
+        let code = Arc::new(code);
+        let mut loaded = self.lock();
+        if loaded.len() == loaded.capacity() {
+            // Before it grows; what is gone is looked for no oftener than that.
+            loaded.retain(|_, code| code.strong_count() > 0);
+        }
+        loaded.insert(code.digest, Arc::downgrade(&code));
+        code
+    }
+
+    /// The map is whole between its methods, so a panic elsewhere leaves nothing half done.
+    fn lock(&self) -> MutexGuard<'_, HashMap<blake3::Hash, Weak<Code>>> {
+        self.loaded.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn open(settings: &CacheSettings, engine: &Engine) -> Option<Cache> {
+    let opened = Cache::open(settings, engine);
+    if let Err(error) = &opened {
+        let dir = settings.dir.display();
+        tracing::warn!(%dir, %error, "the cache of compiled code cannot be used; every start compiles");
+    }
+    opened.ok()
+}
+
+async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Result<T, CompileError> {
+    let ended = tokio::task::spawn_blocking(work).await;
+    ended.map_err(|_| CompileError::Stopped { how: "loading its code panicked".to_owned() })
+}
