@@ -83,3 +83,32 @@ pub struct HandlerConfig {
     /// How long guests of this handler may take per event before the batch is made smaller.
     pub batch_time_target: Duration,
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_cannot_lead_astray() {
+        for name in ["a", "0", "order-totals", &"x".repeat(63)] {
+            assert_eq!(HandlerName::new(name).unwrap().as_str(), name);
+        }
+        for name in [
+            "",
+            "-a",
+            "A",
+            "a_b",
+            "../../x",
+            "%2e%2e",
+            "a/b",
+            "a\\b",
+            "a.b",
+            "a b",
+            "a\0",
+            "а",
+            &"x".repeat(64),
+        ] {
+            assert!(HandlerName::new(name).is_err(), "{name}");
+        }
+    }
+}

@@ -4,10 +4,12 @@
 #![expect(clippy::panic, clippy::indexing_slicing, reason = "a broken expectation ends the test")]
 #![expect(clippy::missing_panics_doc, reason = "every function of the kit may end the test")]
 
+pub mod alone;
 pub mod broker;
 pub mod builds;
 pub mod client;
 pub mod envelope;
+pub mod hostile;
 pub mod house;
 pub mod orders;
 pub mod program;

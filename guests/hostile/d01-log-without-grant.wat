@@ -1,0 +1,3 @@
+;; Imports the log without having it granted.
+;;@frame event
+;;@use imports/log

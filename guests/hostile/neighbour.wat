@@ -1,0 +1,2 @@
+;; The neighbour of every fixture: answers that its event is done.
+;;@frame event

@@ -1,0 +1,57 @@
+//! Goal: no guest finds what another left behind. Method: one tenant's guest fills all it has with a pattern and ends
+//! in every way there is; another tenant's guests search all that they can read.
+
+use std::time::Duration;
+
+use guesthouse::trial::{Trial, TrialComponent, TrialEvent};
+use guesthouse::{GuestLimits, Isolation};
+use guesthouse_tests::hostile::fixture;
+use guesthouse_tests::hostile::verdict::{self, only};
+
+use crate::{runs, trial};
+
+const CANARY: &str = "b13-canary.wat";
+/// Alternations of writing and searching for each run of a fixture.
+const ALTERNATIONS: usize = 10;
+/// Enough to write the pattern, and not much more, for one way to end is to run out of it.
+const WRITERS_DEADLINE: Duration = Duration::from_millis(50);
+const SEARCHERS_DEADLINE: Duration = Duration::from_secs(10);
+
+#[tokio::test]
+async fn nothing_of_another_tenant_is_found() {
+    let trial = trial();
+    let kept = canary(&trial, WRITERS_DEADLINE, Isolation::Reuse).await;
+    let fresh = canary(&trial, WRITERS_DEADLINE, Isolation::Fresh).await;
+    let other = canary(&trial, SEARCHERS_DEADLINE, Isolation::Fresh).await;
+    let ways = [(&kept, "write"), (&fresh, "write"), (&fresh, "trap"), (&fresh, "loop"), (&kept, "loop")];
+    for (n, (writer, way)) in (0..runs() * ALTERNATIONS).zip(ways.into_iter().cycle()) {
+        writer.call(&[event(way, "writer")]).await;
+        for searcher in [&other, &kept] {
+            let outcome = only(searcher.call(&[event("search", "searcher")]).await.outcomes);
+            // The deadline is the writers', which the kept searcher shares; on a busy machine it may pass.
+            let stopped = std::ptr::eq(searcher, &kept) && outcome.kind == "timed-out";
+            assert!(outcome.is_done() || stopped, "alternation {n}, after `{way}`: {outcome:?}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn the_search_finds_what_is_there() {
+    let canary = canary(&trial(), SEARCHERS_DEADLINE, Isolation::Reuse).await;
+    for (event_type, kind, reason) in
+        [("search", "done", ""), ("write", "done", ""), ("search", "reject", "found mt-")]
+    {
+        let outcome = only(canary.call(&[event(event_type, "writer")]).await.outcomes);
+        assert_eq!((outcome.kind, &*outcome.reason), (kind, reason), "{event_type}");
+    }
+}
+
+async fn canary(trial: &Trial, deadline: Duration, isolation: Isolation) -> TrialComponent {
+    let limits = GuestLimits { deadline, ..GuestLimits::default() };
+    let handler = guesthouse::trial::TrialHandler { limits, isolation, ..verdict::handler("canary") };
+    trial.admit(handler, fixture::component(CANARY)).await.unwrap()
+}
+
+fn event(event_type: &str, tenant: &str) -> TrialEvent {
+    TrialEvent::new(event_type, "{}").of_tenant(tenant)
+}
