@@ -155,3 +155,25 @@ fn remove(file: &Path) -> Result<()> {
         _ => Ok(()),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_what_differs_is_copied_and_nothing_that_was_built() {
+        let folder = tempfile::tempdir().unwrap();
+        let (from, to) = (folder.path().join("from"), folder.path().join("to"));
+        fs::create_dir_all(from.join("src/node_modules")).unwrap();
+        for file in ["a.js", "src/b.py", "src/node_modules/c.js", "a.wasm"] {
+            fs::write(from.join(file), file).unwrap();
+        }
+        assert!(copy(&from, &to).unwrap());
+        assert_eq!(fs::read(to.join("src/b.py")).unwrap(), b"src/b.py");
+        assert!(!to.join("a.wasm").exists() && !to.join("src/node_modules").exists());
+        assert!(!copy(&from, &to).unwrap());
+        fs::write(from.join("src/b.py"), "changed").unwrap();
+        assert!(copy(&from, &to).unwrap());
+        assert_eq!(fs::read(to.join("src/b.py")).unwrap(), b"changed");
+    }
+}

@@ -26,7 +26,8 @@ impl Guest for Greeter {
         let Registered { data: Customer { name, email } } = serde_json::from_slice(&event.payload)
             .map_err(|error| Failure::Reject(format!("expected a customer: {error}")))?;
         write(Level::Info, &format!("greeting {name}"));
-        let mail = json!({ "type": "MailRequested", "data": { "to": email, "text": format!("Welcome, {name}!") } });
+        let mail =
+            json!({ "type": "MailRequested", "data": { "to": email, "text": format!("Welcome, {name}!") } });
         let (type_, payload) = ("mail.requested".to_owned(), mail.to_string().into_bytes());
         Ok(vec![Emit { type_, schema_version: 1, topic: None, key: None, headers: Vec::new(), payload }])
     }

@@ -25,7 +25,7 @@ struct Story {
     reject: &'static str,
 }
 
-const STORIES: [Story; 2] = [
+const STORIES: [Story; 3] = [
     Story {
         guest: "discount-js",
         grants: &["log"],
@@ -34,6 +34,15 @@ const STORIES: [Story; 2] = [
         emit_type: "order.discounted",
         emit: || json!({ "type": "OrderDiscounted", "data": { "order_id": "ümlaut-1", "discount": 12_500 } }),
         reject: "expected an order with `order_id` and `total`",
+    },
+    Story {
+        guest: "fraud-py",
+        grants: &["log", "random"],
+        event_type: "order.placed",
+        data: || json!({ "order_id": "ümlaut-2", "total": 2_500_000 }),
+        emit_type: "order.flagged",
+        emit: || json!({ "type": "OrderFlagged", "data": { "order_id": "ümlaut-2", "total": 2_500_000 } }),
+        reject: "expected an order with `order_id` and `total`: KeyError('order_id')",
     },
     Story {
         guest: "greeter-component",
