@@ -35,10 +35,14 @@ pub(in crate::sandbox) const TYPES: &str = "wasi:http/types";
 /// Names that the guests of one handler resolve at the same time.
 const LOOKUPS_MAX: usize = 4;
 
-/// Whether a component imports what waits for others.
+/// Whether a component imports any of it.
 pub(in crate::sandbox) fn is_imported_by(component: &Component) -> bool {
     let ty = component.component_type();
-    ty.imports(component.engine()).any(|(import, _)| import.split('@').next() == Some(OUTGOING_HANDLER))
+    let is_http = |import: &str| {
+        let interface = import.split_once('@').map_or(import, |(interface, _)| interface);
+        interface == OUTGOING_HANDLER || interface == TYPES
+    };
+    ty.imports(component.engine()).any(|(import, _)| is_http(import))
 }
 
 /// What all guests of a component share of HTTP.
@@ -70,3 +74,6 @@ impl HttpAccess {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -58,7 +58,7 @@ pub(super) enum GuestStop {
 
 impl GuestStop {
     /// The outcome of a stop that is not simply a trap.
-    fn outcome(&self, limits: &GuestLimits) -> Option<Outcome> {
+    pub(super) fn outcome(&self, limits: &GuestLimits) -> Option<Outcome> {
         match *self {
             Self::Limit { limit, used, allowed } => Some(Outcome::LimitExceeded { limit, used, allowed }),
             Self::Late => Some(Outcome::TimedOut { allowed: limits.deadline }),

@@ -288,3 +288,6 @@ fn gone() -> wasmtime::Error {
 pub(super) fn misuse(Misuse(what): Misuse) -> wasmtime::Error {
     GuestStop::Misuse(what).into()
 }
+
+#[cfg(test)]
+mod tests;
