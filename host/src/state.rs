@@ -205,7 +205,7 @@ pub(crate) trait StateStore: fmt::Debug + Send + Sync {
     ) -> Result<Vec<String>, StateError>;
 
     /// Applies a transaction, whole or not at all. After an error either may be the case; its marks tell.
-    fn apply(&self, transaction: &Transaction) -> Result<Applied, StateError>;
+    fn apply(&self, transaction: Transaction) -> Result<Applied, StateError>;
 
     /// Forgets the done-marks of the events of a partition below an offset.
     fn forget_marks(&self, place: &MarkPlace, below: u64) -> Result<(), StateError>;

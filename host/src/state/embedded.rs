@@ -1,11 +1,15 @@
 //! The embedded state store: one redb file, of this process alone.
 //!
-//! A transaction is on the disk when it is applied. There is one writer at a time; readers never wait for it.
+//! A transaction is on the disk when it is applied. There is one writer at a time; readers never wait for it. Those
+//! that wait to write go to the disk together, so that the disk's pace bounds groups and not transactions.
+
+mod group;
 
 use std::fs::OpenOptions;
 use std::ops::Bound;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 use redb::{
@@ -13,6 +17,7 @@ use redb::{
     WriteTransaction,
 };
 
+use self::group::{Group, Pending};
 use super::{
     Applied, MarkId, MarkPlace, Namespace, Opened, PAGE_KEYS_MAX, StateError, StateStore, Transaction, Usage,
 };
@@ -38,6 +43,7 @@ const FORGET_MARKS_MAX: usize = 10_000;
 pub(super) struct EmbeddedStore {
     database: Database,
     path: PathBuf,
+    group: Group,
 }
 
 impl EmbeddedStore {
@@ -57,7 +63,7 @@ impl EmbeddedStore {
             }
             Err(error) => return Err(failed(error.into())),
         };
-        let store = Self { database, path: path.to_owned() };
+        let store = Self { database, path: path.to_owned(), group: Group::default() };
         let found = store.write("open", |txn| {
             txn.open_table(VALUES)?;
             txn.open_table(USAGE)?;
@@ -99,6 +105,18 @@ impl EmbeddedStore {
             Ok(done)
         };
         run().map_err(|error: redb::Error| file_error(action, &self.path, error))
+    }
+}
+
+impl EmbeddedStore {
+    /// Applies transactions, each whole or not at all, in one that is on the disk when this returns.
+    fn apply_group(&self, group: &[Arc<Pending>]) -> Result<Vec<Applied>, redb::Error> {
+        let mut txn = self.database.begin_write()?;
+        txn.set_durability(Durability::Immediate)?;
+        let applied =
+            group.iter().map(|pending| apply(&txn, pending.transaction())).collect::<Result<_, _>>()?;
+        txn.commit()?;
+        Ok(applied)
     }
 }
 
@@ -155,29 +173,13 @@ impl StateStore for EmbeddedStore {
         })
     }
 
-    fn apply(&self, transaction: &Transaction) -> Result<Applied, StateError> {
-        let Transaction { namespace, version, bytes, writes, marks } = transaction;
-        let applied = self.write("write", |txn| {
-            let mut usages = txn.open_table(USAGE)?;
-            if usage(&usages, namespace)?.version != *version {
-                return Ok(None);
-            }
-            usages.insert(namespace.as_bytes(), (*bytes, version.wrapping_add(1)))?;
-            let mut values = txn.open_table(VALUES)?;
-            for (key, value) in writes {
-                let entry = namespace.entry(key);
-                match value {
-                    Some(value) => values.insert(entry.as_slice(), value.as_slice())?,
-                    None => values.remove(entry.as_slice())?,
-                };
-            }
-            let mut table = txn.open_table(MARKS)?;
-            for (id, mark) in marks {
-                table.insert(id.entry().as_slice(), mark.as_slice())?;
-            }
-            Ok(Some(()))
-        })?;
-        Ok(applied.map_or(Applied::Stale, |()| Applied::Whole))
+    fn apply(&self, transaction: Transaction) -> Result<Applied, StateError> {
+        let applied = self.group.apply(transaction, |group| self.apply_group(group));
+        applied.map_err(|cause| StateError::File {
+            action: "write",
+            path: self.path.clone(),
+            cause: Box::new(cause),
+        })
     }
 
     fn forget_marks(&self, place: &MarkPlace, below: u64) -> Result<(), StateError> {
@@ -199,6 +201,28 @@ impl StateStore for EmbeddedStore {
             }
         }
     }
+}
+
+fn apply(txn: &WriteTransaction, transaction: &Transaction) -> Result<Applied, redb::Error> {
+    let Transaction { namespace, version, bytes, writes, marks } = transaction;
+    let mut usages = txn.open_table(USAGE)?;
+    if usage(&usages, namespace)?.version != *version {
+        return Ok(Applied::Stale);
+    }
+    usages.insert(namespace.as_bytes(), (*bytes, version.wrapping_add(1)))?;
+    let mut values = txn.open_table(VALUES)?;
+    for (key, value) in writes {
+        let entry = namespace.entry(key);
+        match value {
+            Some(value) => values.insert(entry.as_slice(), value.as_slice())?,
+            None => values.remove(entry.as_slice())?,
+        };
+    }
+    let mut table = txn.open_table(MARKS)?;
+    for (id, mark) in marks {
+        table.insert(id.entry().as_slice(), mark.as_slice())?;
+    }
+    Ok(Applied::Whole)
 }
 
 fn usage(

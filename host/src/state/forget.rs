@@ -99,7 +99,7 @@ mod tests {
         let marks = ids.iter().map(|id| (id.clone(), Vec::new())).collect();
         let writes = [("k".to_owned(), None)].into();
         let transaction = Transaction { namespace: namespace.clone(), version: 0, bytes: 0, writes, marks };
-        store.apply(&transaction).unwrap();
+        store.apply(transaction).unwrap();
         let kept = || {
             let opened = store.open(&namespace, &ids, Duration::from_secs(1)).unwrap();
             opened.marks.into_iter().map(|mark| mark.is_some()).collect::<Vec<_>>()

@@ -213,8 +213,8 @@ impl StateStore for RedisStore {
         })
     }
 
-    fn apply(&self, transaction: &Transaction) -> Result<Applied, StateError> {
-        let Transaction { namespace, version, bytes, writes, marks } = transaction;
+    fn apply(&self, transaction: Transaction) -> Result<Applied, StateError> {
+        let Transaction { namespace, version, bytes, writes, marks } = &transaction;
         let mut places: Vec<&MarkPlace> = marks.iter().map(|(id, _)| &id.place).collect();
         places.sort_unstable();
         places.dedup();

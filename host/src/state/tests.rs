@@ -41,7 +41,7 @@ fn what_is_applied_is_read_back_and_counted() {
         let nothing = Opened { usage: Usage::default(), marks: vec![None] };
         assert_eq!(store.open(&a, &[mark(1, 1)], WAIT).unwrap(), nothing);
         let first = write(&a, 0, &[("k", Some("v")), ("empty", Some("")), ("gone", None)]);
-        assert_eq!(store.apply(&first).unwrap(), Applied::Whole);
+        assert_eq!(store.apply(first).unwrap(), Applied::Whole);
         assert_eq!(store.open(&a, &[], WAIT).unwrap().usage, Usage { bytes: 1, version: 1 });
         assert_eq!(store.get(&a, "k", WAIT).unwrap().as_deref(), Some(&b"v"[..]));
         assert_eq!(store.get(&a, "empty", WAIT).unwrap().as_deref(), Some(&b""[..]));
@@ -54,7 +54,7 @@ fn what_is_applied_is_read_back_and_counted() {
             assert_eq!(store.open(other, &[], WAIT).unwrap().usage, Usage::default());
         }
         assert_eq!(
-            store.apply(&write(&a, 1, &[("k", None), ("empty", Some("é\0"))])).unwrap(),
+            store.apply(write(&a, 1, &[("k", None), ("empty", Some("é\0"))])).unwrap(),
             Applied::Whole
         );
         assert_eq!(store.get(&a, "k", WAIT).unwrap(), None);
@@ -67,10 +67,10 @@ fn what_is_applied_is_read_back_and_counted() {
 fn what_is_based_on_an_older_version_changes_nothing() {
     over_both(|store| {
         let a = shop("a");
-        assert_eq!(store.apply(&write(&a, 0, &[("k", Some("first"))])).unwrap(), Applied::Whole);
+        assert_eq!(store.apply(write(&a, 0, &[("k", Some("first"))])).unwrap(), Applied::Whole);
         let marks = vec![(mark(1, 1), b"m".to_vec())];
         let late = Transaction { marks, ..write(&a, 0, &[("k", Some("late")), ("l", Some("late"))]) };
-        assert_eq!(store.apply(&late).unwrap(), Applied::Stale);
+        assert_eq!(store.apply(late).unwrap(), Applied::Stale);
         assert_eq!(store.get(&a, "k", WAIT).unwrap().as_deref(), Some(&b"first"[..]));
         assert_eq!(store.keys_after(&a, None, WAIT).unwrap(), ["k"]);
         let opened = store.open(&a, &[mark(1, 1)], WAIT).unwrap();
@@ -83,10 +83,10 @@ fn keys_are_listed_in_order_page_by_page() {
     over_both(|store| {
         let names: Vec<String> = (0..2 * PAGE_KEYS_MAX + 1).map(|number| format!("{number:05}")).collect();
         let writes: Vec<_> = names.iter().map(|name| (name.as_str(), Some("v"))).collect();
-        store.apply(&write(&shop("a"), 0, &writes)).unwrap();
+        store.apply(write(&shop("a"), 0, &writes)).unwrap();
         // A neighbour on each side.
-        store.apply(&write(&shop("A"), 0, &[("x", Some("v"))])).unwrap();
-        store.apply(&write(&shop("b"), 0, &[("x", Some("v"))])).unwrap();
+        store.apply(write(&shop("A"), 0, &[("x", Some("v"))])).unwrap();
+        store.apply(write(&shop("b"), 0, &[("x", Some("v"))])).unwrap();
         let first = store.keys_after(&shop("a"), None, WAIT).unwrap();
         assert_eq!(first, names[..PAGE_KEYS_MAX]);
         let second = store.keys_after(&shop("a"), Some(first.last().unwrap()), WAIT).unwrap();
@@ -105,7 +105,7 @@ fn marks_come_with_their_writes_and_go_below_an_offset() {
         let ids: Vec<MarkId> = vec![mark(2, 300), mark(1, 7), mark(2, 255), mark(2, 256)];
         let marks = ids.iter().map(|id| (id.clone(), id.offset.to_be_bytes().to_vec())).collect();
         let transaction = Transaction { marks, ..write(&a, 0, &[("k", Some("v"))]) };
-        assert_eq!(store.apply(&transaction).unwrap(), Applied::Whole);
+        assert_eq!(store.apply(transaction).unwrap(), Applied::Whole);
         let found = || {
             let marks = store.open(&a, &ids, WAIT).unwrap().marks.into_iter();
             marks
@@ -128,7 +128,7 @@ fn a_great_many_marks_are_forgotten() {
     over_both(|store| {
         let marks = (0..12_500).map(|offset| (mark(1, offset), Vec::new())).collect();
         let transaction = Transaction { marks, ..write(&shop("a"), 0, &[]) };
-        assert_eq!(store.apply(&transaction).unwrap(), Applied::Whole);
+        assert_eq!(store.apply(transaction).unwrap(), Applied::Whole);
         store.forget_marks(&place(1), 12_499).unwrap();
         let opened = store.open(&shop("a"), &[mark(1, 0), mark(1, 12_498), mark(1, 12_499)], WAIT).unwrap();
         assert_eq!(opened.marks, [None, None, Some(Vec::new())]);
@@ -143,7 +143,7 @@ fn of_writers_at_the_same_time_one_wins_each_version() {
             let version = store.open(&a, &[], WAIT).unwrap().usage.version;
             let count = store.get(&a, "count", WAIT).unwrap().unwrap_or_default().len() + 1;
             let transaction = write(&a, version, &[("count", Some(&"x".repeat(count)))]);
-            store.apply(&transaction).unwrap() == Applied::Whole
+            store.apply(transaction).unwrap() == Applied::Whole
         };
         let count_all = || (0..rounds).for_each(|_| while !count_one() {});
         std::thread::scope(|scope| {
@@ -163,7 +163,7 @@ fn the_file_is_its_owners_and_one_process_at_a_time_has_it() {
     assert_eq!(std::fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
     let error = open(&settings).unwrap_err().to_string();
     assert!(error.contains("is open in another process") && error.contains("state.redb"), "{error}");
-    store.apply(&write(&shop("a"), 0, &[("k", Some("v"))])).unwrap();
+    store.apply(write(&shop("a"), 0, &[("k", Some("v"))])).unwrap();
     drop(store);
     assert_eq!(open(&settings).unwrap().get(&shop("a"), "k", WAIT).unwrap().as_deref(), Some(&b"v"[..]));
 }
@@ -220,4 +220,26 @@ fn a_server_that_comes_back_is_used_again() {
     let broken = store.get(&shop("a"), "k", WAIT);
     assert!(matches!(broken, Err(StateError::Redis { .. })), "{broken:?}");
     assert_eq!(store.get(&shop("a"), "k", WAIT).unwrap(), None);
+}
+
+#[test]
+fn writers_of_different_namespaces_never_hinder_each_other() {
+    over_both(|store| {
+        let (writers, rounds) = (8_u64, 20);
+        let count_all = |writer: u64| {
+            let namespace = shop(&format!("shop-{writer}"));
+            for version in 0..rounds {
+                let transaction = write(&namespace, version, &[("version", Some(&version.to_string()))]);
+                assert_eq!(store.apply(transaction).unwrap(), Applied::Whole);
+            }
+        };
+        std::thread::scope(|scope| {
+            (0..writers).for_each(|writer| drop(scope.spawn(move || count_all(writer))))
+        });
+        for writer in 0..writers {
+            let namespace = shop(&format!("shop-{writer}"));
+            assert_eq!(store.open(&namespace, &[], WAIT).unwrap().usage.version, rounds);
+            assert_eq!(store.get(&namespace, "version", WAIT).unwrap().as_deref(), Some(&b"19"[..]));
+        }
+    });
 }

@@ -127,7 +127,7 @@ impl StatefulCall {
             Done::No | Done::Before(_) => None,
         });
         let Some(transaction) = session.into_transaction(marks.collect()) else { return answers };
-        match self.store.apply(&transaction) {
+        match self.store.apply(transaction) {
             Ok(Applied::Whole) => answers,
             Ok(Applied::Stale) => self.again(&Answer::NotRun),
             Err(error) => self.again(&Answer::Ended(fault(&error))),
