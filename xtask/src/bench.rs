@@ -2,6 +2,7 @@
 
 mod dispatch;
 mod neighbours;
+mod sandbox;
 
 use std::fs;
 
@@ -20,6 +21,9 @@ pub(crate) struct Arguments {
     /// Events of each measurement of the host
     #[arg(long, default_value_t = 1_000_000, value_parser = clap::value_parser!(u32).range(1..))]
     events: u32,
+    /// Guests that never end, for measuring when the sandbox stops them
+    #[arg(long, default_value_t = 10_000, value_parser = clap::value_parser!(u32).range(1..))]
+    runaways: u32,
     /// How to build what is measured; only a release build says anything about speed
     #[arg(long, value_enum, default_value_t = Profile::Release)]
     profile: Profile,
@@ -30,6 +34,8 @@ pub(crate) struct Arguments {
 enum Subject {
     /// The host end to end, against a bare loop over the same topic
     Host,
+    /// The sandbox alone, against a native function
+    Sandbox,
     /// A tenant beside others whose guests never end, against the same tenant alone
     Neighbours,
 }
@@ -38,6 +44,7 @@ enum Subject {
 pub(crate) fn run(workspace: &Workspace, arguments: &Arguments) -> Result<()> {
     match arguments.subject {
         Subject::Host => dispatch::run(workspace, arguments),
+        Subject::Sandbox => sandbox::run(workspace, arguments),
         Subject::Neighbours => neighbours::run(workspace, arguments),
     }
 }
