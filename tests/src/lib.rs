@@ -14,6 +14,7 @@ pub mod house;
 pub mod orders;
 pub mod program;
 pub mod redis;
+pub mod torture;
 pub mod wait;
 
 pub use broker::BrokerProgram;

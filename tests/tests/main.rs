@@ -12,6 +12,7 @@ mod stories {
     mod library;
     mod mistakes;
     mod picky;
+    mod proxy;
     mod samples;
     mod sharing;
     mod state;
