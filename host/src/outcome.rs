@@ -37,6 +37,8 @@ pub(crate) enum TrapCode {
     IndirectCall,
     /// It ended itself with `exit`.
     GuestExit,
+    /// It says that it cannot get ready to handle events.
+    NotReady,
     /// What it returned could not be read: wrong pointers, lengths or text.
     BadAnswer,
     /// Anything else the engine reports.
@@ -53,6 +55,7 @@ impl TrapCode {
             Self::Arithmetic => "arithmetic",
             Self::IndirectCall => "indirect-call",
             Self::GuestExit => "guest-exit",
+            Self::NotReady => "not-ready",
             Self::BadAnswer => "bad-answer",
             Self::Other => "other",
         }

@@ -19,6 +19,7 @@ mod headers;
 mod http;
 mod idle;
 mod keyvalue;
+mod lifecycle;
 mod limits;
 mod memory;
 mod output;

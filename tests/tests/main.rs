@@ -4,6 +4,7 @@
 mod stories {
     mod broker_restart;
     mod compiler;
+    mod configured;
     mod crash;
     mod drain;
     mod embedded_crash;

@@ -20,9 +20,30 @@
 //! A [`Failure`] concerns one event only. A panic ends the guest: the host runs the events of the call again
 //! one by one and charges an attempt only to the one that panics.
 //!
+//! What a guest needs before its first event it gets in a function with the attribute
+//! [`init`](macro@init), from the handler's configuration:
+//!
+//! ```
+//! # use guesthouse_guest::{Event, Failure};
+//! use std::sync::OnceLock;
+//!
+//! use guesthouse_guest::Config;
+//!
+//! static REGION: OnceLock<String> = OnceLock::new();
+//!
+//! #[guesthouse_guest::init]
+//! fn init(config: &Config) -> Result<(), String> {
+//!     let region = config.get("region").ok_or("expected `region` in the handler's config")?;
+//!     REGION.set(region.to_owned())
+//! }
+//! # #[guesthouse_guest::handler]
+//! # fn handle(_event: &Event<'_>) -> Result<(), Failure> { Ok(()) }
+//! ```
+//!
 //! With the feature `json`, [`Event::json`], [`Event::data`] and [`Emit::json`] read and write JSON payloads.
 
 mod batch;
+mod config;
 mod contract;
 mod emit;
 mod event;
@@ -33,8 +54,9 @@ pub mod log;
 #[cfg(test)]
 mod sample;
 
-pub use guesthouse_guest_macros::handler;
+pub use guesthouse_guest_macros::{handler, init};
 
+pub use config::Config;
 pub use emit::{Emit, IntoEmits};
 pub use event::{Event, Headers, Source};
 pub use failure::Failure;
@@ -43,6 +65,7 @@ pub use failure::Failure;
 #[doc(hidden)]
 pub mod export {
     pub use crate::batch::handle_batch;
+    pub use crate::config::init;
     pub use crate::contract::exports::guesthouse::handler::batch::{Answers, Guest};
-    pub use crate::contract::{export_batch, exports};
+    pub use crate::contract::{export_batch, exports, lifecycle};
 }

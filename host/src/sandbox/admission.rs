@@ -69,6 +69,7 @@ impl Admission {
         let component = &code.component;
         imports::check(component, &spec.grants)?;
         let (world, entry) = exports::entry(component, contract::VERSION)?;
+        let init = exports::init(component, contract::VERSION)?;
         let linker = self.linker(component, &spec.grants);
         let template = linker
             .and_then(|linker| linker.instantiate_pre(component))
@@ -85,7 +86,7 @@ impl Admission {
         };
         let (idle, spec) = (Arc::downgrade(idle), Arc::new(spec));
         let id = ComponentId::next();
-        let admitted = AdmittedComponent { id, spec, code, facts, template, entry, idle, http };
+        let admitted = AdmittedComponent { id, spec, code, facts, template, entry, init, idle, http };
         match Guest::start(&admitted, &Tenant::Platform) {
             Ok(_) => Ok(admitted),
             Err(outcome) => Err(AdmissionError::DoesNotStart { outcome: start_failure(&outcome) }),

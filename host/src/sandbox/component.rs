@@ -35,6 +35,8 @@ pub(crate) struct AdmittedComponent {
     pub(super) facts: ComponentFacts,
     pub(super) template: InstancePre<GuestState>,
     pub(super) entry: ComponentExportIndex,
+    /// What a guest does before its first event.
+    pub(super) init: Option<ComponentExportIndex>,
     pub(super) idle: Weak<IdleGuests>,
     /// Absent unless it uses HTTP.
     pub(super) http: Option<Arc<HttpAccess>>,

@@ -13,12 +13,16 @@ pub(super) const HANDLER: &str = "guesthouse:handler/handler";
 pub(super) const BATCH: &str = "guesthouse:handler/batch";
 /// Interface of the log, without its version.
 pub(super) const LOG: &str = "guesthouse:handler/log";
+/// Interface of what a guest does besides handling events, without its version.
+pub(super) const LIFECYCLE: &str = "guesthouse:handler/lifecycle";
 /// Interface that holds types only, without its version.
 pub(super) const TYPES: &str = "guesthouse:handler/types";
 /// Function of [`HANDLER`].
 pub(super) const HANDLE: &str = "handle";
 /// Function of [`BATCH`].
 pub(super) const HANDLE_BATCH: &str = "handle-batch";
+/// Function of [`LIFECYCLE`].
+pub(super) const INIT: &str = "init";
 
 /// `types.source`
 #[derive(Debug, ComponentType, Lower)]

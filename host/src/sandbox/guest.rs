@@ -4,7 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use wasmtime::Store;
-use wasmtime::component::TypedFunc;
+use wasmtime::component::{Instance, TypedFunc};
 
 use crate::event::{Event, Tenant};
 use crate::outcome::Outcome;
@@ -16,7 +16,9 @@ use crate::sandbox::idle::GuestKey;
 use crate::sandbox::keyvalue::Session;
 use crate::sandbox::state::GuestState;
 use crate::sandbox::stop::{self, HANDLES_MAX};
-use crate::sandbox::{AdmittedComponent, Answer, CallEvent, GuestLimits, GuestSpec, World, headers};
+use crate::sandbox::{
+    AdmittedComponent, Answer, CallEvent, GuestLimits, GuestSpec, World, headers, lifecycle,
+};
 
 /// Events that a guest handles in its life.
 const EVENTS_MAX: usize = 10_000;
@@ -61,16 +63,10 @@ impl Guest {
         store.set_max_component_handles(HANDLES_MAX.into());
         store.set_hostcall_fuel(answer_bytes_max(limits, 1));
         begin_deadline(&mut store, limits);
-        match instantiate(component, &mut store) {
-            Ok(entry) => {
-                let key = GuestKey { component: component.id, tenant };
-                Ok(Self { store, entry, key, spec, events_left: EVENTS_MAX })
-            }
-            Err(error) => {
-                store.data_mut().end_call();
-                Err(stop::start_outcome(&error, store.data(), limits))
-            }
-        }
+        let entry = get_ready(component, &mut store);
+        store.data_mut().end_call();
+        let key = GuestKey { component: component.id, tenant };
+        Ok(Self { entry: entry?, store, key, spec, events_left: EVENTS_MAX })
     }
 
     /// Whom it serves.
@@ -172,12 +168,26 @@ fn begin_deadline(store: &mut Store<GuestState>, limits: &GuestLimits) {
     }
 }
 
-fn instantiate(component: &AdmittedComponent, store: &mut Store<GuestState>) -> wasmtime::Result<Entry> {
+/// Makes the instance and lets it get ready for its first event.
+fn get_ready(component: &AdmittedComponent, store: &mut Store<GuestState>) -> Result<Entry, Outcome> {
+    let limits = &component.spec.limits;
+    let (instance, entry) =
+        instantiate(component, store).map_err(|error| stop::start_outcome(&error, store.data(), limits))?;
+    lifecycle::init(component, &instance, store)
+        .map_err(|error| stop::outcome(&error, store.data(), limits, answer_bytes_max(limits, 1)))?;
+    Ok(entry)
+}
+
+fn instantiate(
+    component: &AdmittedComponent,
+    store: &mut Store<GuestState>,
+) -> wasmtime::Result<(Instance, Entry)> {
     let instance = component.template.instantiate(&mut *store)?;
-    Ok(match component.facts.world {
+    let entry = match component.facts.world {
         World::Event => Entry::Event(instance.get_typed_func(store, component.entry)?),
         World::Batch => Entry::Batch(instance.get_typed_func(store, component.entry)?),
-    })
+    };
+    Ok((instance, entry))
 }
 
 fn record<'a>(

@@ -18,6 +18,9 @@ pub(super) enum GuestStop {
     /// The guest called `exit`.
     #[error("the guest ended itself with exit status {0}; a handler returns its answer instead")]
     Exit(u8),
+    /// The guest says that it cannot get ready.
+    #[error("the guest cannot get ready: {0}")]
+    NotReady(String),
     /// The guest called what is linked for form only.
     #[error("the guest called {0}, which is not granted")]
     Denied(String),
@@ -64,6 +67,7 @@ impl GuestStop {
             Self::Late => Some(Outcome::TimedOut { allowed: limits.deadline }),
             Self::HostFault(ref reason) => Some(Outcome::HostFault { reason: reason.clone() }),
             Self::Exit(_)
+            | Self::NotReady(_)
             | Self::Denied(_)
             | Self::Wait(_)
             | Self::OutsideOfEvent(_)
@@ -131,6 +135,7 @@ fn exceeded(error: &Error, answer_bytes_max: usize) -> Option<Outcome> {
 fn code_of_error(error: &Error) -> TrapCode {
     match error.downcast_ref::<GuestStop>() {
         Some(GuestStop::Exit(_)) => TrapCode::GuestExit,
+        Some(GuestStop::NotReady(_)) => TrapCode::NotReady,
         Some(_) => TrapCode::Other,
         // The engine has plain errors for values that it cannot read: those of an answer or of an argument.
         None => TrapCode::BadAnswer,

@@ -1,6 +1,7 @@
 //! The sandbox from outside: what a call of a guest comes to, whatever the guest does.
 
 mod grants;
+mod lifecycle;
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -1,11 +1,12 @@
 //! What a component exports: the world it was built for, and the function to call.
 
 use wasmtime::component::types::ComponentItem;
-use wasmtime::component::{Component, ComponentExportIndex};
+use wasmtime::component::{Component, ComponentExportIndex, ComponentNamedList, Lift, Lower};
 
 use super::version::{Fit, fit};
 use super::{AdmissionError, listed, reason};
 use crate::sandbox::guest::{BatchParams, BatchResults, EventParams, EventResults};
+use crate::sandbox::lifecycle::{InitParams, InitResults};
 use crate::sandbox::{World, contract, text};
 
 /// The worlds, the faster one first: a component that exports both runs as that.
@@ -22,18 +23,39 @@ pub(super) fn entry(
     let ty = component.component_type();
     let exports: Vec<&str> = ty.exports(component.engine()).map(|(name, _)| name).collect();
     for (world, interface, function) in WORLDS {
-        let of_interface = exports.iter().filter(|export| version_of(export, interface).is_some());
-        let mut served = of_interface.filter(|export| {
-            version_of(export, interface).is_some_and(|version| fit(version, ours) == Fit::Served)
-        });
-        if let Some(export) = served.next() {
-            check_type(component, world, export)?;
-            return index(component, export, function)
-                .map(|index| (world, index))
-                .ok_or_else(|| other_type(export, format!("it has no `{function}`")));
+        if let Some(export) = served(&exports, interface, ours) {
+            let index = match world {
+                World::Event => checked::<EventParams<'_>, EventResults>(component, export, function),
+                World::Batch => checked::<BatchParams<'_>, BatchResults>(component, export, function),
+            };
+            return Ok((world, index?));
         }
     }
-    Err(no_entry(&exports, ours))
+    Err(no_entry(&exports, &WORLDS.map(|(_, interface, _)| interface), ours))
+}
+
+/// What a guest does before its first event, if the component exports that.
+pub(super) fn init(
+    component: &Component,
+    ours: &'static str,
+) -> Result<Option<ComponentExportIndex>, AdmissionError> {
+    let ty = component.component_type();
+    let exports: Vec<&str> = ty.exports(component.engine()).map(|(name, _)| name).collect();
+    if let Some(export) = served(&exports, contract::LIFECYCLE, ours) {
+        return checked::<InitParams<'_>, InitResults>(component, export, contract::INIT).map(Some);
+    }
+    match exports.iter().any(|export| version_of(export, contract::LIFECYCLE).is_some()) {
+        true => Err(no_entry(&exports, &[contract::LIFECYCLE], ours)),
+        false => Ok(None),
+    }
+}
+
+/// The export of an interface in a version that a host of version `ours` serves.
+fn served<'a>(exports: &[&'a str], interface: &str, ours: &str) -> Option<&'a str> {
+    let is_served = |export: &&&str| {
+        version_of(export, interface).is_some_and(|version| fit(version, ours) == Fit::Served)
+    };
+    exports.iter().find(is_served).copied()
 }
 
 /// The version that an export has, if it is of this interface.
@@ -42,9 +64,9 @@ fn version_of<'a>(export: &'a str, interface: &str) -> Option<&'a str> {
     if version.is_empty() { Some(version) } else { version.strip_prefix('@') }
 }
 
-fn no_entry(exports: &[&str], expected: &'static str) -> AdmissionError {
+fn no_entry(exports: &[&str], interfaces: &[&str], expected: &'static str) -> AdmissionError {
     for export in exports {
-        for (_, interface, _) in WORLDS {
+        for interface in interfaces {
             let Some(version) = version_of(export, interface) else { continue };
             let found = text::shown(export, 256);
             return match fit(version, expected) {
@@ -56,32 +78,32 @@ fn no_entry(exports: &[&str], expected: &'static str) -> AdmissionError {
     AdmissionError::NoHandler { found: listed(exports), expected }
 }
 
-fn index(component: &Component, export: &str, function: &str) -> Option<ComponentExportIndex> {
-    let interface = component.get_export_index(None, export)?;
-    component.get_export_index(Some(&interface), function)
-}
-
-fn check_type(component: &Component, world: World, export: &str) -> Result<(), AdmissionError> {
+/// The function of an exported interface, whose type must be the one of the contract.
+fn checked<Params, Results>(
+    component: &Component,
+    export: &str,
+    function: &str,
+) -> Result<ComponentExportIndex, AdmissionError>
+where
+    Params: ComponentNamedList + Lower,
+    Results: ComponentNamedList + Lift,
+{
     let ty = component.component_type();
     let engine = component.engine();
     let Some(ComponentItem::ComponentInstance(interface)) = ty.get_export(engine, export).map(|item| item.ty)
     else {
         return Err(other_type(export, "it is no interface".to_owned()));
     };
-    let function = match world {
-        World::Event => contract::HANDLE,
-        World::Batch => contract::HANDLE_BATCH,
-    };
+    let missing = || other_type(export, format!("it has no function `{function}`"));
     let Some(ComponentItem::ComponentFunc(found)) =
         interface.get_export(engine, function).map(|item| item.ty)
     else {
-        return Err(other_type(export, format!("it has no function `{function}`")));
+        return Err(missing());
     };
-    let checked = match world {
-        World::Event => found.typecheck::<EventParams<'_>, EventResults>(&ty.instance_type()),
-        World::Batch => found.typecheck::<BatchParams<'_>, BatchResults>(&ty.instance_type()),
-    };
-    checked.map_err(|error| other_type(export, reason(&error)))
+    let same = found.typecheck::<Params, Results>(&ty.instance_type());
+    same.map_err(|error| other_type(export, reason(&error)))?;
+    let interface = component.get_export_index(None, export).ok_or_else(missing)?;
+    component.get_export_index(Some(&interface), function).ok_or_else(missing)
 }
 
 fn other_type(export: &str, reason: String) -> AdmissionError {

@@ -24,16 +24,23 @@ async fn refusal(kit: &Kit, component: Bytes) -> String {
     kit.sandbox.admit(spec(), component).await.unwrap_err().to_string()
 }
 
+const CONFIG_IMPORT: &str = r#"
+    (import "wasi:config/store@0.2.0-rc.1" (instance $config
+        (type $defined (variant (case "upstream" string) (case "io" string)))
+        (export "error" (type $error (eq $defined)))
+        (export "get" (func (param "key" string) (result (result (option string) (error $error)))))))"#;
+const CONFIG_LOWER: &str =
+    r#"(core func $get-lowered (canon lower (func $config "get") (memory $mem) (realloc $realloc-of-host)))"#;
+const CONFIG_CORE_IMPORT: &str = r#"(import "config" "get" (func $get (param i32 i32 i32)))"#;
+const CONFIG_CORE_WITH: &str = r#"(with "config" (instance (export "get" (func $get-lowered))))"#;
+
 /// Traps unless the value under the key `order.shipped` is `hello`.
 fn reader_of_config() -> Bytes {
     caller(
-        r#"(import "wasi:config/store@0.2.0-rc.1" (instance $config
-            (type $defined (variant (case "upstream" string) (case "io" string)))
-            (export "error" (type $error (eq $defined)))
-            (export "get" (func (param "key" string) (result (result (option string) (error $error)))))))"#,
-        r#"(core func $get-lowered (canon lower (func $config "get") (memory $mem) (realloc $realloc-of-host)))"#,
-        r#"(import "config" "get" (func $get (param i32 i32 i32)))"#,
-        r#"(with "config" (instance (export "get" (func $get-lowered))))"#,
+        CONFIG_IMPORT,
+        CONFIG_LOWER,
+        CONFIG_CORE_IMPORT,
+        CONFIG_CORE_WITH,
         "(call $get (i32.const 1040) (i32.const 13) (i32.const 3072))
          (if (i32.load8_u (i32.const 3072)) (then unreachable))
          (if (i32.ne (i32.load8_u (i32.const 3076)) (i32.const 1)) (then unreachable))
@@ -116,4 +123,33 @@ async fn without_the_clocks_it_is_the_time_of_the_event() {
     assert_eq!(outcome(&mut kit, Grants::default(), watcher()).await, Outcome::Done(Vec::new()));
     let granted = Grants { clocks: true, ..Grants::default() };
     assert_eq!(outcome(&mut kit, granted, watcher()).await.code(), "unreachable");
+}
+
+#[tokio::test]
+async fn a_secret_that_a_guest_gives_as_its_reason_is_not_told() {
+    let mut kit = Kit::new();
+    let reader = caller(
+        CONFIG_IMPORT,
+        CONFIG_LOWER,
+        CONFIG_CORE_IMPORT,
+        CONFIG_CORE_WITH,
+        // Makes the ten bytes of the value the reason of a retry.
+        "(call $get (i32.const 1040) (i32.const 13) (i32.const 3072))
+         (memory.copy (i32.const 1024) (i32.load (i32.const 3080)) (i32.const 10))
+         (return (i32.const 0x72))",
+    );
+    let config = |values: &[&str], secrets: &[&str]| {
+        let key = || "order.shipped".to_owned();
+        let values = values.iter().map(|value| (key(), (*value).to_owned())).collect();
+        let secrets = secrets.iter().map(|secret| (key(), (*secret).into())).collect();
+        Grants { config: Some(Arc::new(GuestConfig::new(values, secrets))), ..Grants::default() }
+    };
+    for (grants, expected) in [
+        (config(&["hunter2-hu"], &[]), "hunter2-hu"),
+        (config(&[], &["hunter2-hu"]), "[secret order.shipped]"),
+    ] {
+        let outcome = outcome(&mut kit, grants, reader.clone()).await;
+        let Outcome::Retry { reason, .. } = outcome else { panic!("{outcome}") };
+        assert_eq!(reason, expected);
+    }
 }
