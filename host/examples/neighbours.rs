@@ -37,8 +37,13 @@ const PARTITION: PartitionId = PartitionId(0);
 
 type Outcome<T> = Result<T, Box<dyn Error + Send + Sync>>;
 
+fn main() -> Outcome<()> {
+    guesthouse::compiler::serve_if_asked();
+    run()
+}
+
 #[tokio::main]
-async fn main() -> Outcome<()> {
+async fn run() -> Outcome<()> {
     let mut arguments = env::args().skip(1);
     let mut next = |name: &str| arguments.next().ok_or_else(|| format!("expected {name}"));
     let guests = env::current_dir()?.join(next("GUESTS")?);

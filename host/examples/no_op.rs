@@ -50,8 +50,13 @@ struct Sight {
     settled: u64,
 }
 
+fn main() -> Outcome<()> {
+    guesthouse::compiler::serve_if_asked();
+    run()
+}
+
 #[tokio::main]
-async fn main() -> Outcome<()> {
+async fn run() -> Outcome<()> {
     let load = Load::from_arguments()?;
     let data = tempfile::tempdir()?;
     let config = load.config(data.path())?;

@@ -5,6 +5,7 @@
 
 mod check;
 mod dlq;
+mod inspect;
 mod progress;
 mod publish;
 mod run;
@@ -31,6 +32,8 @@ enum Command {
     Run(run::RunArgs),
     /// Check a configuration and its components, and print it with all defaults and masked secrets.
     Check(ConfigArgs),
+    /// Say what a component is, which imports need which grant, and whether it would be admitted.
+    Inspect(inspect::InspectArgs),
     /// Publish envelopes from a file: one JSON object per line, or one JSON array.
     Publish(publish::PublishArgs),
     /// Look at events that were given up on.
@@ -70,7 +73,7 @@ impl Cli {
             Command::Run(_) => {
                 "warn,guest=info,guesthouse=info,guesthouse_connector=info,guesthouse_broker=info"
             }
-            Command::Check(_) | Command::Publish(_) | Command::Dlq(_) => "warn",
+            Command::Check(_) | Command::Inspect(_) | Command::Publish(_) | Command::Dlq(_) => "warn",
         }
     }
 
@@ -82,6 +85,7 @@ impl Cli {
         let done = match self.command {
             Command::Run(args) => run::run(args, environment).await,
             Command::Check(args) => check::check(args, environment, &mut console).await,
+            Command::Inspect(args) => inspect::inspect(args, &mut console).await,
             Command::Publish(args) => publish::publish(args, environment, &mut console).await,
             Command::Dlq(command) => dlq::execute(command, environment, &mut console).await,
         };
@@ -100,7 +104,8 @@ pub fn exit_code(error: &anyhow::Error) -> u8 {
             cause.downcast_ref::<BuildError>(),
             Some(BuildError::Component { .. } | BuildError::Admission { .. })
         );
-        components || cause.is::<ConfigError>() || cause.is::<check::ComponentsRefused>()
+        let inspected = cause.is::<inspect::ComponentRefused>() || cause.is::<inspect::ComponentUnreadable>();
+        components || inspected || cause.is::<ConfigError>() || cause.is::<check::ComponentsRefused>()
     });
     if asked_wrongly { EXIT_USAGE } else { EXIT_FAILURE }
 }

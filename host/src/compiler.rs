@@ -57,11 +57,12 @@ impl Default for CompileSettings {
 
 /// Compiles a component if this process was started to do that, and ends it then. Returns at once otherwise.
 ///
-/// A program that embeds a host calls this first thing in `main`, before it reads arguments or starts threads.
+/// A program that embeds a host calls this first thing in `main`, before it reads arguments or starts threads, and so
+/// before the asynchronous runtime: not in a `main` under `#[tokio::main]`, which runs inside of one.
 ///
 /// ```no_run
+/// // In `fn main()`, before everything else:
 /// guesthouse::compiler::serve_if_asked();
-/// // From here on everything as usual.
 /// ```
 #[expect(clippy::exit, reason = "the process was started for this alone")]
 pub fn serve_if_asked() {

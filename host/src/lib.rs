@@ -10,13 +10,19 @@
 //! ```no_run
 //! use guesthouse::{Config, Host};
 //!
-//! # async fn example() -> Result<(), Box<dyn std::error::Error>> {
-//! let config = Config::load("guesthouse.yaml".as_ref(), std::env::vars())?;
-//! let host = Host::builder().config(config).build().await?;
-//! let report = host.run(async { drop(tokio::signal::ctrl_c().await) }).await?;
-//! println!("{} events settled", report.counters.settled);
-//! # Ok(())
-//! # }
+//! fn main() -> Result<(), Box<dyn std::error::Error>> {
+//!     // Components are compiled in a process of their own, which is this program again.
+//!     guesthouse::compiler::serve_if_asked();
+//!     tokio::runtime::Runtime::new()?.block_on(run())
+//! }
+//!
+//! async fn run() -> Result<(), Box<dyn std::error::Error>> {
+//!     let config = Config::load("guesthouse.yaml".as_ref(), std::env::vars())?;
+//!     let host = Host::builder().config(config).build().await?;
+//!     let report = host.run(async { drop(tokio::signal::ctrl_c().await) }).await?;
+//!     println!("{} events settled", report.counters.settled);
+//!     Ok(())
+//! }
 //! ```
 //!
 //! The modules in the order in which an event meets them: a `poller` reads it and a `codec` decodes it, `route`

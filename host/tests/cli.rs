@@ -36,7 +36,7 @@ fn with_config(text: &str, run: impl FnOnce(&Path, &str)) {
 fn help_and_version_exit_with_0() {
     let help = guesthouse(&["--help"], &[]);
     assert_eq!(help.code, 0);
-    for command in ["run", "check", "publish", "dlq"] {
+    for command in ["run", "check", "inspect", "publish", "dlq"] {
         assert!(help.out.contains(command), "{}", help.out);
     }
     let version = guesthouse(&["--version"], &[]);
@@ -49,6 +49,7 @@ fn wrong_arguments_exit_with_2() {
         &["frobnicate"][..],
         &["run"],
         &["check"],
+        &["inspect"],
         &["dlq", "show", "--config", "x", "not-an-id"],
         &["dlq", "list", "--config", "x", "--outcome", "sad"],
         &["publish", "--config", "x", "--batch", "0"],
@@ -158,4 +159,82 @@ fn a_report_that_cannot_be_written_stops_a_run_before_it_starts() {
         assert!(ended.err.contains("error: cannot write the report"), "{}", ended.err);
         assert!(!dir.join("data").exists(), "a broker was started for nothing");
     });
+}
+
+/// A component that takes one event at a time and imports what is said.
+fn component(imports: &str) -> Vec<u8> {
+    let text = include_str!("../src/sandbox/fixtures/actor.wat")
+        .replace(";;@export\n", "(export \"guesthouse:handler/handler@0.1.0\" (instance $handler))\n")
+        .replace(";;@import\n", imports);
+    wat::parse_str(text).unwrap()
+}
+
+fn inspect(component: &[u8], arguments: &[&str]) -> Ended {
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("component.wasm");
+    std::fs::write(&file, component).unwrap();
+    guesthouse(&[&["inspect", file.to_str().unwrap()], arguments].concat(), &[])
+}
+
+#[test]
+fn inspect_says_what_a_component_needs() {
+    let component = component(
+        r#"(import "wasi:sockets/instance-network@0.2.6" (instance))
+        (import "wasi:cli/environment@0.2.6" (instance))
+        (import "guesthouse:handler/log@0.1.0" (instance
+            (type $level (enum "trace" "debug" "info" "warn" "error"))
+            (export "level" (type $exported (eq $level)))
+            (export "write" (func (param "level" $exported) (param "message" string)))))"#,
+    );
+    let ended = inspect(&component, &[]);
+    assert_eq!(ended.code, 0, "{}", ended.err);
+    for expected in [
+        "world     event-handler\n",
+        "made of   functions: 9, with names for backtraces\n",
+        "exports   guesthouse:handler/handler@0.1.0\n",
+        "imports   wasi:sockets/instance-network@0.2.6  always there, and empty\n",
+        "          wasi:cli/environment@0.2.6           always there\n",
+        "          guesthouse:handler/log@0.1.0         needs the grant `log`\n",
+        "\nadmitted with `grants: [log]`\n",
+    ] {
+        assert!(ended.out.contains(expected), "expected `{expected}` in:\n{}", ended.out);
+    }
+    let ended = inspect(&component, &["--json"]);
+    let found: serde_json::Value = serde_json::from_str(&ended.out).unwrap();
+    assert_eq!((&found["verdict"], &found["world"]), (&"admitted".into(), &"event-handler".into()));
+    assert_eq!(found["init"], false);
+    assert_eq!(found["grants"], serde_json::json!(["log"]));
+    assert_eq!(found["imports"][0]["needs"], "nothing-and-empty");
+    assert_eq!(found["imports"][2]["grant"], "log");
+    assert_eq!(found["structure"]["functions"], 9);
+    assert_eq!(found["size_bytes"], component.len());
+    assert_eq!(found["start"]["memory_bytes"], 2 << 16);
+}
+
+#[test]
+fn inspect_exits_with_2_when_a_component_would_be_refused_or_cannot_be_read() {
+    let component = component(
+        r#"(import "acme:shop/orders@1.0.0" (instance)) (import "guesthouse:handler/log@0.1.9" (instance))"#,
+    );
+    let ended = inspect(&component, &[]);
+    assert_eq!(ended.code, 2, "{}", ended.err);
+    for expected in [
+        "acme:shop/orders@1.0.0        never granted\n",
+        "guesthouse:handler/log@0.1.9  needs a newer host\n",
+        "\nrefused: the component imports `acme:shop/orders@1.0.0`, which no grant allows",
+    ] {
+        assert!(ended.out.contains(expected), "expected `{expected}` in:\n{}", ended.out);
+    }
+    let ended = inspect(b"\0asm\x01\0\0\0", &["--json"]);
+    assert_eq!((ended.code, ended.err.as_str()), (2, "error: the component would be refused; see above\n"));
+    let found: serde_json::Value = serde_json::from_str(&ended.out).unwrap();
+    assert_eq!((&found["verdict"], &found["structure"]), (&"refused".into(), &serde_json::Value::Null));
+    assert!(found["reason"].as_str().unwrap().starts_with("the file is a WebAssembly core module"));
+    let ended = guesthouse(&["inspect", "/nowhere/component.wasm"], &[]);
+    assert_eq!(ended.code, 2);
+    assert!(
+        ended.err.starts_with("error: cannot read the component /nowhere/component.wasm"),
+        "{}",
+        ended.err
+    );
 }

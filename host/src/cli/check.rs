@@ -3,7 +3,7 @@
 use super::{ConfigArgs, Console, Environment, report};
 use crate::config::Config;
 use crate::host::admit;
-use crate::sandbox::{AdmittedComponent, Sandbox, World};
+use crate::sandbox::{AdmittedComponent, Sandbox};
 
 /// Some handlers' components are missing or refused.
 #[derive(Debug, thiserror::Error)]
@@ -47,10 +47,7 @@ async fn check_components(
 }
 
 fn describe(component: &AdmittedComponent) -> String {
-    let world = match component.world() {
-        World::Event => "event-handler",
-        World::Batch => "batch-handler",
-    };
+    let world = component.world().as_str();
     let functions = component.structure().functions;
     format!("{world}, {functions} functions, {} bytes, {}", component.size_bytes(), component.digest())
 }

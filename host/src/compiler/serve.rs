@@ -72,8 +72,12 @@ fn restrict(request: &Request) -> io::Result<()> {
 }
 
 /// Closes everything but the three standard files: what a host has open, or was started with, is not for a compiler.
+/// Not when the program has started threads before it served, for these may use what they opened.
 #[expect(unsafe_code, reason = "files of unknown owners can be closed by their numbers only")]
 fn close_inherited() -> io::Result<()> {
+    if std::fs::read_dir("/proc/self/task")?.count() > 1 {
+        return Ok(());
+    }
     let mut numbers: Vec<RawFd> = Vec::new();
     for entry in std::fs::read_dir("/proc/self/fd")? {
         numbers.extend(entry?.file_name().to_str().and_then(|name| name.parse::<RawFd>().ok()));
@@ -81,8 +85,8 @@ fn close_inherited() -> io::Result<()> {
     // The directory's own number is among them, and closed by now.
     let is_open = |number: &RawFd| std::fs::symlink_metadata(format!("/proc/self/fd/{number}")).is_ok();
     for number in numbers.into_iter().filter(|number| *number > 2).filter(is_open) {
-        // SAFETY: the process was started to compile and has opened nothing that it still uses; what it inherited
-        // has no owner in it.
+        // SAFETY: this thread is the only one, was started to compile, and has opened nothing that it still uses; what
+        // the process inherited has no owner in it.
         unsafe { rustix::io::close(number) };
     }
     Ok(())

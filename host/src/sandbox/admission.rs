@@ -9,6 +9,7 @@ mod structure;
 mod version;
 
 use std::sync::Arc;
+use std::time::Instant;
 
 use wasmtime::component::{Component, Linker};
 use wasmtime::{Engine, StoreContextMut};
@@ -16,7 +17,7 @@ use wasmtime::{Engine, StoreContextMut};
 use crate::event::Tenant;
 use crate::outcome::Outcome;
 use crate::sandbox::code::{Code, CodeSource};
-use crate::sandbox::component::{ComponentFacts, ComponentId, StateUse};
+use crate::sandbox::component::{ComponentFacts, ComponentId, StateUse, TrialStart};
 use crate::sandbox::contract::{self, LogLevel};
 use crate::sandbox::guest::Guest;
 use crate::sandbox::http::{self, Courier, HttpAccess};
@@ -28,6 +29,7 @@ use crate::sandbox::{
 };
 
 pub(super) use form::check as check_form;
+pub(super) use imports::Need;
 pub use refusal::AdmissionError;
 pub(crate) use structure::Structure;
 pub use structure::{Part, StructureError};
@@ -80,15 +82,21 @@ impl Admission {
             digest: format!("blake3:{}", code.digest.to_hex()),
             size_bytes: code.size_bytes,
             source,
+            start: TrialStart::default(),
             world,
             pool: if state == StateUse::Never && http.is_none() { Pool::Computing } else { Pool::Waiting },
             state,
         };
         let (idle, spec) = (Arc::downgrade(idle), Arc::new(spec));
         let id = ComponentId::next();
-        let admitted = AdmittedComponent { id, spec, code, facts, template, entry, init, idle, http };
+        let mut admitted = AdmittedComponent { id, spec, code, facts, template, entry, init, idle, http };
+        let began = Instant::now();
         match Guest::start(&admitted, &Tenant::Platform) {
-            Ok(_) => Ok(admitted),
+            Ok(guest) => {
+                admitted.facts.start =
+                    TrialStart { time: began.elapsed(), memory_bytes: guest.memory_bytes() };
+                Ok(admitted)
+            }
             Err(outcome) => Err(AdmissionError::DoesNotStart { outcome: start_failure(&outcome) }),
         }
     }

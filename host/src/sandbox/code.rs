@@ -1,7 +1,7 @@
 //! The code of components: taken from where it is already loaded, from the cache, or from the compiler.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
 
 use bytes::Bytes;
 use tokio::sync::Semaphore;
@@ -44,7 +44,9 @@ struct Inner {
     engine: Engine,
     component_bytes_max: u64,
     compile: CompileSettings,
-    cache: Option<Cache>,
+    cache_settings: Option<CacheSettings>,
+    /// Opened when it is first needed; nothing when it cannot be used.
+    cache: OnceLock<Option<Cache>>,
     loaded: Mutex<HashMap<blake3::Hash, Weak<Code>>>,
 }
 
@@ -74,13 +76,14 @@ impl CodeSource {
 }
 
 impl Codes {
-    /// Nothing loaded yet. Opens the cache; without one that can be used, everything is compiled.
+    /// Nothing loaded yet. Without a cache that can be used, everything is compiled.
     pub(super) fn new(engine: &Engine, settings: &SandboxSettings) -> Self {
         let inner = Inner {
             engine: engine.clone(),
             component_bytes_max: settings.component_bytes_max,
             compile: settings.compile.clone(),
-            cache: settings.cache.as_ref().and_then(|settings| open(settings, engine)),
+            cache_settings: settings.cache.clone(),
+            cache: OnceLock::new(),
             loaded: Mutex::default(),
         };
         Self { inner: Arc::new(inner), turns: Semaphore::new(1) }
@@ -148,7 +151,7 @@ impl Inner {
         if let Some(code) = self.shared(&wanted.digest) {
             return Some((code, CodeSource::Shared));
         }
-        let artifact = self.cache.as_ref()?.read(&wanted.code_for())?;
+        let artifact = self.cache()?.read(&wanted.code_for())?;
         match artifact.load(&self.engine) {
             Ok(component) => Some((self.share(wanted.code(component, &artifact)), CodeSource::Cache)),
             Err(error) => {
@@ -163,10 +166,15 @@ impl Inner {
         let component = artifact
             .load(&self.engine)
             .map_err(|error| CompileError::OtherEngine { reason: format!("{error:#}") })?;
-        if let Some(cache) = &self.cache {
+        if let Some(cache) = self.cache() {
             cache.write(&wanted.code_for(), artifact);
         }
         Ok(self.share(wanted.code(component, artifact)))
+    }
+
+    fn cache(&self) -> Option<&Cache> {
+        let open = || self.cache_settings.as_ref().and_then(|settings| open(settings, &self.engine));
+        self.cache.get_or_init(open).as_ref()
     }
 
     fn shared(&self, digest: &blake3::Hash) -> Option<Arc<Code>> {

@@ -3,6 +3,7 @@
 use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Weak};
+use std::time::Duration;
 
 use wasmtime::component::{ComponentExportIndex, InstancePre};
 
@@ -20,6 +21,23 @@ pub enum World {
     Event,
     /// `batch-handler`: many events per call.
     Batch,
+}
+
+impl World {
+    /// Its name in the contract.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Event => "event-handler",
+            Self::Batch => "batch-handler",
+        }
+    }
+}
+
+/// What a guest took to start, in its trial at admission.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct TrialStart {
+    pub(super) time: Duration,
+    pub(super) memory_bytes: u64,
 }
 
 /// Tells the components of this process apart, even two of the same bytes.
@@ -48,6 +66,7 @@ pub(super) struct ComponentFacts {
     pub(super) digest: String,
     pub(super) size_bytes: u64,
     pub(super) source: CodeSource,
+    pub(super) start: TrialStart,
     pub(super) world: World,
     pub(super) pool: Pool,
     pub(super) state: StateUse,
@@ -92,6 +111,21 @@ impl AdmittedComponent {
     /// Where its code came from.
     pub(crate) fn source(&self) -> CodeSource {
         self.facts.source
+    }
+
+    /// Whether its guests get ready before their first event.
+    pub(crate) fn has_init(&self) -> bool {
+        self.init.is_some()
+    }
+
+    /// How long a guest took to start.
+    pub(crate) fn start_time(&self) -> Duration {
+        self.facts.start.time
+    }
+
+    /// Memory of a guest that has started.
+    pub(crate) fn start_memory_bytes(&self) -> u64 {
+        self.facts.start.memory_bytes
     }
 
     /// What it is made of.

@@ -6,7 +6,7 @@
 use wasmtime::component::{ComponentType, Lift, Lower};
 
 /// Version of the contract.
-pub(super) const VERSION: &str = "0.1.0";
+pub(crate) const VERSION: &str = "0.1.0";
 /// Interface of the world that takes one event at a time, without its version.
 pub(super) const HANDLER: &str = "guesthouse:handler/handler";
 /// Interface of the world that takes batches, without its version.

@@ -8,13 +8,13 @@ use crate::sandbox::{Grants, config_store, contract, denied, http, keyvalue, ran
 
 /// An interface that an operator can grant.
 #[derive(Debug)]
-pub(super) struct Grantable {
+pub(in crate::sandbox) struct Grantable {
     /// The interface, without its version.
     interface: &'static str,
     /// Which of its versions are offered.
     versions: Versions,
     /// The grant's name in the configuration.
-    pub(super) grant: &'static str,
+    pub(in crate::sandbox) grant: &'static str,
     /// Whether a handler has it.
     is_granted: fn(&Grants) -> bool,
 }
@@ -78,7 +78,7 @@ const GRANTABLE: &[Grantable] = &[
 
 /// What stands between a component and one of its imports.
 #[derive(Debug, Clone, Copy)]
-pub(super) enum Need {
+pub(in crate::sandbox) enum Need {
     /// Nothing: every component gets it.
     Nothing,
     /// A grant.
@@ -91,7 +91,7 @@ pub(super) enum Need {
 
 impl Need {
     /// What an import needs, by its name.
-    pub(super) fn of(import: &str) -> Self {
+    pub(in crate::sandbox) fn of(import: &str) -> Self {
         Self::of_host(import, contract::VERSION)
     }
 
