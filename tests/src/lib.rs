@@ -13,6 +13,7 @@ pub mod hostile;
 pub mod house;
 pub mod orders;
 pub mod program;
+pub mod receiver;
 pub mod redis;
 pub mod torture;
 pub mod wait;

@@ -8,6 +8,7 @@ mod stories {
     mod crash;
     mod drain;
     mod embedded_crash;
+    mod http;
     mod isolation;
     mod languages;
     mod library;
