@@ -19,9 +19,9 @@ struct Chatty;
 impl Guest for Chatty {
     fn handle(event: Event) -> Result<Vec<Emit>, Failure> {
         let text = String::from_utf8_lossy(&event.payload);
-        let lines: u32 = text
-            .parse()
-            .map_err(|error| Failure::Reject(format!("expected a number of lines, found `{text}`: {error}")))?;
+        let lines: u32 = text.parse().map_err(|error| {
+            Failure::Reject(format!("expected a number of lines, found `{text}`: {error}"))
+        })?;
         for _ in 0..lines {
             write(Level::Debug, LINE);
         }

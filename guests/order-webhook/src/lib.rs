@@ -16,7 +16,8 @@ mod bindings {
 
 #[guesthouse_guest::handler]
 fn handle(event: &Event<'_>) -> Result<(), Failure> {
-    let configured = store::get("url").map_err(|error| Failure::retry(format!("no configuration: {error:?}")))?;
+    let configured =
+        store::get("url").map_err(|error| Failure::retry(format!("no configuration: {error:?}")))?;
     let configured = configured.ok_or_else(|| Failure::reject("the handler's configuration has no `url`"))?;
     let url = Url::parse(&configured).ok_or_else(|| Failure::reject(format!("no URL: {configured}")))?;
     match post(&url, event)? {

@@ -46,9 +46,9 @@ fn headers(event: &Event<'_>) -> Result<Fields, HeaderError> {
 fn failed(error: ErrorCode) -> Failure {
     let reason = format!("no response: {error:?}");
     match error {
-        ErrorCode::HttpRequestDenied | ErrorCode::DestinationIpProhibited | ErrorCode::HttpRequestUriInvalid => {
-            Failure::reject(reason)
-        }
+        ErrorCode::HttpRequestDenied
+        | ErrorCode::DestinationIpProhibited
+        | ErrorCode::HttpRequestUriInvalid => Failure::reject(reason),
         _ => Failure::retry(reason),
     }
 }
