@@ -6,6 +6,10 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 
+use tokio_rustls::rustls::crypto::aws_lc_rs;
+use tokio_rustls::rustls::pki_types::PrivatePkcs8KeyDer;
+use tokio_rustls::rustls::{RootCertStore, ServerConfig, ServerConnection, StreamOwned};
+
 use super::*;
 
 /// What a server does with a connection, after it has read a head.
@@ -289,4 +293,71 @@ fn names_that_nobody_answers_for_do_not_pile_up() {
     }
     assert_eq!(under_way.load(Ordering::SeqCst), 1);
     drop(answer_tx);
+}
+
+/// An authority of our own, a server that it vouches for under this name, and the server's port.
+fn serve_tls(name: &str) -> (RootCertStore, u16) {
+    let mut authority = rcgen::CertificateParams::default();
+    authority.is_ca = rcgen::IsCa::Ca(rcgen::BasicConstraints::Unconstrained);
+    let authority =
+        rcgen::CertifiedIssuer::self_signed(authority, rcgen::KeyPair::generate().unwrap()).unwrap();
+    let key = rcgen::KeyPair::generate().unwrap();
+    let server =
+        rcgen::CertificateParams::new([name.to_owned()]).unwrap().signed_by(&key, &authority).unwrap();
+    let mut roots = RootCertStore::empty();
+    roots.add(authority.der().clone()).unwrap();
+    let key = PrivatePkcs8KeyDer::from(key.serialize_der());
+    let provider = Arc::new(aws_lc_rs::default_provider());
+    let config = ServerConfig::builder_with_provider(provider).with_safe_default_protocol_versions().unwrap();
+    let config =
+        config.with_no_client_auth().with_single_cert(vec![server.der().clone()], key.into()).unwrap();
+    let config = Arc::new(config);
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+    let port = listener.local_addr().unwrap().port();
+    thread::spawn(move || {
+        while let Ok((stream, _)) = listener.accept() {
+            let connection = ServerConnection::new(Arc::clone(&config)).unwrap();
+            let mut stream = StreamOwned::new(connection, stream);
+            // A client that does not trust this server says nothing.
+            if stream.read(&mut [0; 4096]).is_ok_and(|count| count > 0) {
+                stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok").unwrap();
+            }
+        }
+    });
+    (roots, port)
+}
+
+fn trusting(roots: RootCertStore) -> Courier {
+    let courier = Courier::start().unwrap();
+    assert!(courier.tls.set(TlsConnector::from(Arc::new(roots::client_config(roots)))).is_ok());
+    courier
+}
+
+#[test]
+fn a_server_is_believed_when_a_trusted_authority_vouches_for_its_name() {
+    let (roots, port) = serve_tls("localhost");
+    let host = format!("https://localhost:{port}");
+    assert_eq!(&*bring(&trusting(roots.clone()), errand(&host, b"")).unwrap().body, b"ok");
+
+    let stranger = bring(&trusting(RootCertStore::empty()), errand(&host, b""));
+    assert_eq!(stranger.unwrap_err(), ErrorCode::TlsCertificateError);
+    let (other_roots, _) = serve_tls("localhost");
+    let other = bring(&trusting(other_roots), errand(&host, b""));
+    assert_eq!(other.unwrap_err(), ErrorCode::TlsCertificateError);
+    let by_address = bring(&trusting(roots), errand(&format!("https://127.0.0.1:{port}"), b""));
+    assert_eq!(by_address.unwrap_err(), ErrorCode::TlsCertificateError, "the certificate has another name");
+}
+
+#[test]
+fn a_server_without_tls_is_not_taken_for_one() {
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+    let port = listener.local_addr().unwrap().port();
+    thread::spawn(move || {
+        let (mut stream, _) = listener.accept().unwrap();
+        say(&mut stream, "HTTP/1.1 400 Bad Request\r\n\r\n");
+        // Until the other end has seen enough.
+        drop(stream.read_to_end(&mut Vec::new()));
+    });
+    let plain = bring(&trusting(RootCertStore::empty()), errand(&format!("https://127.0.0.1:{port}"), b""));
+    assert_eq!(plain.unwrap_err(), ErrorCode::TlsProtocolError);
 }
