@@ -44,6 +44,30 @@ pub struct Counters {
     pub tenants: BTreeMap<String, TenantCounters>,
     /// Dead letters by handler, then by outcome.
     pub dead_letters: BTreeMap<String, BTreeMap<String, u64>>,
+    /// How each handler is.
+    pub handlers: BTreeMap<String, HandlerCounters>,
+}
+
+/// How a handler is.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HandlerCounters {
+    /// Whether it gets events.
+    pub state: HandlerState,
+    /// How often it was paused because it failed at most of its attempts.
+    pub pauses: u64,
+    /// Tenants for whom alone it is paused now.
+    pub paused_tenants: u64,
+}
+
+/// Whether a handler gets events.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum HandlerState {
+    /// It does.
+    #[default]
+    Running,
+    /// Its events wait, because it failed at most of its attempts; now and then it is tried with one of them.
+    Paused,
 }
 
 /// What was counted for one tenant.
@@ -127,6 +151,8 @@ impl Counters {
         for (handler, theirs) in &other.dead_letters {
             add_counts(self.dead_letters.entry(handler.clone()).or_default(), theirs);
         }
+        // A handler belongs to one subscription.
+        self.handlers.extend(other.handlers.iter().map(|(name, theirs)| (name.clone(), theirs.clone())));
     }
 
     fn tenant(&mut self, tenant: &Tenant) -> &mut TenantCounters {

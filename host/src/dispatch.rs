@@ -4,16 +4,19 @@
 //! asked what to do (calls to make, messages to publish, offsets to commit, polling to pause). It does no I/O and
 //! has no clock and no randomness of its own, so a simulation can drive it through every order of events.
 
+mod breaker;
 pub(crate) mod effects;
 pub(crate) mod pace;
 pub(crate) mod partitions;
+mod pauses;
 pub(crate) mod queues;
 mod trust;
 
 #[cfg(test)]
 mod tests;
 
-use std::collections::VecDeque;
+use std::cmp::Reverse;
+use std::collections::{BinaryHeap, VecDeque};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -21,12 +24,14 @@ use foldhash::{HashMap, HashMapExt, HashSet, HashSetExt};
 use rand::rngs::SmallRng;
 use rand::{RngExt, SeedableRng};
 
+use self::breaker::{Change, Passage, Tally};
 use self::effects::{EffectId, Effects, PublishJob};
 use self::pace::Pace;
 use self::partitions::{AssignmentId, Commit, Due, PartitionKey, Partitions, Polling, Ticket};
-use self::queues::{Batch, Company, Delivery, LaneId, Queues};
+use self::pauses::{Pauses, Purpose, Whose};
+use self::queues::{Batch, Company, Delivery, LaneId, Queues, Turn};
 use crate::codec::DecodeError;
-use crate::counters::Counters;
+use crate::counters::{Counters, HandlerCounters, HandlerState};
 use crate::dead_letter::Failure;
 use crate::event::{Event, Message, Tenant};
 use crate::handler::HandlerConfig;
@@ -37,6 +42,7 @@ use crate::route::{HandlerIndex, Routes};
 use crate::sandbox::{Answer, CallEvent, CallId, CallReport, CallResult, Isolation, PerPool, Pool};
 use crate::verdict::{History, Verdict, judge};
 
+pub use self::breaker::{BreakerPolicy, OnFailing};
 pub use self::partitions::DispatchSettings;
 
 /// What a subscription read: an event, or a message that no codec could read.
@@ -65,6 +71,7 @@ struct Plan {
     config: Arc<HandlerConfig>,
     pool: Pool,
     pace: Pace,
+    pauses: Pauses,
 }
 
 /// A call that has not ended.
@@ -72,6 +79,7 @@ struct Plan {
 struct InFlight {
     key: QueueKey,
     pool: Pool,
+    purpose: Purpose,
     items: Vec<(LaneId, Delivery)>,
 }
 
@@ -94,6 +102,8 @@ pub(crate) struct Dispatcher {
     calls_under_way: PerPool<usize>,
     /// Queues that make one call at a time and are in one.
     busy: HashSet<QueueKey>,
+    /// When pauses of handlers end.
+    pauses_end: BinaryHeap<Reverse<(Instant, HandlerIndex)>>,
     effects: Effects,
     open_effects: HashMap<EffectId, Ticket>,
     jobs: VecDeque<PublishJob>,
@@ -122,6 +132,7 @@ impl Dispatcher {
             calls_made: 0,
             calls_under_way: PerPool::default(),
             busy: HashSet::new(),
+            pauses_end: BinaryHeap::new(),
             effects,
             open_effects: HashMap::new(),
             jobs: VecDeque::new(),
@@ -140,6 +151,7 @@ impl Dispatcher {
     pub(crate) fn revoked(&mut self, partition: PartitionKey) {
         let given_back = self.partitions.revoke(partition);
         self.counters.given_back += given_back as u64;
+        self.queues.resume_all();
     }
 
     /// Messages of a partition were read, in the order of their offsets.
@@ -156,11 +168,14 @@ impl Dispatcher {
     /// under way.
     pub(crate) fn next_call(&mut self, pool: Pool, has_room: impl Fn(&Tenant) -> bool) -> Option<Call> {
         let (plans, partitions, busy) = (&self.plans, &self.partitions, &self.busy);
-        let size = |key: &QueueKey| {
-            let may_call = has_room(&key.tenant) && !busy.contains(key);
-            may_call.then(|| plans.get(key.handler.0).map_or(1, Plan::batch_size))
+        let turn = |key: &QueueKey| match plans.get(key.handler.0) {
+            Some(plan) if !plan.may_call(&key.tenant) => Turn::Hold,
+            Some(plan) if has_room(&key.tenant) && !busy.contains(key) => {
+                Turn::Call(plan.batch_size(&key.tenant))
+            }
+            _ => Turn::Later,
         };
-        let batch = self.queues.take_batch(pool, size, |ticket| partitions.is_current(ticket))?;
+        let batch = self.queues.take_batch(pool, turn, |ticket| partitions.is_current(ticket))?;
         *self.calls_under_way.of_mut(pool) += 1;
         Some(self.open_call(pool, batch))
     }
@@ -171,8 +186,9 @@ impl Dispatcher {
     }
 
     /// A call could not be started: its deliveries go back to where they were.
-    pub(crate) fn call_refused(&mut self, id: CallId) {
+    pub(crate) fn call_refused(&mut self, id: CallId, now: Now) {
         let Some(call) = self.close_call(id) else { return };
+        self.learn(&call.key, call.purpose, Tally::default(), now);
         let untouched = call.items.into_iter().map(|(lane, delivery)| (lane, delivery, None)).collect();
         self.give_back(untouched);
     }
@@ -224,17 +240,25 @@ impl Dispatcher {
         self.partitions.take_polling_changes()
     }
 
-    /// Lets lanes go on whose rest is over.
+    /// Lets lanes and handlers go on whose rest is over.
     pub(crate) fn wake(&mut self, now: Now) {
         self.queues.wake(now.instant);
+        while let Some(Reverse((_, handler))) =
+            self.pauses_end.peek().copied().filter(|Reverse((at, _))| *at <= now.instant)
+        {
+            self.pauses_end.pop();
+            let changes = self.plans.get_mut(handler.0).map(|plan| plan.pauses.wake(now.instant));
+            self.take_changes(handler, changes.unwrap_or_default());
+        }
     }
 
     /// When [`Self::wake`] is due.
     pub(crate) fn next_wake(&self) -> Option<Instant> {
-        self.queues.next_wake()
+        let pause_end = self.pauses_end.peek().map(|Reverse((at, _))| *at);
+        [self.queues.next_wake(), pause_end].into_iter().flatten().min()
     }
 
-    /// Whether nothing is under way and nothing can start: all is settled, or waits for a retry.
+    /// Whether nothing is under way and nothing can start: all is settled, or waits for a retry or the end of a pause.
     pub(crate) fn is_at_rest(&self) -> bool {
         self.calls.is_empty() && self.open_effects.is_empty() && !self.queues.has_ready()
     }
@@ -244,6 +268,9 @@ impl Dispatcher {
         let mut counters = self.counters.clone();
         counters.unsettled = self.partitions.unsettled_events() as u64;
         counters.partitions = self.partitions.count() as u64;
+        for plan in &self.plans {
+            counters.handlers.insert(plan.config.name.as_str().to_owned(), plan.counters());
+        }
         counters
     }
 
@@ -299,7 +326,9 @@ impl Dispatcher {
         if self.plans.get(handler.0).is_some_and(Plan::calls_alone) {
             self.busy.insert(batch.key.clone());
         }
-        self.calls.insert(id, InFlight { key: batch.key, pool, items: batch.items });
+        let plan = self.plans.get_mut(handler.0);
+        let purpose = plan.map_or(Purpose::Usual, |plan| plan.pauses.call_began(&tenant));
+        self.calls.insert(id, InFlight { key: batch.key, pool, purpose, items: batch.items });
         Call { id, handler, tenant, pool, events }
     }
 
@@ -312,13 +341,14 @@ impl Dispatcher {
 
     fn answered(&mut self, call: InFlight, answers: Vec<(usize, Answer)>, facts: CallFacts, now: Now) {
         let mut answers = answers.into_iter().peekable();
-        let mut back = Vec::new();
+        let (mut back, mut tally) = (Vec::new(), Tally::default());
         for (at, (lane, delivery)) in call.items.into_iter().enumerate() {
             let answer = answers.next_if(|(index, _)| *index == at).map(|(_, answer)| answer);
             if !self.partitions.is_current(delivery.ticket) {
                 back.push((lane, None, None));
                 continue;
             }
+            tally.add(answer.as_ref());
             let kept = match answer {
                 None => self.done(call.key.handler, delivery, &[], (facts, now)),
                 Some(Answer::Ended(Outcome::Done(emits))) => {
@@ -333,6 +363,26 @@ impl Dispatcher {
             back.push((lane, delivery, rest));
         }
         self.give_back_kept(back);
+        self.learn(&call.key, call.purpose, tally, now);
+    }
+
+    /// Takes note of what a call tells about its handler.
+    fn learn(&mut self, key: &QueueKey, purpose: Purpose, tally: Tally, now: Now) {
+        let Some(plan) = self.plans.get_mut(key.handler.0) else { return };
+        let changes = plan.pauses.call_ended(&key.tenant, purpose, tally, now.instant);
+        self.take_changes(key.handler, changes);
+    }
+
+    fn take_changes(&mut self, handler: HandlerIndex, changes: Vec<(Whose, Change)>) {
+        for (whose, change) in changes {
+            if let Some(plan) = self.plans.get(handler.0) {
+                tell(&plan.config, &whose, change);
+            }
+            match change {
+                Change::Paused { until, .. } => self.pauses_end.push(Reverse((until, handler))),
+                Change::Probing | Change::Running => self.queues.resume(handler),
+            }
+        }
     }
 
     /// A call of several events failed as a whole. Nothing of it counts: if it was a guest's fault each event
@@ -349,6 +399,7 @@ impl Dispatcher {
         let company = if rest.is_none() { Company::Alone } else { Company::Shared };
         let again = |(lane, delivery)| (lane, Delivery { company, ..delivery }, rest);
         self.give_back(call.items.into_iter().map(again).collect());
+        self.learn(&call.key, call.purpose, Tally::default(), now);
     }
 
     fn done(
@@ -387,9 +438,12 @@ impl Dispatcher {
         outcome: &Outcome,
         (facts, now): (CallFacts, Now),
     ) -> Option<(Delivery, Option<Instant>)> {
-        let config = Arc::clone(&self.plans.get(handler.0)?.config);
+        let plan = self.plans.get(handler.0)?;
+        let config = Arc::clone(&plan.config);
         let first = *delivery.first_failure.get_or_insert((now.instant, now.unix_micros));
-        let age = now.instant.saturating_duration_since(first.0);
+        // What it waited for a pause to end does not make it older.
+        let since = plan.pauses.resumed(&delivery.event.tenant).max(Some(first.0)).unwrap_or(first.0);
+        let age = now.instant.saturating_duration_since(since);
         let history = History { attempts: delivery.attempts + 1, age };
         match judge(outcome, history, &config.retry, self.random.random()) {
             Verdict::GiveBackFor(wait) => {
@@ -452,6 +506,24 @@ impl Dispatcher {
     }
 }
 
+/// Logs that a handler pauses or goes on.
+fn tell(config: &HandlerConfig, whose: &Whose, change: Change) {
+    let handler = &config.name;
+    let tenant = match whose {
+        Whose::Handler => "all",
+        Whose::Tenant(tenant) => tenant.as_str(),
+    };
+    match change {
+        Change::Paused { pause, .. } => {
+            tracing::error!(%handler, tenant, ?pause, "most attempts fail: the handler is paused, its events wait");
+        }
+        Change::Probing => {
+            tracing::info!(%handler, tenant, "the paused handler is tried with one event");
+        }
+        Change::Running => tracing::info!(%handler, tenant, "the paused handler goes on"),
+    }
+}
+
 fn entering(message: &Message, parts: u32) -> Entering {
     Entering {
         offset: message.source.offset,
@@ -467,7 +539,8 @@ impl Plan {
             Pool::Computing => Pace::new(config.batch_max, config.batch_time_target),
             Pool::Waiting => Pace::cautious(config.batch_max, config.batch_time_target),
         };
-        Self { config, pool, pace }
+        let pauses = Pauses::new(config.breaker.clone());
+        Self { config, pool, pace, pauses }
     }
 
     /// Whether a tenant's calls are made one at a time: those that change the same state would only be in each
@@ -476,10 +549,22 @@ impl Plan {
         self.config.grants.state
     }
 
-    fn batch_size(&self) -> usize {
+    fn may_call(&self, tenant: &Tenant) -> bool {
+        self.pauses.passage(tenant) != Passage::Closed
+    }
+
+    fn batch_size(&self, tenant: &Tenant) -> usize {
         match self.config.isolation {
-            Isolation::Reuse => self.pace.batch_size(),
-            Isolation::Fresh => 1,
+            Isolation::Reuse if self.pauses.passage(tenant) == Passage::Open => self.pace.batch_size(),
+            Isolation::Reuse | Isolation::Fresh => 1,
+        }
+    }
+
+    fn counters(&self) -> HandlerCounters {
+        HandlerCounters {
+            state: if self.pauses.is_paused() { HandlerState::Paused } else { HandlerState::Running },
+            pauses: self.pauses.pauses(),
+            paused_tenants: self.pauses.paused_tenants() as u64,
         }
     }
 }

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::dispatch::BreakerPolicy;
 use crate::lane::OrderBy;
 use crate::retry::RetryPolicy;
 use crate::route::{Pattern, TenantScope};
@@ -74,6 +75,8 @@ pub struct HandlerConfig {
     pub isolation: Isolation,
     /// When a failed event is tried again.
     pub retry: RetryPolicy,
+    /// When it is paused because most of its attempts fail.
+    pub breaker: BreakerPolicy,
     /// What happens to an event that is given up on.
     pub on_failure: FailurePolicy,
     /// Topics it may publish to besides the ones for its emits' types.

@@ -60,8 +60,8 @@ mod verdict;
 
 pub use codec::{Codec, RawCodec, RawEventType, RawTenant};
 pub use config::{Config, ConfigError, DeadLetterConfig, Mistake, Mistakes, Place, SubscriptionConfig};
-pub use counters::{Counters, TenantCounters};
-pub use dispatch::DispatchSettings;
+pub use counters::{Counters, HandlerCounters, HandlerState, TenantCounters};
+pub use dispatch::{BreakerPolicy, DispatchSettings, OnFailing};
 pub use event::Tenant;
 pub use handler::{FailurePolicy, HandlerConfig, HandlerName, InvalidHandlerName};
 pub use histogram::Histogram;

@@ -167,6 +167,17 @@ impl Outcome {
         matches!(self, Self::Done(_))
     }
 
+    /// Whether the guest failed at the attempt, rather than answered or was never run.
+    pub(crate) const fn is_fault_of_guest(&self) -> bool {
+        matches!(
+            self,
+            Self::Trapped { .. }
+                | Self::TimedOut { .. }
+                | Self::OutOfMemory { .. }
+                | Self::LimitExceeded { .. }
+        )
+    }
+
     /// The kind, without the details.
     pub(crate) const fn kind(&self) -> OutcomeKind {
         match self {

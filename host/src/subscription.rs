@@ -143,7 +143,7 @@ impl Subscription {
                     tracing::warn!(
                         subscription,
                         unsettled,
-                        "out of time; what is not settled will be read again"
+                        "stopped before all was settled; what is not will be read again"
                     );
                 }
                 Ok(counters)
@@ -294,7 +294,7 @@ impl Running {
             };
             if self.sandbox.submit(guest_call).is_err() {
                 // Other subscriptions hold all slots; the next tick asks again.
-                self.dispatcher.call_refused(id);
+                self.dispatcher.call_refused(id, now());
                 return;
             }
         }

@@ -2,6 +2,7 @@
 
 #[cfg(test)]
 mod stories {
+    mod breaker;
     mod broker_restart;
     mod compiler;
     mod configured;

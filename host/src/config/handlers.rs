@@ -7,8 +7,9 @@ use bytestring::ByteString;
 
 use super::grants;
 use super::section::Section;
-use super::value::{bytes, duration, name, number, parsed, word};
+use super::value::{bytes, duration, name, number, parsed, percent, word};
 use super::{DeadLetterConfig, SubscriptionConfig};
+use crate::dispatch::{BreakerPolicy, OnFailing};
 use crate::event::Tenant;
 use crate::handler::{FailurePolicy, HandlerConfig, HandlerName};
 use crate::lane::OrderBy;
@@ -71,6 +72,9 @@ fn one(
     let isolation = section.value("isolation", Isolation::default(), word(&isolations));
     let limits = section.section("limits", |section| read_limits_below(section, ceilings));
     let retry = section.section("retry", read_retry);
+    let on_failings = [("pause", OnFailing::Pause), ("dead-letter", OnFailing::DeadLetter)];
+    let on_failing = section.value("on_failing", OnFailing::Pause, word(&on_failings));
+    let breaker = section.section("breaker", |section| read_breaker(section, on_failing));
     let on_failure = section.value("on_failure", FailurePolicy::Skip, failure_policy);
     let emit_topics = read_emit_topics(section, dead_letters);
     let batch_max = section.value("batch_max", 256, number(1..=1_024));
@@ -87,6 +91,7 @@ fn one(
         limits,
         isolation,
         retry,
+        breaker,
         on_failure,
         emit_topics,
         batch_max,
@@ -201,6 +206,22 @@ fn read_retry(section: &Section<'_>) -> RetryPolicy {
     if policy.backoff_max < policy.backoff_min {
         let least = humantime::format_duration(policy.backoff_min);
         section.refuse("backoff_max", &format!("expected at least `backoff_min`, which is {least}"));
+    }
+    policy
+}
+
+fn read_breaker(section: &Section<'_>, on_failing: OnFailing) -> BreakerPolicy {
+    let default = BreakerPolicy::default();
+    let policy = BreakerPolicy {
+        attempts_min: section.value("attempts_min", default.attempts_min, number(1..=1_000)),
+        failing_share_percent: section.value("failing_share", default.failing_share_percent, percent),
+        cool_down: section.value("cool_down", default.cool_down, duration),
+        cool_down_max: section.value("cool_down_max", default.cool_down_max, duration),
+        on_failing,
+    };
+    if policy.cool_down_max < policy.cool_down {
+        let least = humantime::format_duration(policy.cool_down);
+        section.refuse("cool_down_max", &format!("expected at least `cool_down`, which is {least}"));
     }
     policy
 }

@@ -9,6 +9,7 @@ use serde::Serialize;
 
 use super::{Config, DeadLetterConfig, SubscriptionConfig};
 use crate::codec::{Codec, RawEventType, RawTenant};
+use crate::dispatch::{BreakerPolicy, OnFailing};
 use crate::handler::{FailurePolicy, HandlerConfig};
 use crate::retry::{OnFault, RetryPolicy};
 use crate::route::TenantScope;
@@ -122,6 +123,8 @@ struct Handler<'a> {
     isolation: &'static str,
     limits: Limits,
     retry: Retry,
+    breaker: Breaker,
+    on_failing: &'static str,
     on_failure: &'static str,
     emit_topics: &'a [String],
     batch_max: u32,
@@ -159,6 +162,14 @@ struct Retry {
     on_trap: &'static str,
     on_timeout: &'static str,
     on_limit: &'static str,
+}
+
+#[derive(Serialize)]
+struct Breaker {
+    attempts_min: u32,
+    failing_share: String,
+    cool_down: String,
+    cool_down_max: String,
 }
 
 #[derive(Serialize)]
@@ -354,6 +365,11 @@ impl<'a> Handler<'a> {
             },
             limits: Limits::of(&handler.limits),
             retry: Retry::of(&handler.retry),
+            breaker: Breaker::of(&handler.breaker),
+            on_failing: match handler.breaker.on_failing {
+                OnFailing::Pause => "pause",
+                OnFailing::DeadLetter => "dead-letter",
+            },
             on_failure: match handler.on_failure {
                 FailurePolicy::Skip => "skip",
             },
@@ -396,6 +412,17 @@ impl Retry {
             on_trap: on_fault(retry.on_trap),
             on_timeout: on_fault(retry.on_timeout),
             on_limit: on_fault(retry.on_limit),
+        }
+    }
+}
+
+impl Breaker {
+    fn of(breaker: &BreakerPolicy) -> Self {
+        Self {
+            attempts_min: breaker.attempts_min,
+            failing_share: format!("{}%", breaker.failing_share_percent),
+            cool_down: time(breaker.cool_down),
+            cool_down_max: time(breaker.cool_down_max),
         }
     }
 }

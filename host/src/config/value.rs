@@ -26,6 +26,13 @@ pub(super) fn duration(text: &str) -> Result<Duration, String> {
     parsed.ok_or_else(|| "expected a time above zero with its unit, such as 250ms, 30s or 5m".to_owned())
 }
 
+/// A share above zero, in percent.
+pub(super) fn percent(text: &str) -> Result<u32, String> {
+    let parsed = text.strip_suffix('%').and_then(|digits| digits.parse().ok());
+    let share = parsed.filter(|share| (1..=100).contains(share));
+    share.ok_or_else(|| "expected a share such as 80%, from 1% to 100%".to_owned())
+}
+
 /// A number of bytes in a range.
 pub(super) fn bytes(range: RangeInclusive<u64>) -> impl Fn(&str) -> Result<u64, String> {
     move |text| {

@@ -15,6 +15,7 @@ use super::partitions::Ticket;
 use super::trust::Trust;
 use crate::event::Event;
 use crate::lane::{OrderKey, QueueKey};
+use crate::route::HandlerIndex;
 use crate::sandbox::{PerPool, Pool};
 
 /// Queues that are kept when they are empty, so that a tenant's next event finds its own again.
@@ -38,6 +39,17 @@ pub(crate) struct Delivery {
 pub(crate) enum Company {
     Shared,
     Alone,
+}
+
+/// What a queue may do when its turn comes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Turn {
+    /// Make a call of at most so many deliveries.
+    Call(usize),
+    /// Let the others go first.
+    Later,
+    /// Wait until [`Queues::resume`].
+    Hold,
 }
 
 /// Names a lane while it has something to run.
@@ -71,6 +83,8 @@ struct Queue {
     lanes_open: usize,
     ready: VecDeque<LaneId>,
     in_ring: bool,
+    /// Whether it waits for [`Queues::resume`] outside of the ring.
+    held: bool,
 }
 
 /// Deliveries taken for one guest call, all of one queue, lane by lane.
@@ -88,6 +102,8 @@ pub(crate) struct Queues {
     lanes: Slab<Lane>,
     rings: PerPool<VecDeque<usize>>,
     rests: BinaryHeap<Reverse<(Instant, LaneId)>>,
+    /// Queues that wait for [`Self::resume`].
+    held: HashMap<HandlerIndex, Vec<usize>>,
 }
 
 impl Queues {
@@ -100,23 +116,29 @@ impl Queues {
         }
     }
 
-    /// Takes the deliveries of the next guest call in a pool: of the queue whose turn it is, at most `size(key)`. A
-    /// queue without a size is passed over and keeps waiting. Deliveries that `is_current` denies are dropped on
-    /// the way.
+    /// Takes the deliveries of the next guest call in a pool: of the queue whose turn it is, as `turn(key)` says.
+    /// Deliveries that `is_current` denies are dropped on the way.
     pub(crate) fn take_batch(
         &mut self,
         pool: Pool,
-        size: impl Fn(&QueueKey) -> Option<usize>,
+        turn: impl Fn(&QueueKey) -> Turn,
         is_current: impl Fn(Ticket) -> bool,
     ) -> Option<Batch> {
         let mut passed_over = 0;
         while passed_over < self.rings.of(pool).len() {
             let Some(queue_at) = self.rings.of_mut(pool).pop_front() else { break };
             let Some(queue) = self.queues.get_mut(queue_at) else { continue };
-            let Some(room) = size(&queue.key) else {
-                self.rings.of_mut(pool).push_back(queue_at);
-                passed_over += 1;
-                continue;
+            let room = match turn(&queue.key) {
+                Turn::Call(room) => room,
+                Turn::Later => {
+                    self.rings.of_mut(pool).push_back(queue_at);
+                    passed_over += 1;
+                    continue;
+                }
+                Turn::Hold => {
+                    self.hold(queue_at, &is_current);
+                    continue;
+                }
             };
             queue.in_ring = false;
             let mut batch = Batch { key: queue.key.clone(), items: Vec::new() };
@@ -148,6 +170,24 @@ impl Queues {
                 self.rests.push(Reverse((until, id)));
             }
             None => self.make_ready(id),
+        }
+    }
+
+    /// Lets the queues of a handler take turns again.
+    pub(crate) fn resume(&mut self, handler: HandlerIndex) {
+        for queue_at in self.held.remove(&handler).unwrap_or_default() {
+            if let Some(queue) = self.queues.get_mut(queue_at) {
+                queue.held = false;
+                self.enter_ring(queue_at);
+            }
+        }
+    }
+
+    /// Lets all queues take turns again, so that those that must wait drop what is no longer current.
+    pub(crate) fn resume_all(&mut self) {
+        let handlers: Vec<HandlerIndex> = self.held.keys().copied().collect();
+        for handler in handlers {
+            self.resume(handler);
         }
     }
 
@@ -230,6 +270,24 @@ impl Queues {
         }
     }
 
+    /// Takes a queue out of its ring.
+    fn hold(&mut self, queue_at: usize, is_current: &impl Fn(Ticket) -> bool) {
+        let Some(queue) = self.queues.get_mut(queue_at) else { return };
+        queue.in_ring = false;
+        queue.held = true;
+        self.held.entry(queue.key.handler).or_default().push(queue_at);
+        let ready = std::mem::take(&mut queue.ready);
+        for id in ready {
+            let Some(lane) = self.lanes.get_mut(id.0) else { continue };
+            lane.pending.retain(|delivery| is_current(delivery.ticket));
+            if lane.pending.is_empty() {
+                self.close_lane(id);
+            } else if let Some(queue) = self.queues.get_mut(queue_at) {
+                queue.ready.push_back(id);
+            }
+        }
+    }
+
     fn leave_ready(&mut self, queue_at: usize) {
         if let Some(queue) = self.queues.get_mut(queue_at) {
             queue.ready.pop_front();
@@ -247,6 +305,7 @@ impl Queues {
             lanes_open: 0,
             ready: VecDeque::new(),
             in_ring: false,
+            held: false,
         };
         let at = self.queues.insert(queue);
         self.by_key.insert(key.clone(), at);
@@ -284,7 +343,7 @@ impl Queues {
 
     fn enter_ring(&mut self, queue_at: usize) {
         let Some(queue) = self.queues.get_mut(queue_at) else { return };
-        if !queue.in_ring && !queue.ready.is_empty() {
+        if !queue.in_ring && !queue.held && !queue.ready.is_empty() {
             queue.in_ring = true;
             self.rings.of_mut(queue.trust.pool()).push_back(queue_at);
         }
@@ -300,7 +359,10 @@ impl Queues {
     }
 
     fn forget_if_idle(&mut self, queue_at: usize) {
-        let idle = self.queues.get(queue_at).is_some_and(|queue| queue.lanes_open == 0 && !queue.in_ring);
+        let idle = self
+            .queues
+            .get(queue_at)
+            .is_some_and(|queue| queue.lanes_open == 0 && !queue.in_ring && !queue.held);
         if idle
             && self.queues.len() > IDLE_QUEUES_MAX
             && let Some(queue) = self.queues.try_remove(queue_at)

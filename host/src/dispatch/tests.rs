@@ -38,6 +38,7 @@ fn handler(order_by: OrderBy, batch_max: u32) -> HandlerConfig {
         limits: GuestLimits::default(),
         isolation: Isolation::Reuse,
         retry: RetryPolicy { attempts_max: 3, ..RetryPolicy::default() },
+        breaker: BreakerPolicy::default(),
         on_failure: FailurePolicy::Skip,
         emit_topics: Vec::new(),
         batch_max,
@@ -334,7 +335,7 @@ fn a_refused_call_changes_nothing() {
     let mut stage = Stage::new(handler(OrderBy::Tenant, 64));
     stage.read(&["a", "a"]);
     let refused = stage.call();
-    stage.dispatcher.call_refused(refused.id);
+    stage.dispatcher.call_refused(refused.id, stage.now);
     assert_eq!(offsets(&stage.call()), [0, 1]);
 }
 
@@ -349,14 +350,91 @@ fn an_emit_that_cannot_be_published_kills_its_event() {
     assert_eq!(job.messages[0].0, "dlq");
 }
 
+/// A handler that pauses soon.
+fn touchy() -> HandlerConfig {
+    let breaker = BreakerPolicy { attempts_min: 4, ..BreakerPolicy::default() };
+    HandlerConfig { breaker, ..handler(OrderBy::None, 1) }
+}
+
+/// Lets the next calls trap, as many as there are, at most so many. Tells how many there were.
+fn trap(stage: &mut Stage, most: usize) -> usize {
+    let trap_one = |_: &usize| match stage.any_call() {
+        Some(call) => {
+            assert_eq!(call.events.len(), 1);
+            stage.end(&call, CallResult::Failed(trapped()));
+            true
+        }
+        None => false,
+    };
+    (0..most).take_while(trap_one).count()
+}
+
+#[test]
+fn a_failing_handler_is_paused_and_its_events_wait_for_a_probe() {
+    let mut stage = Stage::new(touchy());
+    stage.read(&["a", "b", "a", "b", "a", "b", "c"]);
+    assert_eq!(trap(&mut stage, 100), 4, "two failures of each tenant are enough");
+    assert!(stage.dispatcher.is_at_rest() && !stage.dispatcher.has_job());
+    let counters = stage.dispatcher.counters();
+    let everything = &counters.handlers["everything"];
+    assert_eq!((everything.state, everything.pauses, counters.unsettled), (HandlerState::Paused, 1, 7));
+    let cool_down = stage.dispatcher.next_wake().expect("retries and the end of the pause are due");
+    assert!(cool_down <= stage.now.instant + Duration::from_secs(10));
+    stage.pass(Duration::from_secs(10));
+    assert_eq!(trap(&mut stage, 100), 1, "a probe is a single event");
+    stage.pass(Duration::from_secs(20));
+    let probe = stage.call();
+    assert!(stage.any_call().is_none());
+    stage.end(&probe, CallResult::Answered(Vec::new()));
+    while let Some(call) = stage.any_call() {
+        stage.end(&call, CallResult::Answered(Vec::new()));
+    }
+    assert_eq!(stage.commit(), Some(6));
+    assert_eq!(stage.dispatcher.counters().handlers["everything"].state, HandlerState::Running);
+}
+
+#[test]
+fn a_failing_tenant_is_paused_alone() {
+    let mut stage = Stage::new(touchy());
+    stage.read(&["a"; 10]);
+    assert_eq!(trap(&mut stage, 100), 4);
+    stage.read(&["b"]);
+    assert_eq!(stage.call().tenant.as_str(), "b");
+    assert!(stage.any_call().is_none());
+    let everything = stage.dispatcher.counters().handlers["everything"].clone();
+    assert_eq!((everything.state, everything.paused_tenants), (HandlerState::Running, 1));
+}
+
+#[test]
+fn a_probe_that_proves_nothing_is_followed_by_another() {
+    let mut stage = Stage::new(touchy());
+    stage.read(&["a"; 6]);
+    trap(&mut stage, 100);
+    stage.pass(Duration::from_secs(10));
+    let refused = stage.call();
+    stage.dispatcher.call_refused(refused.id, stage.now);
+    let fault = stage.call();
+    stage.end(&fault, CallResult::Failed(Outcome::HostFault { reason: "no thread".to_owned() }));
+    let revoked = stage.call();
+    stage.dispatcher.revoked(PARTITION);
+    stage.end(&revoked, CallResult::Answered(Vec::new()));
+    stage.dispatcher.assigned(PARTITION, AssignmentId(2), stage.now);
+    stage.read(&["a", "a"]);
+    assert_eq!(offsets(&stage.call()), [6], "what was revoked is gone from the paused queue");
+    assert!(stage.any_call().is_none());
+}
+
 /// Plays a whole life with random answers, losses and delays, and checks at every step what must always hold.
-fn simulate(seed: u64) {
+/// Tells how often the handler was paused.
+fn simulate(seed: u64) -> u64 {
     let order =
         [OrderBy::Tenant, OrderBy::Partition, OrderBy::None][usize::try_from(seed % 3).unwrap()].clone();
     let ordered = order != OrderBy::None;
     let mut random = SmallRng::seed_from_u64(seed);
     let pool = Pool::ALL[usize::try_from(seed % 2).unwrap()];
-    let mut stage = Stage::with(vec![(handler(order, random.random_range(1..20)), pool)]);
+    let breaker = BreakerPolicy { attempts_min: random.random_range(2..30), ..BreakerPolicy::default() };
+    let config = HandlerConfig { breaker, ..handler(order, random.random_range(1..20)) };
+    let mut stage = Stage::with(vec![(config, pool)]);
     let mut life = Life::default();
     for step in 0..400u32 {
         match random.random_range(0..10) {
@@ -364,10 +442,12 @@ fn simulate(seed: u64) {
             3 => stage.pass(Duration::from_millis(random.random_range(0..2_000))),
             4 => life.confirm(&mut stage),
             5 if random.random_ratio(1, 20) => life.lose_partition(&mut stage),
+            6 if random.random_ratio(1, 10) => life.is_failing = !life.is_failing,
             _ => life.make_and_end_a_call(&mut stage, &mut random, ordered),
         }
         life.check_commits(&mut stage);
     }
+    life.is_failing = false;
     for _ in 0..2_000 {
         stage.pass(HOUR);
         while life.running.len() < 2 && life.start(&mut stage) {}
@@ -376,6 +456,7 @@ fn simulate(seed: u64) {
         life.check_commits(&mut stage);
     }
     assert_eq!(life.committed, stage.next_offset, "seed {seed}: everything is settled in the end");
+    stage.dispatcher.counters().handlers["everything"].pauses
 }
 
 /// What the simulation knows of the truth.
@@ -389,6 +470,8 @@ struct Life {
     last: BTreeMap<String, u64>,
     committed: u64,
     assignments: u64,
+    /// Whether guests fail at all they are given.
+    is_failing: bool,
 }
 
 impl Life {
@@ -428,9 +511,10 @@ impl Life {
             let offset = event.event.message.source.offset.0;
             if failed_lanes.contains(&event.lane) {
                 answers.push((at, Answer::NotRun));
-            } else if random.random_ratio(1, 5) {
+            } else if self.is_failing || random.random_ratio(1, 5) {
                 failed_lanes.insert(event.lane);
-                answers.push((at, Answer::Ended(if random.random() { retry() } else { trapped() })));
+                let answers_at_all = !self.is_failing && random.random();
+                answers.push((at, Answer::Ended(if answers_at_all { retry() } else { trapped() })));
             } else {
                 if random.random_ratio(1, 4) {
                     answers.push((at, Answer::Ended(Outcome::Done(vec![emit()]))));
@@ -496,9 +580,8 @@ fn offset_of(job: &PublishJob) -> u64 {
 
 #[test]
 fn a_life_of_random_events_keeps_every_promise() {
-    for seed in 0..300 {
-        simulate(seed);
-    }
+    let pauses: u64 = (0..300).map(simulate).sum();
+    assert!(pauses > 100, "the handlers were paused {pauses} times only");
 }
 
 #[test]
@@ -513,7 +596,7 @@ fn a_tenants_calls_of_a_handler_with_state_are_made_one_at_a_time() {
     stage.end(&first, CallResult::Failed(Outcome::HostFault { reason: "no store".to_owned() }));
     let second = stage.call();
     assert_eq!(offsets(&second), [1]);
-    stage.dispatcher.call_refused(second.id);
+    stage.dispatcher.call_refused(second.id, stage.now);
     assert_eq!(offsets(&stage.call()).len(), 1);
     assert!(stage.next_call(Pool::Computing).is_none());
 }
