@@ -23,6 +23,7 @@ mod keyvalue;
 mod lifecycle;
 mod limits;
 mod memory;
+mod module;
 mod output;
 mod pool;
 mod queue;

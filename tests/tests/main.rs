@@ -16,6 +16,7 @@ mod stories {
     mod mistakes;
     mod picky;
     mod proxy;
+    mod rustok_module;
     mod samples;
     mod sharing;
     mod state;

@@ -25,7 +25,7 @@ use crate::sandbox::idle::IdleGuests;
 use crate::sandbox::state::GuestState;
 use crate::sandbox::{
     AdmittedComponent, Excess, Grants, GuestLimits, GuestSpec, Pool, SandboxSettings, config_store, denied,
-    keyvalue, random, text, wasi,
+    keyvalue, module, random, text, wasi,
 };
 
 pub(super) use form::check as check_form;
@@ -104,6 +104,7 @@ impl Admission {
     fn linker(&self, component: &Component, grants: &Grants) -> wasmtime::Result<Linker<GuestState>> {
         let mut linker = self.linker.clone();
         denied::link(&mut linker, component)?;
+        module::link(&mut linker)?;
         if grants.state {
             keyvalue::link(&mut linker)?;
         }

@@ -185,7 +185,8 @@ fn emit(record: EmitRecord) -> Emit {
     }
 }
 
-fn checked(emits: Vec<Emit>, spec: &GuestSpec) -> Outcome {
+/// The outcome of an event with these emits: they are done, unless they break a limit or could never be published.
+pub(super) fn checked(emits: Vec<Emit>, spec: &GuestSpec) -> Outcome {
     let redactor = spec.grants.redactor();
     let refused = over_limit(&emits, &spec.limits).or_else(|| {
         let refusal =

@@ -21,6 +21,8 @@ pub enum World {
     Event,
     /// `batch-handler`: many events per call.
     Batch,
+    /// `module-runtime` of `rustok:module`: one event per call, through an adapter.
+    Module,
 }
 
 impl World {
@@ -29,6 +31,7 @@ impl World {
         match self {
             Self::Event => "event-handler",
             Self::Batch => "batch-handler",
+            Self::Module => "module-runtime",
         }
     }
 }

@@ -14,10 +14,11 @@ use crate::sandbox::contract::{BatchAnswers, EmitRecord, EventRecord, Failure, H
 use crate::sandbox::engine::ticks;
 use crate::sandbox::idle::GuestKey;
 use crate::sandbox::keyvalue::Session;
+use crate::sandbox::module::{ModuleRun, RunParams, RunResults};
 use crate::sandbox::state::GuestState;
 use crate::sandbox::stop::{self, HANDLES_MAX};
 use crate::sandbox::{
-    AdmittedComponent, Answer, CallEvent, GuestLimits, GuestSpec, World, headers, lifecycle,
+    AdmittedComponent, Answer, CallEvent, GuestLimits, GuestSpec, World, headers, lifecycle, module,
 };
 
 /// Events that a guest handles in its life.
@@ -47,6 +48,7 @@ pub(super) struct Guest {
 enum Entry {
     Event(TypedFunc<EventParams<'static>, EventResults>),
     Batch(TypedFunc<BatchParams<'static>, BatchResults>),
+    Module(TypedFunc<RunParams<'static>, RunResults>),
 }
 
 impl Guest {
@@ -112,6 +114,7 @@ impl Guest {
         let result = match self.entry {
             Entry::Event(handle) => self.handle(handle, first),
             Entry::Batch(handle_batch) => self.handle_batch(handle_batch, events, arena),
+            Entry::Module(run) => self.run_module(run, first),
         };
         self.store.data_mut().end_call();
         result
@@ -127,10 +130,29 @@ impl Guest {
         let headers = headers::sorted(&event.message.headers);
         let headers: Vec<_> = headers.iter().map(|(name, value)| HeaderRecord { name, value }).collect();
         match handle.call(&mut self.store, (record(&self.key.tenant, event, *attempt, &headers),)) {
-            Ok((answer,)) => Ok(match answers::of_event(answer, &self.spec) {
-                Answer::Ended(Outcome::Done(emits)) if emits.is_empty() => Vec::new(),
-                answer => vec![(0, answer)],
-            }),
+            Ok((answer,)) => Ok(answers_of_one(answers::of_event(answer, &self.spec))),
+            Err(error) => Err(stop::outcome(&error, self.store.data(), &self.spec.limits, answer_bytes_max)),
+        }
+    }
+
+    fn run_module(
+        &mut self,
+        run: TypedFunc<RunParams<'static>, RunResults>,
+        CallEvent { event, .. }: &CallEvent,
+    ) -> Result<Answers, Outcome> {
+        let answer_bytes_max = answer_bytes_max(&self.spec.limits, 1);
+        self.store.set_hostcall_fuel(answer_bytes_max);
+        let text = match module::dispatch(&self.spec, event) {
+            Ok(text) => text,
+            Err(outcome) => return Ok(answers_of_one(Answer::Ended(outcome))),
+        };
+        self.store.data_mut().module = Some(ModuleRun::new(event));
+        let result = run.call(&mut self.store, (&text,));
+        let asked = self.store.data_mut().module.take();
+        match result {
+            Ok((returned,)) => {
+                Ok(answers_of_one(Answer::Ended(module::outcome(returned, asked, &self.spec))))
+            }
             Err(error) => Err(stop::outcome(&error, self.store.data(), &self.spec.limits, answer_bytes_max)),
         }
     }
@@ -160,6 +182,14 @@ impl fmt::Debug for Guest {
     }
 }
 
+/// The answers of a call with one event: none when it is plainly done.
+fn answers_of_one(answer: Answer) -> Answers {
+    match answer {
+        Answer::Ended(Outcome::Done(emits)) if emits.is_empty() => Vec::new(),
+        answer => vec![(0, answer)],
+    }
+}
+
 /// Begins a guest's time, for what it computes and for what it waits for.
 fn begin_deadline(store: &mut Store<GuestState>, limits: &GuestLimits) {
     store.set_epoch_deadline(ticks(limits.deadline));
@@ -186,6 +216,7 @@ fn instantiate(
     let entry = match component.facts.world {
         World::Event => Entry::Event(instance.get_typed_func(store, component.entry)?),
         World::Batch => Entry::Batch(instance.get_typed_func(store, component.entry)?),
+        World::Module => Entry::Module(instance.get_typed_func(store, component.entry)?),
     };
     Ok((instance, entry))
 }

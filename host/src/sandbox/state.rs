@@ -7,6 +7,7 @@ use crate::sandbox::clock::GuestClock;
 use crate::sandbox::http::Desk;
 use crate::sandbox::keyvalue::Session;
 use crate::sandbox::memory::MemoryMeter;
+use crate::sandbox::module::ModuleRun;
 use crate::sandbox::output::Output;
 use crate::sandbox::stop::GuestStop;
 use crate::sandbox::{AdmittedComponent, GuestSpec};
@@ -21,6 +22,8 @@ pub(super) struct GuestState {
     pub(super) http: Option<Box<Desk>>,
     pub(super) clock: GuestClock,
     pub(super) seed: (u64, u64),
+    /// What it asked the platform for, while it is a module that handles an event.
+    pub(super) module: Option<ModuleRun>,
     /// The state of its handler and tenant, while it handles an event and may use state.
     pub(super) session: Option<Box<Session>>,
 }
@@ -36,6 +39,7 @@ impl GuestState {
             http: component.http.as_ref().map(|access| Box::new(Desk::new(access))),
             clock: GuestClock::new(&spec.grants),
             seed: rand::random(),
+            module: None,
             session: None,
         }
     }

@@ -2,6 +2,7 @@
 
 mod grants;
 mod lifecycle;
+mod module;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -212,6 +213,21 @@ async fn a_guest_is_reused_by_its_tenant_only() {
         drop((component, other));
         assert_eq!(kit.sandbox.inner.workshop.idle.len(), 0, "guests of a component that is gone");
     }
+}
+
+#[tokio::test]
+async fn a_guest_lives_for_ten_thousand_events() {
+    let mut kit = Kit::new();
+    let component = kit.admit(actor(&[EXPORT_BATCH])).await;
+    let batch: Vec<_> = (0..256).map(|lane| ("done", lane)).collect();
+    for _ in 0..39 {
+        kit.run(&component, "shop-a", &batch).await;
+    }
+    assert_eq!(kit.sandbox.idle_guests(), 1);
+    kit.run(&component, "shop-a", &batch[..15]).await;
+    assert_eq!(kit.sandbox.idle_guests(), 1, "after 9,999 events");
+    kit.run(&component, "shop-a", &batch[..1]).await;
+    assert_eq!(kit.sandbox.idle_guests(), 0, "after 10,000 events");
 }
 
 #[tokio::test]

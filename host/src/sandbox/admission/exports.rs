@@ -7,31 +7,43 @@ use super::version::{Fit, fit};
 use super::{AdmissionError, listed, reason};
 use crate::sandbox::guest::{BatchParams, BatchResults, EventParams, EventResults};
 use crate::sandbox::lifecycle::{InitParams, InitResults};
-use crate::sandbox::{World, contract, text};
-
-/// The worlds, the faster one first: a component that exports both runs as that.
-const WORLDS: [(World, &str, &str); 2] = [
-    (World::Batch, contract::BATCH, contract::HANDLE_BATCH),
-    (World::Event, contract::HANDLER, contract::HANDLE),
-];
+use crate::sandbox::module::{RunParams, RunResults};
+use crate::sandbox::{World, contract, module, text};
 
 /// The world that a component exports, in a version that a host of version `ours` serves, and the function to call.
+/// A component that exports several runs as the fastest of them.
 pub(super) fn entry(
     component: &Component,
     ours: &'static str,
 ) -> Result<(World, ComponentExportIndex), AdmissionError> {
     let ty = component.component_type();
     let exports: Vec<&str> = ty.exports(component.engine()).map(|(name, _)| name).collect();
-    for (world, interface, function) in WORLDS {
-        if let Some(export) = served(&exports, interface, ours) {
-            let index = match world {
-                World::Event => checked::<EventParams<'_>, EventResults>(component, export, function),
-                World::Batch => checked::<BatchParams<'_>, BatchResults>(component, export, function),
-            };
-            return Ok((world, index?));
-        }
-    }
-    Err(no_entry(&exports, &WORLDS.map(|(_, interface, _)| interface), ours))
+    let (world, index) = if let Some(export) = served(&exports, contract::BATCH, ours) {
+        (World::Batch, checked::<BatchParams<'_>, BatchResults>(component, export, contract::HANDLE_BATCH))
+    } else if let Some(export) = served(&exports, contract::HANDLER, ours) {
+        (World::Event, checked::<EventParams<'_>, EventResults>(component, export, contract::HANDLE))
+    } else if exports.contains(&module::RUN) {
+        (World::Module, run_of_module(component))
+    } else {
+        return Err(no_entry(&exports, &[contract::BATCH, contract::HANDLER], ours));
+    };
+    index.map(|index| (world, index))
+}
+
+/// The function of a component of `rustok:module`, which is exported by itself.
+fn run_of_module(component: &Component) -> Result<ComponentExportIndex, AdmissionError> {
+    let ty = component.component_type();
+    let other = |found: String| {
+        other_type(module::RUN, format!("expected the one of `rustok:module@1.0.0`, {found}"))
+    };
+    let Some(ComponentItem::ComponentFunc(run)) =
+        ty.get_export(component.engine(), module::RUN).map(|item| item.ty)
+    else {
+        return Err(other("found no function".to_owned()));
+    };
+    let same = run.typecheck::<RunParams<'_>, RunResults>(&ty.instance_type());
+    same.map_err(|error| other(reason(&error)))?;
+    component.get_export_index(None, module::RUN).ok_or_else(|| other("found no function".to_owned()))
 }
 
 /// What a guest does before its first event, if the component exports that.

@@ -4,7 +4,7 @@ use wasmtime::component::Component;
 
 use super::version::{Fit, fit};
 use super::{AdmissionError, listed};
-use crate::sandbox::{Grants, config_store, contract, denied, http, keyvalue, random, text, wasi};
+use crate::sandbox::{Grants, config_store, contract, denied, http, keyvalue, module, random, text, wasi};
 
 /// An interface that an operator can grant.
 #[derive(Debug)]
@@ -114,6 +114,9 @@ impl Need {
         if interface == contract::TYPES {
             return offered(Versions::OfContract, Self::Nothing);
         }
+        if import == module::HOST {
+            return Self::Nothing;
+        }
         let standard = wasi::contains(interface) || denied::contains(interface);
         if standard && version.starts_with("0.2.") { Self::Nothing } else { Self::Never }
     }
@@ -170,6 +173,8 @@ mod tests {
             ("guesthouse:handler/types@0.1.5", "NewerHost"),
             ("guesthouse:handler/types", "Never"),
             ("wasi:io/poll@0.2.0", "Nothing"),
+            ("rustok:module/host@1.0.0", "Nothing"),
+            ("rustok:module/host@1.0.1", "Never"),
             ("wasi:io/poll@0.3.0", "Never"),
             ("wasi:threads/spawn@0.2.0", "Never"),
             ("wasi:keyvalue/store@0.2.0-draft2", "Grant"),

@@ -5,11 +5,10 @@ use std::sync::Arc;
 
 use super::Session;
 use super::session::unavailable;
-use crate::codec::EmitRules;
 use crate::event::Tenant;
 use crate::identity::EventIdentity;
 use crate::outcome::{Emit, Outcome};
-use crate::sandbox::{AdmittedComponent, Answer, CallEvent};
+use crate::sandbox::{AdmittedComponent, Answer, CallEvent, GuestSpec};
 use crate::state::key::{MarkId, MarkPlace, Namespace};
 use crate::state::{Applied, StateError, StateStore, mark};
 
@@ -19,7 +18,7 @@ pub(in crate::sandbox) struct StatefulCall {
     store: Arc<dyn StateStore>,
     /// Absent while a guest has it.
     session: Option<Box<Session>>,
-    emits: Option<Arc<EmitRules>>,
+    spec: Arc<GuestSpec>,
     events: Vec<EventState>,
 }
 
@@ -54,7 +53,7 @@ impl StatefulCall {
         let Some(store) = store.cloned() else {
             return Err(Outcome::HostFault { reason: "no state store is open".to_owned() });
         };
-        let spec = component.spec();
+        let spec = &component.spec;
         let handler = spec.handler.as_str();
         let ids: Vec<MarkId> = events.iter().map(|event| mark_id(handler, event)).collect();
         let namespace = Namespace::new(tenant.as_str(), handler);
@@ -66,7 +65,7 @@ impl StatefulCall {
         let events = ids.into_iter().zip(opened.marks).map(event).collect::<Result<_, _>>();
         let events = events.map_err(|error| fault(&error))?;
         let session = Session::new(Arc::clone(&store), namespace, &spec.limits, opened.usage);
-        Ok(Self { store, session: Some(Box::new(session)), emits: spec.emits.clone(), events })
+        Ok(Self { store, session: Some(Box::new(session)), spec: Arc::clone(spec), events })
     }
 
     /// What an event came to in an earlier call: it must not run again.
@@ -102,8 +101,11 @@ impl StatefulCall {
             Some(Answer::Ended(Outcome::Done(emits))) => emits,
             Some(_) => return (answer, ControlFlow::Continue(())),
         };
-        if let Some(reason) = self.emits.as_ref().and_then(|rules| rules.check(&event.event, emits).err()) {
-            let outcome = Outcome::Reject { reason: reason.to_string() };
+        let rules = self.spec.emits.as_ref();
+        if let Some(error) = rules.and_then(|rules| rules.check(&event.event, emits).err()) {
+            // The error quotes the guest's own words.
+            let reason = self.spec.grants.redactor().reason(&error.to_string());
+            let outcome = Outcome::Reject { reason };
             return (Some(Answer::Ended(outcome)), ControlFlow::Continue(()));
         }
         let mark = match mark::encode(emits) {
