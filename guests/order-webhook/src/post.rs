@@ -18,15 +18,15 @@ pub(crate) fn post(url: &Url<'_>, event: &Event<'_>) -> Result<u16, Failure> {
     request.set_authority(Some(url.authority)).map_err(refused)?;
     request.set_path_with_query(Some(url.path)).map_err(refused)?;
     let body = request.body().map_err(refused)?;
-    let response = handle(request, None).map_err(failed)?;
+    let response = handle(request, None).map_err(|error| failed(&error))?;
     {
         let mut stream = body.write().map_err(refused)?;
         stream.write_all(event.payload()).map_err(Failure::retry)?;
     }
-    OutgoingBody::finish(body, None).map_err(failed)?;
+    OutgoingBody::finish(body, None).map_err(|error| failed(&error))?;
     response.subscribe().block();
     match response.get() {
-        Some(Ok(answer)) => Ok(answer.map_err(failed)?.status()),
+        Some(Ok(answer)) => Ok(answer.map_err(|error| failed(&error))?.status()),
         _ => Err(Failure::retry("the host has no response after it was waited for")),
     }
 }
@@ -43,7 +43,7 @@ fn headers(event: &Event<'_>) -> Result<Fields, HeaderError> {
 }
 
 /// What no other attempt would change is rejected.
-fn failed(error: ErrorCode) -> Failure {
+fn failed(error: &ErrorCode) -> Failure {
     let reason = format!("no response: {error:?}");
     match error {
         ErrorCode::HttpRequestDenied
