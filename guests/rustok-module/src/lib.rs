@@ -18,8 +18,8 @@ struct Module;
 impl Guest for Module {
     fn run(input: String) -> Result<String, String> {
         let dispatch: Value = serde_json::from_str(&input).map_err(|error| error.to_string())?;
-        let order = &dispatch["payload"]["event"]["payload"]["data"];
-        if order["order_id"].as_str().is_none_or(str::is_empty) {
+        let order_id = dispatch.pointer("/payload/event/payload/data/order_id").and_then(Value::as_str);
+        if order_id.is_none_or(str::is_empty) {
             return Err("the order has no id".to_owned());
         }
         let denied = invoke("platform.http", "request", "{}").err();
