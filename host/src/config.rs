@@ -87,7 +87,11 @@ impl Default for Config {
             handlers: Vec::new(),
             dead_letters,
             dispatch: DispatchSettings::default(),
-            sandbox: SandboxSettings { cache: Some(CacheSettings::default()), ..SandboxSettings::default() },
+            sandbox: SandboxSettings {
+                cache: Some(CacheSettings::default()),
+                journal_dir: Some(SandboxSettings::JOURNAL_DIR.into()),
+                ..SandboxSettings::default()
+            },
         }
     }
 }

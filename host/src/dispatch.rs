@@ -32,6 +32,7 @@ use self::pauses::{Pauses, Purpose, Whose};
 use self::queues::{Batch, Company, Delivery, LaneId, Queues, Turn};
 use crate::codec::DecodeError;
 use crate::counters::{Counters, HandlerCounters, HandlerState};
+use crate::crash_journal::{DEATHS_MAX, Suspects};
 use crate::dead_letter::Failure;
 use crate::event::{Event, Message, Tenant};
 use crate::handler::HandlerConfig;
@@ -107,6 +108,7 @@ pub(crate) struct Dispatcher {
     effects: Effects,
     open_effects: HashMap<EffectId, Ticket>,
     jobs: VecDeque<PublishJob>,
+    suspects: Arc<Suspects>,
     counters: Counters,
     random: SmallRng,
     /// Scratch space of [`Self::read`].
@@ -136,10 +138,16 @@ impl Dispatcher {
             effects,
             open_effects: HashMap::new(),
             jobs: VecDeque::new(),
+            suspects: Arc::default(),
             counters: Counters::default(),
             random: SmallRng::seed_from_u64(seed),
             found: Vec::new(),
         }
+    }
+
+    /// With events that may have killed earlier hosts: each runs alone, or no more.
+    pub(crate) fn with_suspects(self, suspects: Arc<Suspects>) -> Self {
+        Self { suspects, ..self }
     }
 
     /// A partition is this host's from now on.
@@ -158,7 +166,7 @@ impl Dispatcher {
     pub(crate) fn read(&mut self, partition: PartitionKey, messages: Vec<Decoded>, now: Now) {
         for decoded in messages {
             match decoded {
-                Ok(event) => self.route(partition, &event),
+                Ok(event) => self.route(partition, &event, now),
                 Err(undecodable) => self.bury(partition, &undecodable, now),
             }
         }
@@ -274,31 +282,54 @@ impl Dispatcher {
         counters
     }
 
-    fn route(&mut self, partition: PartitionKey, event: &Arc<Event>) {
+    fn route(&mut self, partition: PartitionKey, event: &Arc<Event>, now: Now) {
         let mut found = std::mem::take(&mut self.found);
         self.routes.find(&event.tenant, &event.event_type, &mut found);
         let parts = u32::try_from(found.len()).unwrap_or(u32::MAX);
         if let Some(ticket) = self.partitions.enter(partition, entering(&event.message, parts)) {
             self.counters.received(&event.tenant, found.len());
-            self.enqueue(&found, event, ticket);
+            for handler in &found {
+                self.deliver(*handler, event, ticket, now);
+            }
         }
         self.found = found;
     }
 
-    fn enqueue(&mut self, handlers: &[HandlerIndex], event: &Arc<Event>, ticket: Ticket) {
-        for handler in handlers {
-            let Some(plan) = self.plans.get(handler.0) else { continue };
-            let order = plan.config.order_by.key_of(event);
-            let key = QueueKey { handler: *handler, tenant: event.tenant.clone() };
-            let delivery = Delivery {
-                event: Arc::clone(event),
-                ticket,
-                attempts: 0,
-                first_failure: None,
-                company: Company::Shared,
-            };
-            self.queues.push(&key, plan.pool, order, delivery);
+    fn deliver(&mut self, handler: HandlerIndex, event: &Arc<Event>, ticket: Ticket, now: Now) {
+        let Some(plan) = self.plans.get(handler.0) else { return };
+        let deaths = self.suspects.deaths(&plan.config.name, &event.message);
+        if deaths >= DEATHS_MAX {
+            let config = Arc::clone(&plan.config);
+            self.condemn(&config, event, (ticket, deaths), now);
+            return;
         }
+        let order = plan.config.order_by.key_of(event);
+        let key = QueueKey { handler, tenant: event.tenant.clone() };
+        let delivery = Delivery {
+            event: Arc::clone(event),
+            ticket,
+            attempts: 0,
+            first_failure: None,
+            company: if deaths == 0 { Company::Shared } else { Company::Alone },
+        };
+        self.queues.push(&key, plan.pool, order, delivery);
+    }
+
+    /// Gives up an event without running it, for it has killed hosts enough.
+    fn condemn(&mut self, config: &HandlerConfig, event: &Event, (ticket, deaths): (Ticket, u32), now: Now) {
+        let outcome = Outcome::HostCrash { deaths };
+        tracing::error!(handler = %config.name, id = %event.id, %outcome, "an event is given up without running it");
+        let failure = Failure {
+            outcome: &outcome,
+            attempts: deaths,
+            first_failed_micros: now.unix_micros,
+            failed_micros: now.unix_micros,
+            duration: Duration::ZERO,
+            memory_peak_bytes: 0,
+        };
+        let job = self.effects.dead_letter(event, config, &failure);
+        self.counters.dead(&event.tenant, &config.name, outcome.kind());
+        self.start_effect(job, ticket);
     }
 
     fn bury(&mut self, at: PartitionKey, (message, error): &(Message, DecodeError), now: Now) {

@@ -13,6 +13,7 @@ use tokio::task::JoinSet;
 use crate::codec::EmitRules;
 use crate::config::{Config, SubscriptionConfig};
 use crate::counters::Counters;
+use crate::crash_journal::{CrashJournalError, Suspects};
 use crate::dispatch::Dispatcher;
 use crate::dispatch::effects::Effects;
 use crate::event::SourceTopic;
@@ -62,6 +63,9 @@ pub enum BuildError {
     /// The state of handlers could not be opened.
     #[error("cannot keep the state of handlers")]
     State(#[source] StateError),
+    /// It cannot be kept on record which events kill the host.
+    #[error("cannot keep a crash journal")]
+    CrashJournal(#[source] CrashJournalError),
     /// A component file could not be read.
     #[error("handler `{handler}`: cannot read its component {}", path.display())]
     Component {
@@ -145,6 +149,7 @@ impl HostBuilder {
         // Components first: a refused one should not leave topics behind.
         let admitted = admit_all(&sandbox, &config).await?;
         let state = open_state(&sandbox, &config).await?;
+        let suspects = open_journal(&sandbox, &config).await?;
         let (connector, ownership) = match self.connector {
             Some(shared) => (shared, Ownership::Shared),
             None => (open(&config).await?, Ownership::Owned),
@@ -158,7 +163,10 @@ impl HostBuilder {
             .subscriptions
             .iter()
             .map(|subscription| {
-                assemble(subscription, &config, (&sandbox, &connector, state.as_ref()), &admitted)
+                let mut subscription =
+                    assemble(subscription, &config, (&sandbox, &connector, state.as_ref()), &admitted);
+                subscription.dispatcher = subscription.dispatcher.with_suspects(Arc::clone(&suspects));
+                subscription
             })
             .collect();
         let (control, _) = watch::channel(Run::On);
@@ -308,6 +316,14 @@ async fn open_state(sandbox: &Sandbox, config: &Config) -> Result<Option<Arc<dyn
     let (sandbox, settings) = (sandbox.clone(), config.sandbox.state.clone());
     let opened = tokio::task::spawn_blocking(move || sandbox.open_state(&settings)).await;
     opened.unwrap_or(Err(StateError::Stopped)).map(Some).map_err(BuildError::State)
+}
+
+/// Opens the crash journal where one is to be kept, and tells what it says about the past.
+async fn open_journal(sandbox: &Sandbox, config: &Config) -> Result<Arc<Suspects>, BuildError> {
+    let Some(dir) = config.sandbox.journal_dir.clone() else { return Ok(Arc::default()) };
+    let sandbox = sandbox.clone();
+    let opened = tokio::task::spawn_blocking(move || sandbox.open_journal(&dir)).await;
+    opened.unwrap_or(Err(CrashJournalError::Stopped)).map(Arc::new).map_err(BuildError::CrashJournal)
 }
 
 /// Reads, checks and compiles the component of one handler.

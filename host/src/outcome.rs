@@ -159,6 +159,11 @@ pub(crate) enum Outcome {
         /// What went wrong.
         reason: String,
     },
+    /// The host died each time that a guest had the event. No guest is called again.
+    HostCrash {
+        /// How often.
+        deaths: u32,
+    },
 }
 
 impl Outcome {
@@ -190,6 +195,7 @@ impl Outcome {
             Self::LimitExceeded { .. } => OutcomeKind::LimitExceeded,
             Self::Undecodable { .. } => OutcomeKind::Undecodable,
             Self::HostFault { .. } => OutcomeKind::HostFault,
+            Self::HostCrash { .. } => OutcomeKind::HostCrash,
         }
     }
 
@@ -222,6 +228,9 @@ impl fmt::Display for Outcome {
             Self::LimitExceeded { limit, used, allowed } => {
                 write!(f, "{} over the limit: used {used}, may use {allowed}", limit.as_str())
             }
+            Self::HostCrash { deaths } => {
+                write!(f, "the host died {deaths} times while a guest had the event")
+            }
         }
     }
 }
@@ -247,6 +256,8 @@ pub(crate) enum OutcomeKind {
     Undecodable,
     /// [`Outcome::HostFault`].
     HostFault,
+    /// [`Outcome::HostCrash`].
+    HostCrash,
 }
 
 impl OutcomeKind {
@@ -262,6 +273,7 @@ impl OutcomeKind {
             Self::LimitExceeded => "limit-exceeded",
             Self::Undecodable => "undecodable",
             Self::HostFault => "host-fault",
+            Self::HostCrash => "host-crash",
         }
     }
 }

@@ -40,6 +40,7 @@ pub(crate) mod fixtures;
 #[cfg(test)]
 mod tests;
 
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::thread::{self, JoinHandle};
 
@@ -47,6 +48,7 @@ use bytes::Bytes;
 
 use crate::codec::EmitRules;
 use crate::compiler::CompileSettings;
+use crate::crash_journal::{CrashJournal, CrashJournalError, Suspects};
 use crate::event::Tenant;
 use crate::handler::HandlerName;
 use crate::route::TenantScope;
@@ -125,6 +127,9 @@ pub struct SandboxSettings {
     pub compile: CompileSettings,
     /// Where compiled code is kept for the next start; nowhere by default.
     pub cache: Option<CacheSettings>,
+    /// Directory where it is kept on record which events are in guests, for the next start to recognise those that
+    /// kill the host; nowhere by default.
+    pub journal_dir: Option<PathBuf>,
 }
 
 impl Default for SandboxSettings {
@@ -137,8 +142,14 @@ impl Default for SandboxSettings {
             ceilings: GuestLimits::CEILINGS,
             compile: CompileSettings::default(),
             cache: None,
+            journal_dir: None,
         }
     }
+}
+
+impl SandboxSettings {
+    /// Where a configured host keeps its crash journal, unless another directory is named.
+    pub(crate) const JOURNAL_DIR: &'static str = "./data/host";
 }
 
 /// The sandbox cannot be started.
@@ -191,8 +202,8 @@ impl Sandbox {
         let workers = worker_count(settings.workers);
         let (clock, clock_thread) = Clock::start(engine).map_err(SandboxError::Thread)?;
         let threads = PerPool { computing: workers, waiting: settings.waiting_workers.max(1) };
-        let (idle, state) = (Arc::default(), OnceLock::new());
-        let workshop = Arc::new(Workshop { queues: queues(threads), clock, idle, state });
+        let (idle, state, journal) = (Arc::default(), OnceLock::new(), OnceLock::new());
+        let workshop = Arc::new(Workshop { queues: queues(threads), clock, idle, state, journal });
         let inner = Inner {
             admission: Arc::new(admission),
             codes,
@@ -203,9 +214,10 @@ impl Sandbox {
         // From here on a failure drops `inner`, which ends the threads that were started.
         for pool in Pool::ALL {
             for number in 0..*threads.of(pool) {
-                let thread = worker::spawn(pool, number, Arc::clone(&inner.workshop));
-                let thread = thread.map_err(SandboxError::Thread)?;
-                inner.threads.lock().unwrap_or_else(PoisonError::into_inner).workers.push(thread);
+                let mut threads = inner.threads.lock().unwrap_or_else(PoisonError::into_inner);
+                let slot = threads.workers.len();
+                let thread = worker::spawn(pool, (number, slot), Arc::clone(&inner.workshop));
+                threads.workers.push(thread.map_err(SandboxError::Thread)?);
             }
         }
         Ok(Self { inner: Arc::new(inner) })
@@ -223,6 +235,19 @@ impl Sandbox {
         }
         let store = crate::state::open(settings)?;
         Ok(Arc::clone(self.inner.workshop.state.get_or_init(|| store)))
+    }
+
+    /// Opens the crash journal for all calls from now on, and tells what earlier hosts died of. Blocks the thread for
+    /// a few reads and writes of the disk; only the first one opened is kept.
+    ///
+    /// # Errors
+    /// When the directory cannot be used.
+    pub(crate) fn open_journal(&self, dir: &Path) -> Result<Suspects, CrashJournalError> {
+        let slots = self.inner.threads.lock().unwrap_or_else(PoisonError::into_inner).workers.len();
+        let (journal, suspects) = CrashJournal::open(dir, slots)?;
+        // One that was opened before goes on, and this one is closed.
+        drop(self.inner.workshop.journal.set(journal));
+        Ok(suspects)
     }
 
     /// Compiles a component, unless its code is at hand, and checks it against its grants and limits.

@@ -50,7 +50,10 @@ pub(crate) fn judge(outcome: &Outcome, history: History, policy: &RetryPolicy, j
         Outcome::OutOfMemory { .. } | Outcome::LimitExceeded { .. } => fault(policy.on_limit),
         Outcome::HostFault { .. } => Verdict::GiveBackFor(HOST_FAULT_WAIT),
         // A finished attempt is settled before it comes here; giving it up loses nothing and says so.
-        Outcome::Reject { .. } | Outcome::Undecodable { .. } | Outcome::Done(_) => Verdict::DeadLetter,
+        Outcome::Reject { .. }
+        | Outcome::Undecodable { .. }
+        | Outcome::HostCrash { .. }
+        | Outcome::Done(_) => Verdict::DeadLetter,
     }
 }
 
@@ -85,6 +88,7 @@ mod tests {
             judged(&Outcome::Undecodable { code: "x", reason: String::new() }, 1),
             Verdict::DeadLetter
         );
+        assert_eq!(judged(&Outcome::HostCrash { deaths: 3 }, 3), Verdict::DeadLetter);
     }
 
     #[test]

@@ -9,6 +9,7 @@ mod stories {
     mod crash;
     mod drain;
     mod embedded_crash;
+    mod host_crash;
     mod http;
     mod isolation;
     mod languages;

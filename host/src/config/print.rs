@@ -196,6 +196,8 @@ struct Sandbox {
     compile: Compile,
     cache_dir: String,
     cache_bytes_max: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    journal_dir: Option<String>,
     state: State,
     ceilings: Limits,
 }
@@ -253,6 +255,7 @@ impl Sandbox {
             },
             cache_dir: cache.dir.display().to_string(),
             cache_bytes_max: size(cache.bytes_max),
+            journal_dir: settings.journal_dir.as_ref().map(|dir| dir.display().to_string()),
             state: State::of(&settings.state),
             ceilings: Limits::of(&settings.ceilings),
         }

@@ -57,6 +57,8 @@ pub(super) fn sandbox(section: &Section<'_>) -> SandboxSettings {
     settings.ceilings = section.section("ceilings", |section| read_limits(section, &GuestLimits::CEILINGS));
     settings.compile = section.section("compile", compile);
     settings.cache = cache(section);
+    let journal_dir = section.value("journal_dir", SandboxSettings::JOURNAL_DIR.to_owned(), text);
+    settings.journal_dir = Some(section.resolve_path(&journal_dir));
     settings
 }
 

@@ -30,7 +30,7 @@ pub(crate) struct Delivery {
     pub(crate) attempts: u32,
     /// When the first attempt failed: for the age, and in microseconds since 1970 for the record.
     pub(crate) first_failure: Option<(Instant, u64)>,
-    /// Whether it must have a guest call of its own, because a call that it was part of failed.
+    /// Whether it must have a guest call of its own, because a call that it was part of failed, or killed the host.
     pub(crate) company: Company,
 }
 

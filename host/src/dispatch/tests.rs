@@ -8,6 +8,7 @@ use guesthouse_connector::{Offset, PartitionId, RawHeaders};
 
 use super::*;
 use crate::codec::Codec;
+use crate::crash_journal::EventMark;
 use crate::event::{Source, SourceTopic};
 use crate::handler::{FailurePolicy, HandlerName};
 use crate::lane::OrderBy;
@@ -96,6 +97,18 @@ impl Stage {
             content_type: "application/json".into(),
             payload,
         }
+    }
+
+    /// Makes suspects of the events at these offsets, each with the deaths it has seen.
+    fn suspect(&mut self, deaths: &[(u64, u32)]) {
+        let next_offset = self.next_offset;
+        let name = HandlerName::new("everything").unwrap();
+        let mark = |(offset, deaths): &(u64, u32)| {
+            self.next_offset = *offset;
+            (EventMark::of(&name, &self.event("a").message), *deaths)
+        };
+        self.dispatcher.suspects = Arc::new(Suspects::new(deaths.iter().map(mark).collect()));
+        self.next_offset = next_offset;
     }
 
     fn call(&mut self) -> Call {
@@ -350,6 +363,35 @@ fn an_emit_that_cannot_be_published_kills_its_event() {
     assert_eq!(job.messages[0].0, "dlq");
 }
 
+#[test]
+fn what_may_have_killed_a_host_runs_alone() {
+    let mut stage = Stage::new(handler(OrderBy::Tenant, 64));
+    stage.suspect(&[(1, 1), (2, 2)]);
+    stage.read(&["a"; 5]);
+    for expected in [vec![0], vec![1], vec![2], vec![3, 4]] {
+        let call = stage.call();
+        assert_eq!(offsets(&call), expected);
+        stage.end(&call, CallResult::Answered(Vec::new()));
+    }
+    assert_eq!(stage.commit(), Some(4));
+}
+
+#[test]
+fn what_killed_three_hosts_becomes_a_dead_letter_without_running() {
+    let mut stage = Stage::new(handler(OrderBy::Tenant, 64));
+    stage.suspect(&[(0, 3)]);
+    stage.read(&["a", "a"]);
+    let call = stage.call();
+    assert_eq!(offsets(&call), [1]);
+    stage.end(&call, CallResult::Answered(Vec::new()));
+    assert_eq!(stage.commit(), None, "its dead letter is not confirmed");
+    let job = stage.dispatcher.next_job().expect("a dead letter is to be published");
+    assert_eq!(job.messages[0].1.headers.get("gh-outcome").unwrap().to_string(), "host-crash");
+    stage.dispatcher.published(job.effect, stage.now);
+    assert_eq!(stage.commit(), Some(1));
+    assert_eq!(stage.dispatcher.counters().dead_letters["everything"]["host-crash"], 1);
+}
+
 /// A handler that pauses soon.
 fn touchy() -> HandlerConfig {
     let breaker = BreakerPolicy { attempts_min: 4, ..BreakerPolicy::default() };
@@ -435,7 +477,10 @@ fn simulate(seed: u64) -> u64 {
     let breaker = BreakerPolicy { attempts_min: random.random_range(2..30), ..BreakerPolicy::default() };
     let config = HandlerConfig { breaker, ..handler(order, random.random_range(1..20)) };
     let mut stage = Stage::with(vec![(config, pool)]);
-    let mut life = Life::default();
+    let suspects: Vec<_> =
+        (0..20).map(|_| (random.random_range(0..200), random.random_range(1..5))).collect();
+    stage.suspect(&suspects);
+    let mut life = Life { suspects: suspects.into_iter().collect(), ..Life::default() };
     for step in 0..400u32 {
         match random.random_range(0..10) {
             0..=2 if stage.next_offset < 200 => stage.read(&[["a", "b", "c"][(step % 3) as usize]; 3]),
@@ -470,6 +515,8 @@ struct Life {
     last: BTreeMap<String, u64>,
     committed: u64,
     assignments: u64,
+    /// Deaths of hosts by offset.
+    suspects: BTreeMap<u64, u32>,
     /// Whether guests fail at all they are given.
     is_failing: bool,
 }
@@ -509,6 +556,8 @@ impl Life {
         let mut done = Vec::new();
         for (at, event) in call.events.iter().enumerate() {
             let offset = event.event.message.source.offset.0;
+            let deaths = self.suspects.get(&offset).copied().unwrap_or_default();
+            assert!(deaths == 0 || (deaths < DEATHS_MAX && call.events.len() == 1), "{offset} is a suspect");
             if failed_lanes.contains(&event.lane) {
                 answers.push((at, Answer::NotRun));
             } else if self.is_failing || random.random_ratio(1, 5) {

@@ -68,6 +68,12 @@ impl CallQueue {
         Ok(())
     }
 
+    /// The next call, if one waits.
+    pub(super) fn try_pop(&self) -> Option<GuestCall> {
+        let mut state = self.lock();
+        if state.closed { None } else { state.waiting.pop_front() }
+    }
+
     /// Waits for the next call. `None` when the queue is closed.
     pub(super) fn pop(&self) -> Option<GuestCall> {
         let mut state = self.lock();

@@ -7,6 +7,7 @@ use std::sync::{Arc, OnceLock};
 use std::thread::{self, JoinHandle};
 use std::time::Instant;
 
+use crate::crash_journal::CrashJournal;
 use crate::event::Tenant;
 use crate::handler::HandlerName;
 use crate::outcome::Outcome;
@@ -38,10 +39,17 @@ pub(super) struct Workshop {
     pub(super) idle: Arc<IdleGuests>,
     /// The state of handlers, once it is open.
     pub(super) state: OnceLock<Arc<dyn StateStore>>,
+    /// Where it is on record which events are in guests, once it is open.
+    pub(super) journal: OnceLock<CrashJournal>,
 }
 
-/// Starts one thread of a pool. It ends when the pool's queue is closed, after the call it runs.
-pub(super) fn spawn(pool: Pool, number: usize, workshop: Arc<Workshop>) -> std::io::Result<JoinHandle<()>> {
+/// Starts one thread of a pool, with its number there and its slot in the crash journal. It ends when the pool's queue
+/// is closed, after the call it runs.
+pub(super) fn spawn(
+    pool: Pool,
+    (number, slot): (usize, usize),
+    workshop: Arc<Workshop>,
+) -> std::io::Result<JoinHandle<()>> {
     let name = match pool {
         Pool::Computing => format!("guest-{number}"),
         Pool::Waiting => format!("guest-wait-{number}"),
@@ -51,10 +59,21 @@ pub(super) fn spawn(pool: Pool, number: usize, workshop: Arc<Workshop>) -> std::
         if let Err(error) = rustix::process::setpriority_process(Some(rustix::thread::gettid()), niceness) {
             tracing::warn!(%error, "guests run at normal priority: it cannot be lowered");
         }
-        let mut arena = Arena::default();
-        while let Some(call) = workshop.queues.of(pool).pop() {
-            answer(&workshop, call, &mut arena);
+        let mut desk = Desk { slot, arena: Arena::default(), marks: Vec::new() };
+        while let Some(call) = next_call(&workshop, pool, slot) {
+            answer(&workshop, call, &mut desk);
         }
+    })
+}
+
+/// Waits for the next call of a thread, out of any meanwhile.
+fn next_call(workshop: &Workshop, pool: Pool, slot: usize) -> Option<GuestCall> {
+    let queue = workshop.queues.of(pool);
+    queue.try_pop().or_else(|| {
+        if let Some(journal) = workshop.journal.get() {
+            journal.leave(slot);
+        }
+        queue.pop()
     })
 }
 
@@ -64,10 +83,23 @@ pub(super) fn give_back(workshop: &Workshop, call: GuestCall) {
     Unanswered::new(workshop, call).send(CallResult::Failed(Outcome::HostFault { reason }), 0);
 }
 
-fn answer(workshop: &Workshop, call: GuestCall, arena: &mut Arena) {
+/// What belongs to one thread.
+struct Desk {
+    /// Its slot in the crash journal.
+    slot: usize,
+    arena: Arena,
+    /// Room for the marks of a call.
+    marks: Vec<u8>,
+}
+
+fn answer(workshop: &Workshop, call: GuestCall, desk: &mut Desk) {
     let unanswered = Unanswered::new(workshop, call);
-    let handler = &unanswered.call.component.spec().handler;
-    let (result, memory_peak_bytes) = guarded(handler, || Run::new(workshop, &unanswered.call).run(arena));
+    let call = &unanswered.call;
+    let handler = &call.component.spec().handler;
+    let journal = workshop.journal.get();
+    let in_call = journal.map(|journal| journal.enter(desk.slot, handler, &call.events, &mut desk.marks));
+    let (result, memory_peak_bytes) = guarded(handler, || Run::new(workshop, call).run(&mut desk.arena));
+    drop(in_call);
     unanswered.send(result, memory_peak_bytes);
 }
 

@@ -1,0 +1,138 @@
+//! The journal through the lives of several processes, each of which ends as if it had been killed.
+
+use bytes::Bytes;
+use guesthouse_connector::{Offset, PartitionId, RawHeaders};
+use std::sync::Arc;
+use tempfile::TempDir;
+
+use super::record::SUSPECTS_MAX;
+use super::*;
+use crate::event::{Event, Source, SourceTopic, Tenant};
+
+/// Threads of each process.
+const SLOTS: usize = 3;
+
+fn handler() -> HandlerName {
+    HandlerName::new("h").unwrap()
+}
+
+fn event(offset: u64) -> CallEvent {
+    let source = Source {
+        topic: Arc::new(SourceTopic { stream: "s".to_owned(), topic: "t".to_owned() }),
+        partition: PartitionId(0),
+        offset: Offset(offset),
+        message_id: offset.into(),
+        timestamp_micros: 0,
+        origin_timestamp_micros: 0,
+    };
+    let event = Event {
+        message: Message { source, headers: RawHeaders::default(), payload: Bytes::new() },
+        id: "e".into(),
+        event_type: "t".into(),
+        schema_version: 0,
+        tenant: Tenant::Platform,
+        key: None,
+        correlation_id: None,
+        causation_id: None,
+        actor: None,
+        traceparent: None,
+        timestamp_micros: 0,
+        content_type: "".into(),
+        payload: Bytes::new(),
+    };
+    CallEvent { event: Arc::new(event), attempt: 1, lane: 0 }
+}
+
+/// A process: opens the journal, runs calls to their end, and dies in others. Tells the deaths that the events from
+/// zero on have seen.
+fn live(dir: &TempDir, ended: &[&[u64]], died_in: &[&[u64]]) -> Vec<u32> {
+    let (journal, suspects) = CrashJournal::open(dir.path(), SLOTS).unwrap();
+    let events = |offsets: &[u64]| offsets.iter().map(|offset| event(*offset)).collect::<Vec<_>>();
+    let mut scratch = Vec::new();
+    for call in ended {
+        drop(journal.enter(0, &handler(), &events(call), &mut scratch));
+    }
+    journal.leave(0);
+    for (slot, call) in died_in.iter().enumerate() {
+        std::mem::forget(journal.enter(slot, &handler(), &events(call), &mut scratch));
+    }
+    let deaths = |offset| suspects.deaths(&handler(), &event(offset).event.message);
+    (0..8).map(deaths).collect()
+}
+
+#[test]
+fn a_killer_is_told_from_those_that_died_with_it() {
+    let dir = TempDir::new().unwrap();
+    assert_eq!(live(&dir, &[&[0, 1]], &[&[2, 3, 4], &[5]]), [0; 8]);
+    assert_eq!(live(&dir, &[&[2]], &[&[3], &[6, 7]]), [0, 0, 1, 1, 1, 1, 0, 0]);
+    // Where a suspect ran, the others in guests are not blamed; the one that ended is cleared.
+    assert_eq!(live(&dir, &[], &[&[3]]), [0, 0, 0, 2, 1, 1, 0, 0]);
+    assert_eq!(live(&dir, &[&[4], &[5]], &[]), [0, 0, 0, DEATHS_MAX, 1, 1, 0, 0]);
+    assert_eq!(live(&dir, &[], &[]), [0, 0, 0, DEATHS_MAX, 0, 0, 0, 0], "the condemned stay condemned");
+}
+
+#[test]
+fn another_handler_is_not_suspected() {
+    let dir = TempDir::new().unwrap();
+    live(&dir, &[], &[&[0]]);
+    let (_journal, suspects) = CrashJournal::open(dir.path(), SLOTS).unwrap();
+    let other = HandlerName::new("other").unwrap();
+    assert_eq!(suspects.deaths(&other, &event(0).event.message), 0);
+}
+
+#[test]
+fn each_process_has_a_journal_of_its_own_and_finds_the_first_free_one() {
+    let dir = TempDir::new().unwrap();
+    let (first, _) = CrashJournal::open(dir.path(), SLOTS).unwrap();
+    live(&dir, &[], &[&[1]]);
+    assert_eq!(live(&dir, &[], &[])[1], 1);
+    drop(first);
+    assert_eq!(live(&dir, &[], &[])[1], 0, "the first one knows nothing");
+}
+
+#[test]
+fn what_is_torn_or_strange_is_no_past() {
+    let dir = TempDir::new().unwrap();
+    live(&dir, &[], &[&[1, 2]]);
+    let file = dir.path().join("crash-0.journal");
+    let mut bytes = fs::read(&file).unwrap();
+    let mark = usize::try_from(record::slot_at(0)).unwrap() + 16;
+    bytes[mark] ^= 1;
+    fs::write(&file, &bytes).unwrap();
+    assert_eq!(live(&dir, &[], &[&[1]]), [0; 8], "the guest had not been called yet");
+    bytes.truncate(100);
+    fs::write(&file, &bytes).unwrap();
+    assert_eq!(live(&dir, &[], &[]), [0; 8]);
+    fs::write(&file, "something else altogether").unwrap();
+    assert_eq!(live(&dir, &[], &[]), [0; 8]);
+}
+
+#[test]
+fn a_death_is_counted_once() {
+    let dir = TempDir::new().unwrap();
+    live(&dir, &[], &[&[1]]);
+    let file = dir.path().join("crash-0.journal");
+    let before = fs::read(&file).unwrap();
+    assert_eq!(live(&dir, &[], &[])[1], 1);
+    // As if it had died between counting and beginning its own epoch.
+    let mut between = fs::read(&file).unwrap();
+    between[..64].copy_from_slice(&before[..64]);
+    let slots = usize::try_from(record::slot_at(0)).unwrap();
+    between[slots..].copy_from_slice(&before[slots..]);
+    fs::write(&file, &between).unwrap();
+    assert_eq!(live(&dir, &[], &[])[1], 1);
+}
+
+#[test]
+fn the_longest_suspected_give_way_to_the_latest() {
+    let dir = TempDir::new().unwrap();
+    live(&dir, &[], &[&[0]]);
+    let per_process: Vec<Vec<u64>> =
+        (0..SLOTS as u64).map(|slot| (100 + slot * 1_000..100 + slot * 1_000 + 1_000).collect()).collect();
+    for life in 0..SUSPECTS_MAX as u64 / (SLOTS as u64 * 1_000) + 1 {
+        let calls: Vec<Vec<u64>> =
+            per_process.iter().map(|call| call.iter().map(|at| at + life * 10_000).collect()).collect();
+        live(&dir, &[], &calls.iter().map(Vec::as_slice).collect::<Vec<_>>());
+    }
+    assert_eq!(live(&dir, &[], &[])[0], 0);
+}
