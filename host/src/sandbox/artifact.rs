@@ -109,3 +109,53 @@ fn is_out_of_memory(error: &Error) -> bool {
     error.is::<wasmtime::error::OutOfMemory>()
         || error.chain().any(|cause| io_error(cause) || system_error(cause))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sandbox::fixtures::{component, types_in_types};
+
+    fn made(text: &str) -> Result<Artifact, String> {
+        Artifact::make(&component(text)).map_err(|refusal| refusal.to_string())
+    }
+
+    fn chain(types: usize, next: impl Fn(usize) -> String) -> String {
+        (1..types).map(|number| format!("(type $t{number} {})", next(number - 1))).collect()
+    }
+
+    #[test]
+    fn types_that_stand_for_more_than_can_be_held_are_refused() {
+        let records = chain(5_000, |before| format!(r#"(record (field "a" $t{before}))"#));
+        let tuples = chain(60, |before| format!("(tuple $t{before} $t{before})"));
+        for (types, expected) in
+            [(records, "type nesting is too deep"), (tuples, "type size exceeds the limit")]
+        {
+            let refusal = made(&format!("(component (type $t0 u8) {types})")).unwrap_err();
+            assert!(
+                refusal.starts_with("the component is not valid") && refusal.contains(expected),
+                "{refusal}"
+            );
+        }
+    }
+
+    #[test]
+    fn what_is_nested_as_deep_as_allowed_compiles_on_an_ordinary_stack() {
+        Artifact::make(&types_in_types(199)).unwrap();
+        for (opening, closing) in [("block ", "end "), ("loop ", "end "), ("local.get 0 if ", "end ")] {
+            let (opening, closing) = (opening.repeat(3_000), closing.repeat(3_000));
+            made(&format!("(component (core module (func (param i32) {opening}{closing})))")).unwrap();
+        }
+        let (values, sums) = ("i32.const 1 ".repeat(20_000), "i32.add ".repeat(19_999));
+        made(&format!("(component (core module (func (result i32) {values}{sums})))")).unwrap();
+    }
+
+    #[test]
+    fn bytes_that_are_no_artifact_are_not_taken_for_one() {
+        let artifact = made("(component)").unwrap();
+        let bytes = artifact.to_bytes();
+        assert_eq!(Artifact::from_bytes(&bytes).unwrap().to_bytes(), bytes);
+        let header = LENGTH_BYTES + serde_json::to_vec(artifact.structure()).unwrap().len();
+        assert!((0..header).all(|end| Artifact::from_bytes(&bytes[..end]).is_none()));
+        assert!(Artifact::from_bytes(&[0xff; 64]).is_none());
+    }
+}

@@ -86,3 +86,15 @@ pub(crate) const EXPORT_BATCH: (&str, &str) =
 pub(super) fn component(text: &str) -> Bytes {
     wat::parse_str(text).unwrap().into()
 }
+
+/// A component that declares component types inside each other. The text form cannot say more than a hundred levels.
+pub(super) fn types_in_types(levels: usize) -> Bytes {
+    let (opening, innermost) = ([0x41, 1, 1].repeat(levels - 1), [0x41, 0]);
+    let length = 1 + opening.len() + innermost.len();
+    assert!(length < 1 << 14, "the length is written with two bytes");
+    let low = |value: usize| u8::try_from(value & 0x7f).unwrap();
+    let mut bytes = b"\0asm\x0d\0\x01\0\x07".to_vec();
+    bytes.extend([low(length) | 0x80, low(length >> 7), 1]);
+    bytes.extend(opening.iter().chain(&innermost));
+    bytes.into()
+}

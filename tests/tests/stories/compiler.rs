@@ -31,10 +31,16 @@ fn honest() -> Vec<u8> {
 fn slow() -> Vec<u8> {
     let step = "(br_if 0 (i32.eq (call 0 (local.get 0)) (local.get 1))) (local.set 0 (i32.add (local.get 0) (local.get 1)))";
     let steps = step.repeat(60_000);
-    let text = format!(
+    wat::parse_str(format!(
         "(component (core module (func (param i32) (result i32) (local.get 0)) (func (param i32 i32) (block {steps}))))"
-    );
-    wat::parse_str(text).unwrap()
+    ))
+    .unwrap()
+}
+
+/// A small component that takes minutes to compile: blocks inside of blocks.
+fn nested() -> Vec<u8> {
+    let (blocks, ends) = ("block ".repeat(100_000), "end ".repeat(100_000));
+    wat::parse_str(format!("(component (core module (func {blocks}{ends})))")).unwrap()
 }
 
 /// The compiling process of this test, once it runs on a component.
@@ -110,26 +116,15 @@ async fn a_compiling_process_has_limits_and_nothing_else() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn compiling_is_limited_in_time_and_memory() {
-    let cases = [
-        (
-            CompileLimit::Cpu,
-            CompileSettings { cpu_max: Duration::from_secs(1), ..settings() },
-            "1s of processor time",
-        ),
-        (
-            CompileLimit::Wall,
-            CompileSettings { wall_max: Duration::from_millis(300), ..settings() },
-            "300ms of time",
-        ),
-        (
-            CompileLimit::Memory,
-            CompileSettings { memory_bytes_max: 128 << 20, ..settings() },
-            "128.0 MiB of memory",
-        ),
-    ];
-    let component = slow();
-    for (limit, settings, allowed) in cases {
-        let error = admit(settings, component.clone()).await.unwrap_err();
+    let cpu = CompileSettings { cpu_max: Duration::from_secs(1), ..settings() };
+    let wall = CompileSettings { wall_max: Duration::from_millis(300), ..settings() };
+    let memory = CompileSettings { memory_bytes_max: 128 << 20, ..settings() };
+    for (limit, settings, component, allowed) in [
+        (CompileLimit::Cpu, cpu, nested(), "1s of processor time"),
+        (CompileLimit::Wall, wall, nested(), "300ms of time"),
+        (CompileLimit::Memory, memory, slow(), "128.0 MiB of memory"),
+    ] {
+        let error = admit(settings, component).await.unwrap_err();
         let AdmissionError::Compile(CompileError::Limit { limit: found, .. }) = &error else {
             panic!("{error:?}")
         };

@@ -55,6 +55,8 @@ pub enum Part {
     Exports,
     /// Levels of components inside components.
     Nesting,
+    /// Levels of types inside types.
+    TypeLevels,
     /// Components.
     Components,
     /// Core modules.
@@ -118,6 +120,7 @@ impl Part {
         match self {
             Self::Imports | Self::Exports => 1_000,
             Self::Nesting => 4,
+            Self::TypeLevels => 200,
             Self::Components | Self::ComponentInstances => 64,
             Self::Modules | Self::Memories | Self::Tables => 64,
             Self::CoreInstances => 128,
@@ -133,6 +136,7 @@ impl Part {
             Self::Imports => "imports",
             Self::Exports => "exports",
             Self::Nesting => "levels of components inside components",
+            Self::TypeLevels => "types declared inside types",
             Self::Components => "components, itself included",
             Self::Modules => "core modules",
             Self::CoreInstances => "instances of core modules",
@@ -150,6 +154,7 @@ impl Part {
         match self {
             Self::NameBytes => "build it without debug information, or strip it with `wasm-tools strip`",
             Self::Functions => "build it with optimisation, or split it into several handlers",
+            Self::TypeLevels => "import interfaces by their names instead",
             Self::Locals => "build it with optimisation, or split that function",
             Self::Nesting | Self::Components | Self::ComponentInstances => {
                 "compose fewer components, or deploy them as handlers of their own"
@@ -166,7 +171,11 @@ impl Structure {
         let mut structure = Self::default();
         let mut open = 0;
         for payload in Parser::new(0).parse_all(bytes) {
-            structure.add(&payload?, &mut open)?;
+            let payload = payload?;
+            if let Payload::ComponentTypeSection(types) = &payload {
+                allow(type_levels(bytes.get(types.range()).unwrap_or_default()), Part::TypeLevels)?;
+            }
+            structure.add(&payload, &mut open)?;
         }
         Ok(structure)
     }
@@ -264,6 +273,13 @@ impl From<BinaryReaderError> for StructureError {
     fn from(error: BinaryReaderError) -> Self {
         Self::Damaged { reason: text::reason(&error.to_string()) }
     }
+}
+
+/// An upper bound of how deep types are declared inside types, for which the compiler takes a stack frame per level:
+/// each level but the first begins with the tag of a declaration and the code of a component's or an instance's type.
+fn type_levels(section: &[u8]) -> u64 {
+    let opens_level = |pair: &&[u8]| matches!(pair, [0x01, 0x41 | 0x42]);
+    1 + section.windows(2).filter(opens_level).count() as u64
 }
 
 fn count(counter: &mut u64, more: u64, part: Part) -> Result<(), StructureError> {

@@ -1,7 +1,7 @@
 //! What is counted, where counting stops, and what damage does.
 
 use super::*;
-use crate::sandbox::fixtures::{EXPORT_BATCH, actor, component};
+use crate::sandbox::fixtures::{EXPORT_BATCH, actor, component, types_in_types};
 
 fn refusal(text: &str) -> String {
     Structure::of(&component(text)).unwrap_err().to_string()
@@ -64,6 +64,12 @@ fn counting_stops_at_what_there_is_too_much_of() {
     let nested = |levels: usize| format!("{}{}", times(levels, "(component "), times(levels, ")"));
     assert!(Structure::of(&component(&nested(4))).is_ok());
     assert_eq!(too_much(&nested(5)), Part::Nesting);
+    assert!(Structure::of(&types_in_types(199)).is_ok());
+    let types = Structure::of(&types_in_types(200));
+    assert!(
+        matches!(types, Err(StructureError::TooMuch { part: Part::TypeLevels, found: 201, .. })),
+        "{types:?}"
+    );
     assert_eq!(too_much(&format!("(component {})", times(64, "(component)"))), Part::Components);
     assert_eq!(too_much(&format!("(component {})", times(65, "(core module)"))), Part::Modules);
     let instances = times(129, "(core instance (instantiate $m))");
