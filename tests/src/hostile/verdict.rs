@@ -1,11 +1,12 @@
 //! How each fixture must end: `verdicts.yaml` of the corpus, and the run of a fixture against it.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
 use guesthouse::trial::{Trial, TrialComponent, TrialEvent, TrialHandler, TrialOutcome};
-use guesthouse::{AdmissionError, Grants, GuestLimits, HandlerName};
+use guesthouse::{AdmissionError, Grants, GuestLimits, HandlerName, HttpGrant};
 use serde::Deserialize;
 
 use crate::hostile::fixture;
@@ -121,12 +122,19 @@ impl Verdict {
         let mut grants = Grants::default();
         for grant in &self.grants {
             match &**grant {
+                "http" => grants.http = Some(Arc::new(listed_hosts())),
                 "log" => grants.log = true,
                 other => panic!("verdicts.yaml: no grant `{other}`"),
             }
         }
         grants
     }
+}
+
+/// The hosts of a fixture that is granted HTTP; none of the fixtures reaches it.
+fn listed_hosts() -> HttpGrant {
+    let host = "https://api.example.com".parse().expect("it is a host that can be listed");
+    HttpGrant { hosts: vec![host] }
 }
 
 /// A handler with the usual limits, nothing granted.

@@ -1,0 +1,77 @@
+;; $append (fields, name at, bytes, value at, bytes, result at), $fields, $request (fields), $authority (request, some,
+;; at, bytes; gives 1 when refused), $path (the same), $handle_request (request, some, options, result at).
+;;@import
+(import "wasi:http/types@0.2.6" (instance $http
+  (export "fields" (type $fields (sub resource)))
+  (export "outgoing-request" (type $request (sub resource)))
+  (export "request-options" (type $options (sub resource)))
+  (export "future-incoming-response" (type $future (sub resource)))
+  (type $header-error-named (variant (case "invalid-syntax") (case "forbidden") (case "immutable")))
+  (export "header-error" (type $header-error (eq $header-error-named)))
+  (type $dns-named (record (field "rcode" (option string)) (field "info-code" (option u16))))
+  (export "DNS-error-payload" (type $dns (eq $dns-named)))
+  (type $alert-named (record (field "alert-id" (option u8)) (field "alert-message" (option string))))
+  (export "TLS-alert-received-payload" (type $alert (eq $alert-named)))
+  (type $size-named (record (field "field-name" (option string)) (field "field-size" (option u32))))
+  (export "field-size-payload" (type $size (eq $size-named)))
+  (type $code-named (variant
+    (case "DNS-timeout") (case "DNS-error" $dns) (case "destination-not-found") (case "destination-unavailable")
+    (case "destination-IP-prohibited") (case "destination-IP-unroutable") (case "connection-refused")
+    (case "connection-terminated") (case "connection-timeout") (case "connection-read-timeout")
+    (case "connection-write-timeout") (case "connection-limit-reached") (case "TLS-protocol-error")
+    (case "TLS-certificate-error") (case "TLS-alert-received" $alert) (case "HTTP-request-denied")
+    (case "HTTP-request-length-required") (case "HTTP-request-body-size" (option u64))
+    (case "HTTP-request-method-invalid") (case "HTTP-request-URI-invalid") (case "HTTP-request-URI-too-long")
+    (case "HTTP-request-header-section-size" (option u32)) (case "HTTP-request-header-size" (option $size))
+    (case "HTTP-request-trailer-section-size" (option u32)) (case "HTTP-request-trailer-size" $size)
+    (case "HTTP-response-incomplete") (case "HTTP-response-header-section-size" (option u32))
+    (case "HTTP-response-header-size" $size) (case "HTTP-response-body-size" (option u64))
+    (case "HTTP-response-trailer-section-size" (option u32)) (case "HTTP-response-trailer-size" $size)
+    (case "HTTP-response-transfer-coding" (option string)) (case "HTTP-response-content-coding" (option string))
+    (case "HTTP-response-timeout") (case "HTTP-upgrade-failed") (case "HTTP-protocol-error") (case "loop-detected")
+    (case "configuration-error") (case "internal-error" (option string))))
+  (export "error-code" (type $code (eq $code-named)))
+  (export "[constructor]fields" (func (result (own $fields))))
+  (export "[method]fields.append" (func
+    (param "self" (borrow $fields)) (param "name" string) (param "value" (list u8))
+    (result (result (error $header-error)))))
+  (export "[constructor]outgoing-request" (func (param "headers" (own $fields)) (result (own $request))))
+  (export "[method]outgoing-request.set-authority" (func
+    (param "self" (borrow $request)) (param "authority" (option string)) (result (result))))
+  (export "[method]outgoing-request.set-path-with-query" (func
+    (param "self" (borrow $request)) (param "path-with-query" (option string)) (result (result))))))
+(alias export $http "outgoing-request" (type $request))
+(alias export $http "request-options" (type $options))
+(alias export $http "future-incoming-response" (type $future))
+(alias export $http "error-code" (type $code))
+(import "wasi:http/outgoing-handler@0.2.6" (instance $outgoing
+  (alias outer 1 $request (type $outer-request))
+  (export "outgoing-request" (type $request (eq $outer-request)))
+  (alias outer 1 $options (type $outer-options))
+  (export "request-options" (type $options (eq $outer-options)))
+  (alias outer 1 $future (type $outer-future))
+  (export "future-incoming-response" (type $future (eq $outer-future)))
+  (alias outer 1 $code (type $outer-code))
+  (export "error-code" (type $code (eq $outer-code)))
+  (export "handle" (func
+    (param "request" (own $request)) (param "options" (option (own $options)))
+    (result (result (own $future) (error $code)))))))
+;;@lower
+(core func $fields-lowered (canon lower (func $http "[constructor]fields")))
+(core func $append-lowered (canon lower (func $http "[method]fields.append") (memory $mem)))
+(core func $request-lowered (canon lower (func $http "[constructor]outgoing-request")))
+(core func $authority-lowered (canon lower (func $http "[method]outgoing-request.set-authority") (memory $mem)))
+(core func $path-lowered (canon lower (func $http "[method]outgoing-request.set-path-with-query") (memory $mem)))
+(core func $handle-lowered (canon lower (func $outgoing "handle") (memory $mem) (realloc $realloc)))
+;;@core-import
+(import "http" "fields" (func $fields (result i32)))
+(import "http" "append" (func $append (param i32 i32 i32 i32 i32 i32)))
+(import "http" "request" (func $request (param i32) (result i32)))
+(import "http" "authority" (func $authority (param i32 i32 i32 i32) (result i32)))
+(import "http" "path" (func $path (param i32 i32 i32 i32) (result i32)))
+(import "http" "handle" (func $handle_request (param i32 i32 i32 i32)))
+;;@core-with
+(with "http" (instance
+  (export "fields" (func $fields-lowered)) (export "append" (func $append-lowered))
+  (export "request" (func $request-lowered)) (export "authority" (func $authority-lowered))
+  (export "path" (func $path-lowered)) (export "handle" (func $handle-lowered))))
