@@ -86,6 +86,13 @@ pub trait IggyConnector: Send + Sync + fmt::Debug + 'static {
     /// [`ConnectorError::Topology`] when an existing topic has another number of partitions.
     async fn ensure_topology(&self, stream: &str, topics: &[TopicSpec]) -> Result<(), ConnectorError>;
 
+    /// Deletes a topic with all its messages, groups and stored offsets; harmless when it does not exist.
+    ///
+    /// # Errors
+    ///
+    /// [`ConnectorError::Auth`] when the user may not delete topics; otherwise as [`ping`](Self::ping).
+    async fn delete_topic(&self, topic: &TopicAddress) -> Result<(), ConnectorError>;
+
     /// How much each partition of a topic holds.
     ///
     /// # Errors

@@ -37,6 +37,11 @@ pub struct Counters {
     pub batches_split: u64,
     /// Partitions assigned now.
     pub partitions: u64,
+    /// Requests to publish that failed. Each was repeated.
+    pub publish_failures: u64,
+    /// Topics that cannot be written now, with the number of messages that wait for each. What waits is not
+    /// committed.
+    pub unwritable_topics: BTreeMap<String, u64>,
     /// Time from the producer's clock to settled, of messages that a handler wanted. The two clocks are those of
     /// different machines when producer and host are.
     pub latency: Histogram,
@@ -138,6 +143,8 @@ impl Counters {
         self.undecodable += other.undecodable;
         self.batches_split += other.batches_split;
         self.partitions += other.partitions;
+        self.publish_failures += other.publish_failures;
+        add_counts(&mut self.unwritable_topics, &other.unwritable_topics);
         self.latency.add(&other.latency);
         for (tenant, theirs) in &other.tenants {
             let ours = self.tenants.entry(tenant.clone()).or_default();

@@ -387,6 +387,7 @@ fn assemble(
         components,
         sandbox: sandbox.clone(),
         connector: Arc::clone(connector),
+        topology: config.topology.clone().into(),
         forgetter,
     }
 }

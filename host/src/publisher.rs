@@ -1,122 +1,202 @@
-//! The publisher: brings the effects of one subscription to the broker, in order, and does not give up.
+//! The publisher: brings the effects of one subscription to the broker and does not give up.
+//!
+//! Every topic has a queue of its own, so a topic that cannot be written holds up nothing that goes elsewhere. Inside
+//! a queue messages keep their order.
 
+mod delivery;
+mod queue;
+
+use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
 
-use guesthouse_connector::{IggyConnector, OutgoingMessage, TopicAddress};
+use foldhash::{HashMap, HashMapExt};
+use guesthouse_connector::{
+    ConnectorError, IggyConnector, OutgoingMessage, PublishBatchError, TopicAddress, TopicSpec,
+};
 use tokio::sync::mpsc;
+use tokio::task::{JoinError, JoinSet};
+use tokio::time::Instant;
 
+use self::queue::{Letter, TopicQueue, Trouble};
 use crate::dispatch::effects::{EffectId, PublishJob};
 use crate::poller::Input;
 
-/// Most jobs that share a request.
-const JOBS_MAX: usize = 1_000;
+pub(crate) use self::delivery::Delivery;
 
-/// Most payload bytes that share a request; a single larger message travels alone.
-const BYTES_MAX: usize = 4 << 20;
-
-/// Shortest and longest wait before the broker is tried again.
-const BACKOFF: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(5));
-
-/// Whether what must be published gets through.
+/// Brings what it is given to the topics of one stream.
 #[derive(Debug)]
-pub(crate) struct Delivery(AtomicBool);
-
-impl Default for Delivery {
-    fn default() -> Self {
-        Self(AtomicBool::new(true))
-    }
+pub(crate) struct Publisher {
+    pub(crate) connector: Arc<dyn IggyConnector>,
+    pub(crate) stream: String,
+    /// The topics that are created again when they are gone.
+    pub(crate) topology: Arc<[TopicSpec]>,
+    pub(crate) delivery: Arc<Delivery>,
 }
 
-impl Delivery {
-    /// Whether the last attempt to publish succeeded.
-    pub(crate) fn is_working(&self) -> bool {
-        self.0.load(Ordering::Acquire)
-    }
-}
-
-/// Publishes jobs until their sender is gone and all are confirmed.
-///
-/// Cancelling it loses nothing that was reported: events whose effects are not confirmed are not settled.
-pub(crate) async fn run(
-    connector: Arc<dyn IggyConnector>,
-    stream: String,
-    mut jobs: mpsc::Receiver<PublishJob>,
-    inputs: mpsc::Sender<Input>,
-    delivery: Arc<Delivery>,
-) {
-    let mut next = None;
-    loop {
-        let Some(first) = (match next.take() {
-            Some(job) => Some(job),
-            None => jobs.recv().await,
-        }) else {
-            return;
-        };
-        let (round, left) = gather(first, &mut jobs);
-        next = left;
-        for (topic, messages) in round.requests {
-            let address = TopicAddress { stream: stream.clone(), topic };
-            publish(connector.as_ref(), &address, messages, &delivery).await;
-        }
-        if inputs.send(Input::Published(round.effects)).await.is_err() {
-            return;
-        }
-    }
-}
-
-/// What is published together.
+/// What is on its way.
 #[derive(Debug, Default)]
-struct Round {
-    effects: Vec<EffectId>,
-    /// Messages by topic, in the order of the jobs.
-    requests: Vec<(String, Vec<OutgoingMessage>)>,
+struct Outbox {
+    queues: BTreeMap<String, TopicQueue>,
+    /// Messages that each effect still waits for.
+    open: HashMap<EffectId, usize>,
+    attempts: JoinSet<Attempt>,
 }
 
-impl Round {
-    fn add(&mut self, job: PublishJob) {
-        self.effects.push(job.effect);
-        for (topic, message) in job.messages {
-            match self.requests.iter_mut().find(|(known, _)| *known == topic) {
-                Some((_, messages)) => messages.push(message),
-                None => self.requests.push((topic, vec![message])),
+/// A request that has ended.
+#[derive(Debug)]
+struct Attempt {
+    topic: String,
+    confirmed: Vec<EffectId>,
+    failure: Option<Failure>,
+}
+
+/// What a request left undone, and why.
+#[derive(Debug)]
+struct Failure {
+    left: Vec<Letter>,
+    error: ConnectorError,
+}
+
+impl Publisher {
+    /// Publishes jobs until their sender is gone and all are confirmed, and tells `inputs` which are. What waits is
+    /// bounded by the events that the dispatcher has in flight.
+    ///
+    /// Ends early when nobody listens, or when a task of its own panics. Cancelling it loses nothing that was
+    /// reported: events whose effects are not confirmed are not settled.
+    pub(crate) async fn run(self, mut jobs: mpsc::Receiver<PublishJob>, inputs: mpsc::Sender<Input>) {
+        let mut outbox = Outbox { open: HashMap::new(), ..Outbox::default() };
+        let mut has_more = true;
+        while has_more || !outbox.is_empty() {
+            self.send_what_is_due(&mut outbox);
+            let wake = outbox.next_wake();
+            let ended = tokio::select! {
+                job = jobs.recv(), if has_more => {
+                    has_more = job.is_some();
+                    job.into_iter().for_each(|job| outbox.add(job));
+                    while let Ok(job) = jobs.try_recv() {
+                        outbox.add(job);
+                    }
+                    continue;
+                }
+                Some(ended) = outbox.attempts.join_next() => ended,
+                () = sleep_until(wake), if wake.is_some() => continue,
+            };
+            let Some(settled) = self.take(&mut outbox, ended) else { return };
+            if !settled.is_empty() && inputs.send(Input::Published(settled)).await.is_err() {
+                return;
             }
         }
     }
-}
 
-/// Takes what waits in the channel up to the bounds of a round; the job that no longer fits is handed back.
-fn gather(first: PublishJob, jobs: &mut mpsc::Receiver<PublishJob>) -> (Round, Option<PublishJob>) {
-    let mut round = Round::default();
-    let mut bytes = first.bytes();
-    round.add(first);
-    while round.effects.len() < JOBS_MAX {
-        let Ok(job) = jobs.try_recv() else { break };
-        bytes += job.bytes();
-        if bytes > BYTES_MAX {
-            return (round, Some(job));
+    fn send_what_is_due(&self, outbox: &mut Outbox) {
+        let now = Instant::now();
+        for (topic, queue) in &mut outbox.queues {
+            let Some(letters) = queue.next_request(now) else { continue };
+            let address = TopicAddress { stream: self.stream.clone(), topic: topic.clone() };
+            let spec = self.topology.iter().find(|spec| spec.name == *topic).cloned();
+            outbox.attempts.spawn(attempt(Arc::clone(&self.connector), address, letters, spec));
         }
-        round.add(job);
     }
-    (round, None)
+
+    /// Takes note of a request that ended, and tells which effects are confirmed as a whole; none when the task died.
+    fn take(&self, outbox: &mut Outbox, ended: Result<Attempt, JoinError>) -> Option<Vec<EffectId>> {
+        let Attempt { topic, confirmed, failure } = match ended {
+            Ok(attempt) => attempt,
+            Err(error) => {
+                tracing::error!(%error, "a task of the publisher died");
+                return None;
+            }
+        };
+        if let Some(queue) = outbox.queues.get_mut(&topic) {
+            match failure {
+                None => {
+                    queue.succeeded();
+                    self.delivery.succeeded(&topic, queue.stuck());
+                }
+                Some(Failure { left, error }) => {
+                    queue.failed(left, Trouble::of(&error), Instant::now());
+                    self.delivery.failed(&topic, &error, queue.stuck());
+                }
+            }
+        }
+        Some(confirmed.into_iter().filter(|effect| outbox.confirm(*effect)).collect())
+    }
 }
 
-/// Publishes until everything is confirmed. Repeats keep the ids of the messages, so they can be recognised.
-async fn publish(
-    connector: &dyn IggyConnector,
-    to: &TopicAddress,
-    mut messages: Vec<OutgoingMessage>,
-    delivery: &Delivery,
-) {
-    let mut wait = BACKOFF.0;
-    while let Err(error) = connector.publish_batch(to, messages).await {
-        delivery.0.store(false, Ordering::Release);
-        let left = error.unpublished.len();
-        tracing::warn!(topic = %to, left, error = %error.source, ?wait, "cannot publish; trying again");
-        messages = error.unpublished;
-        tokio::time::sleep(wait).await;
-        wait = (wait * 2).min(BACKOFF.1);
+impl Outbox {
+    fn add(&mut self, job: PublishJob) {
+        self.open.insert(job.effect, job.messages.len());
+        for (topic, message) in job.messages {
+            self.queues.entry(topic).or_default().push(Letter { effect: job.effect, message });
+        }
     }
-    delivery.0.store(true, Ordering::Release);
+
+    /// Notes that one message of an effect is confirmed, and tells whether that was the last.
+    fn confirm(&mut self, effect: EffectId) -> bool {
+        let Some(left) = self.open.get_mut(&effect) else { return false };
+        *left = left.saturating_sub(1);
+        let is_whole = *left == 0;
+        if is_whole {
+            self.open.remove(&effect);
+        }
+        is_whole
+    }
+
+    fn is_empty(&self) -> bool {
+        self.open.is_empty()
+    }
+
+    fn next_wake(&self) -> Option<Instant> {
+        self.queues.values().filter_map(TopicQueue::next_wake).min()
+    }
 }
+
+/// Sends one request. When its topic is gone and is one of ours, it is created again for the next one.
+async fn attempt(
+    connector: Arc<dyn IggyConnector>,
+    to: TopicAddress,
+    letters: Vec<Letter>,
+    spec: Option<TopicSpec>,
+) -> Attempt {
+    let (order, messages) = split(letters);
+    let sent = connector.publish_batch(&to, messages).await;
+    let Err(PublishBatchError { unpublished, source: error }) = sent else {
+        let confirmed = order.into_iter().map(|(effect, _)| effect).collect();
+        return Attempt { topic: to.topic, confirmed, failure: None };
+    };
+    if let (ConnectorError::Topology(_), Some(spec)) = (&error, spec)
+        && let Err(error) = connector.ensure_topology(&to.stream, &[spec]).await
+    {
+        tracing::debug!(topic = %to, %error, "cannot create the topic again");
+    }
+    let (confirmed, left) = sort_out(order, unpublished);
+    Attempt { topic: to.topic, confirmed, failure: Some(Failure { left, error }) }
+}
+
+/// The messages of letters, and to whom each belongs.
+fn split(letters: Vec<Letter>) -> (Vec<(EffectId, u128)>, Vec<OutgoingMessage>) {
+    letters.into_iter().map(|Letter { effect, message }| ((effect, message.id), message)).unzip()
+}
+
+/// Which effects had a message confirmed, and which letters are left, both in order. Messages of one id are equal, so
+/// it makes no difference which of them is taken for the confirmed one.
+fn sort_out(order: Vec<(EffectId, u128)>, unpublished: Vec<OutgoingMessage>) -> (Vec<EffectId>, Vec<Letter>) {
+    let (mut confirmed, mut left) = (Vec::new(), Vec::with_capacity(unpublished.len()));
+    let mut unpublished = unpublished.into_iter().peekable();
+    for (effect, id) in order {
+        match unpublished.next_if(|message| message.id == id) {
+            Some(message) => left.push(Letter { effect, message }),
+            None => confirmed.push(effect),
+        }
+    }
+    (confirmed, left)
+}
+
+async fn sleep_until(wake: Option<Instant>) {
+    if let Some(wake) = wake {
+        tokio::time::sleep_until(wake).await;
+    }
+}
+
+#[cfg(test)]
+mod tests;

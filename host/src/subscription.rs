@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use guesthouse_connector::IggyConnector;
+use guesthouse_connector::{IggyConnector, TopicSpec};
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 
@@ -15,7 +15,7 @@ use crate::dispatch::partitions::{Due, PartitionKey, Polling, TopicIndex};
 use crate::dispatch::{Dispatcher, Now};
 use crate::event::{SourceTopic, Tenant};
 use crate::poller::{Input, Membership, Poller};
-use crate::publisher::{self, Delivery};
+use crate::publisher::{Delivery, Publisher};
 use crate::sandbox::{AdmittedComponent, CallReport, GuestCall, Pool, Sandbox};
 use crate::state::forget::Forgetter;
 
@@ -46,6 +46,8 @@ pub(crate) struct Subscription {
     pub(crate) components: Vec<Arc<AdmittedComponent>>,
     pub(crate) sandbox: Sandbox,
     pub(crate) connector: Arc<dyn IggyConnector>,
+    /// The topics of the stream as configured.
+    pub(crate) topology: Arc<[TopicSpec]>,
     pub(crate) view: Arc<View>,
     /// Forgets the done-marks of handlers that use state, when there are such handlers.
     pub(crate) forgetter: Option<Arc<Forgetter>>,
@@ -116,9 +118,7 @@ impl Subscription {
         let boards: Vec<Arc<Board>> = self.topics.iter().map(|_| Arc::default()).collect();
         let mut pollers = self.spawn_pollers(&boards, &inputs_tx);
         let mut publishers = JoinSet::new();
-        let stream = self.topics.first().map(|topic| topic.stream.clone()).unwrap_or_default();
-        let delivery = Arc::clone(&self.view.delivery);
-        publishers.spawn(publisher::run(Arc::clone(&self.connector), stream, jobs, inputs_tx, delivery));
+        publishers.spawn(self.publisher().run(jobs, inputs_tx));
         if let Some(forgetter) = &self.forgetter {
             // It never ends by itself either.
             publishers.spawn(Arc::clone(forgetter).run());
@@ -149,6 +149,15 @@ impl Subscription {
                 Ok(counters)
             }
             Ended::TaskDied(source) => Err(SubscriptionError { subscription: self.name, source }),
+        }
+    }
+
+    fn publisher(&self) -> Publisher {
+        Publisher {
+            connector: Arc::clone(&self.connector),
+            stream: self.topics.first().map(|topic| topic.stream.clone()).unwrap_or_default(),
+            topology: Arc::clone(&self.topology),
+            delivery: Arc::clone(&self.view.delivery),
         }
     }
 
@@ -328,7 +337,8 @@ impl Running {
     }
 
     fn show_counters(&self) -> Counters {
-        let counters = self.dispatcher.counters();
+        let mut counters = self.dispatcher.counters();
+        self.view.delivery.add_to(&mut counters);
         self.view.counters.send_replace(counters.clone());
         counters
     }

@@ -75,6 +75,12 @@ impl Client {
         self.connector.publish_batch(&self.address(topic), messages).await.map_err(|error| error.unpublished)
     }
 
+    /// Deletes a topic with everything that is in it, behind the backs of the hosts.
+    pub async fn delete(&self, topic: &str) {
+        let deleted = self.connector.delete_topic(&self.address(topic)).await;
+        deleted.expect("a client with all rights may delete a topic");
+    }
+
     /// A reader at the beginning of a topic.
     pub fn reader(&self, topic: &str) -> TopicReader {
         TopicReader { client: self.clone(), topic: self.address(topic), next: BTreeMap::new() }

@@ -22,4 +22,5 @@ mod stories {
     mod sharing;
     mod state;
     mod undecodable;
+    mod unwritable;
 }

@@ -74,6 +74,14 @@ impl Client {
         }
     }
 
+    /// Deletes a topic.
+    pub(crate) async fn delete_topic(&self, target: &Target) -> Result<(), ConnectorError> {
+        let request = self.sdk.delete_topic(&target.stream, &target.topic);
+        self.ask(request)
+            .await
+            .map_err(|fault| fault.describe(format_args!("deleting topic {}", target.address)))
+    }
+
     /// Servers before the options `durability` and `consumer_offset_durability` refuse every topic that the SDK
     /// creates, because the SDK always sends them. They get the request in their own words.
     async fn create_topic_on_older_server(&self, target: &Target, spec: &TopicSpec) -> Result<(), Fault> {

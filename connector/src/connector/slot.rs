@@ -114,6 +114,10 @@ impl<H: Home> IggyConnector for H {
         self.slot().connected()?.ensure_topology(stream, topics).await
     }
 
+    async fn delete_topic(&self, topic: &TopicAddress) -> Result<(), ConnectorError> {
+        self.slot().connected()?.delete_topic(topic).await
+    }
+
     async fn topic_state(&self, topic: &TopicAddress) -> Result<TopicState, ConnectorError> {
         self.slot().connected()?.topic_state(topic).await
     }

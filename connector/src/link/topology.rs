@@ -21,6 +21,16 @@ impl Link {
         }
         Ok(())
     }
+
+    pub(crate) async fn delete_topic(&self, topic: &TopicAddress) -> Result<(), ConnectorError> {
+        let target = Target::new(topic)?;
+        match self.client().await?.delete_topic(&target).await {
+            Ok(()) => info!(%topic, "topic deleted"),
+            Err(ConnectorError::Topology(_)) => {}
+            Err(error) => return Err(error),
+        }
+        Ok(())
+    }
 }
 
 async fn ensure_topic(client: &Client, stream: &str, spec: &TopicSpec) -> Result<(), ConnectorError> {

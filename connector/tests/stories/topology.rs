@@ -13,6 +13,7 @@ both_kinds!(
     another_number_of_partitions_is_refused,
     retention_is_accepted,
     names_and_numbers_are_checked,
+    a_deleted_topic_is_gone_with_all_its_messages,
 );
 
 async fn ensuring_twice_changes_nothing(house: &House) {
@@ -63,4 +64,17 @@ async fn names_and_numbers_are_checked(house: &House) {
         let error = house.connector.ensure_topology(&house.stream, &[wrong]).await.unwrap_err();
         assert!(matches!(error, ConnectorError::Topology(_)), "{error:?}");
     }
+}
+
+async fn a_deleted_topic_is_gone_with_all_its_messages(house: &House) {
+    let topic = house.topic("passing", 2).await;
+    house.connector.publish_batch(&topic, batch([1], 0)).await.unwrap();
+    for _ in 0..2 {
+        house.connector.delete_topic(&topic).await.unwrap();
+        let error = house.connector.publish_batch(&topic, batch([2], 0)).await.unwrap_err();
+        assert!(matches!(error.source, ConnectorError::Topology(_)), "{:?}", error.source);
+    }
+    house.topic("passing", 2).await;
+    let state = house.connector.topic_state(&topic).await.unwrap();
+    assert_eq!(state.partitions[0].messages_count, 0);
 }

@@ -16,20 +16,13 @@ use crate::outcome::{Emit, Outcome};
 
 /// Names an effect until it is confirmed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub(crate) struct EffectId(u64);
+pub(crate) struct EffectId(pub(crate) u64);
 
 /// Messages to publish, each with the name of its topic, in order.
 #[derive(Debug)]
 pub(crate) struct PublishJob {
     pub(crate) effect: EffectId,
     pub(crate) messages: Vec<(String, OutgoingMessage)>,
-}
-
-impl PublishJob {
-    /// Bytes of the payloads.
-    pub(crate) fn bytes(&self) -> usize {
-        self.messages.iter().map(|(_, message)| message.payload.len()).sum()
-    }
 }
 
 /// Makes the messages of effects.

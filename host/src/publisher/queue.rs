@@ -1,0 +1,152 @@
+//! The queue of one topic: what waits, what the next request takes, and how long to rest after a failure.
+
+use std::collections::VecDeque;
+use std::time::Duration;
+
+use guesthouse_connector::{ConnectorError, OutgoingMessage};
+use tokio::time::Instant;
+
+use crate::dispatch::effects::EffectId;
+
+/// Most messages that share a request.
+const MESSAGES_MAX: usize = 1_000;
+
+/// Most payload bytes that share a request; a single larger message travels alone.
+const BYTES_MAX: usize = 4 << 20;
+
+/// Shortest and longest wait before a topic is tried again.
+const BACKOFF: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(5));
+
+/// A message, and the effect that waits for it.
+#[derive(Debug)]
+pub(super) struct Letter {
+    pub(super) effect: EffectId,
+    pub(super) message: OutgoingMessage,
+}
+
+/// Whose fault a failure is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Trouble {
+    /// The topic's or the broker's: all messages wait.
+    Topic,
+    /// A message's own: the others go on without it.
+    Message,
+}
+
+/// Messages on their way to one topic. One request at a time is under way, which keeps their order.
+#[derive(Debug)]
+pub(super) struct TopicQueue {
+    waiting: VecDeque<Letter>,
+    /// Messages that the broker refused by themselves, with the time of their next try; others overtake them.
+    aside: VecDeque<(Instant, Letter)>,
+    state: State,
+    wait: Duration,
+    /// Most messages of the next request: halved by refusals, to find the message that is meant.
+    messages_max: usize,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum State {
+    Idle,
+    UnderWay,
+    Resting(Instant),
+}
+
+impl Default for TopicQueue {
+    fn default() -> Self {
+        Self {
+            waiting: VecDeque::new(),
+            aside: VecDeque::new(),
+            state: State::Idle,
+            wait: BACKOFF.0,
+            messages_max: MESSAGES_MAX,
+        }
+    }
+}
+
+impl Trouble {
+    pub(super) fn of(error: &ConnectorError) -> Self {
+        match error {
+            ConnectorError::Publish(_) => Self::Message,
+            _ => Self::Topic,
+        }
+    }
+}
+
+impl TopicQueue {
+    pub(super) fn push(&mut self, letter: Letter) {
+        self.waiting.push_back(letter);
+    }
+
+    /// Takes the messages of the next request, if one may be sent now. How it ends must be told by
+    /// [`Self::succeeded`] or [`Self::failed`].
+    pub(super) fn next_request(&mut self, now: Instant) -> Option<Vec<Letter>> {
+        match self.state {
+            State::UnderWay => return None,
+            State::Resting(until) if until > now => return None,
+            State::Resting(_) | State::Idle => {}
+        }
+        let request = match self.aside.pop_front_if(|(retry_at, _)| *retry_at <= now) {
+            Some((_, letter)) => vec![letter],
+            None => self.take_waiting(),
+        };
+        self.state = if request.is_empty() { State::Idle } else { State::UnderWay };
+        (!request.is_empty()).then_some(request)
+    }
+
+    /// The request is confirmed.
+    pub(super) fn succeeded(&mut self) {
+        self.state = State::Idle;
+        self.wait = BACKOFF.0;
+        self.messages_max = (self.messages_max * 2).min(MESSAGES_MAX);
+    }
+
+    /// The request failed, and these of its messages are left.
+    pub(super) fn failed(&mut self, mut left: Vec<Letter>, trouble: Trouble, now: Instant) {
+        match trouble {
+            Trouble::Topic => self.state = State::Resting(now + self.wait),
+            // At once, in smaller requests: what stands beside the message that is meant should not wait for it.
+            Trouble::Message => self.state = State::Idle,
+        }
+        self.wait = (self.wait * 2).min(BACKOFF.1);
+        if trouble == Trouble::Message {
+            self.messages_max = (left.len() / 2).max(1);
+            if left.len() == 1 {
+                let refused = left.pop().map(|letter| (now + BACKOFF.1, letter));
+                self.aside.extend(refused);
+            }
+        }
+        for letter in left.into_iter().rev() {
+            self.waiting.push_front(letter);
+        }
+    }
+
+    /// When [`Self::next_request`] is worth asking again, if time decides.
+    pub(super) fn next_wake(&self) -> Option<Instant> {
+        match self.state {
+            State::UnderWay => None,
+            State::Resting(until) => Some(until),
+            State::Idle => self.aside.front().map(|(retry_at, _)| *retry_at),
+        }
+    }
+
+    /// Messages that cannot be published now: all that wait while the topic rests, and those that were refused.
+    pub(super) fn stuck(&self) -> usize {
+        let resting = if matches!(self.state, State::Resting(_)) { self.waiting.len() } else { 0 };
+        resting + self.aside.len()
+    }
+
+    fn take_waiting(&mut self) -> Vec<Letter> {
+        let mut request = Vec::new();
+        let mut bytes = 0_usize;
+        while request.len() < self.messages_max {
+            let fits = |letter: &mut Letter| {
+                bytes = bytes.saturating_add(letter.message.payload.len());
+                request.is_empty() || bytes <= BYTES_MAX
+            };
+            let Some(letter) = self.waiting.pop_front_if(fits) else { break };
+            request.push(letter);
+        }
+        request
+    }
+}
