@@ -9,6 +9,8 @@ use tracing::{Event, Subscriber};
 use tracing_subscriber::Layer;
 use tracing_subscriber::layer::{Context, SubscriberExt};
 
+use crate::hostile::verdict::SECRET;
+
 /// The target under which the host writes lines of guests.
 const TARGET: &str = "guest";
 
@@ -21,7 +23,7 @@ pub struct Lines {
     pub count: usize,
     /// Bytes of the longest.
     pub longest_bytes: usize,
-    /// A line with a control character, which none may have.
+    /// A line with a control character or a secret, which none may have.
     pub forged: Option<String>,
 }
 
@@ -64,7 +66,7 @@ impl<S: Subscriber> Layer<S> for Counting {
         let lines = lines.entry(line.handler).or_default();
         lines.count += 1;
         lines.longest_bytes = lines.longest_bytes.max(line.text.len());
-        if line.text.contains(char::is_control) {
+        if line.text.contains(char::is_control) || line.text.contains(SECRET) {
             lines.forged = Some(line.text);
         }
     }

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use guesthouse::trial::{Trial, TrialComponent, TrialEvent, TrialHandler, TrialOutcome};
-use guesthouse::{AdmissionError, Grants, GuestLimits, HandlerName, HttpGrant};
+use guesthouse::{AdmissionError, Grants, GuestConfig, GuestLimits, HandlerName, HttpGrant, HttpHost};
 use serde::Deserialize;
 
 use crate::hostile::fixture;
@@ -15,6 +15,12 @@ use crate::hostile::fixture;
 const SHORT: Duration = Duration::from_millis(100);
 /// What is to end by itself gets so much that it is not stopped before, however busy the machine is.
 const LONG: Duration = Duration::from_secs(10);
+
+/// What no text that leaves a guest may contain.
+pub(crate) const SECRET: &str = "sk-6fd0a91c\"e27b\\5348";
+
+/// The hosts that may be called: names that nobody looks up, and a port where nobody answers.
+const HTTP_HOSTS: [&str; 3] = ["http://listed.example.com", "https://api.example.com", "http://127.0.0.1:1"];
 
 const TIMED_OUT: &str = "timed-out";
 
@@ -39,6 +45,8 @@ pub struct Verdict {
     /// What its handler is granted.
     #[serde(default)]
     pub grants: Vec<String>,
+    /// How many bytes the state store keeps for it, if not as many as usual.
+    pub stored_bytes_max: Option<u64>,
     /// How it ends when an event reaches it: kind, or kind and code with a slash between.
     pub outcome: Option<String>,
     /// What the reason contains.
@@ -79,7 +87,9 @@ impl Verdict {
     /// The handler of a fixture, by the name of its test.
     pub fn handler(&self, test: &str) -> TrialHandler {
         let deadline = if self.runs_out_of_time() { SHORT } else { LONG };
-        let limits = GuestLimits { deadline, ..GuestLimits::default() };
+        let usual = GuestLimits::default();
+        let state_stored_bytes_max = self.stored_bytes_max.unwrap_or(usual.state_stored_bytes_max);
+        let limits = GuestLimits { deadline, state_stored_bytes_max, ..usual };
         TrialHandler { grants: self.grants(), limits, ..handler(test) }
     }
 
@@ -115,6 +125,7 @@ impl Verdict {
                 self.outcome.as_deref() == Some(&*named(outcome)) && outcome.reason.contains(reason)
             }
         };
+        assert!(!format!("{ending:?}").contains(SECRET), "{test} betrayed its secret: {ending:?}");
         assert!(fits, "{test} ended otherwise than its verdict says.\nended: {ending:?}\nverdict: {self:?}");
     }
 
@@ -122,8 +133,11 @@ impl Verdict {
         let mut grants = Grants::default();
         for grant in &self.grants {
             match &**grant {
-                "http" => grants.http = Some(Arc::new(listed_hosts())),
                 "log" => grants.log = true,
+                "random" => grants.random = true,
+                "state" => grants.state = true,
+                "config" => grants.config = Some(Arc::new(config())),
+                "http" => grants.http = Some(Arc::new(HttpGrant { hosts: HTTP_HOSTS.map(host).into() })),
                 other => panic!("verdicts.yaml: no grant `{other}`"),
             }
         }
@@ -131,10 +145,13 @@ impl Verdict {
     }
 }
 
-/// The hosts of a fixture that is granted HTTP; none of the fixtures reaches it.
-fn listed_hosts() -> HttpGrant {
-    let host = "https://api.example.com".parse().expect("it is a host that can be listed");
-    HttpGrant { hosts: vec![host] }
+/// What handlers with the grant find in their configuration.
+fn config() -> GuestConfig {
+    GuestConfig::new(BTreeMap::new(), BTreeMap::from([("api-key".to_owned(), SECRET.into())]))
+}
+
+fn host(url: &str) -> HttpHost {
+    url.parse().unwrap_or_else(|error| panic!("{url}: {error}"))
 }
 
 /// A handler with the usual limits, nothing granted.

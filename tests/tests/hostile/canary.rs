@@ -8,7 +8,8 @@ use guesthouse::{GuestLimits, Isolation};
 use guesthouse_tests::hostile::fixture;
 use guesthouse_tests::hostile::verdict::{self, only};
 
-use crate::{runs, trial};
+use crate::runs;
+use crate::site::Site;
 
 const CANARY: &str = "b13-canary.wat";
 /// Alternations of writing and searching for each run of a fixture.
@@ -19,10 +20,11 @@ const SEARCHERS_DEADLINE: Duration = Duration::from_secs(10);
 
 #[tokio::test]
 async fn nothing_of_another_tenant_is_found() {
-    let trial = trial();
-    let kept = canary(&trial, WRITERS_DEADLINE, Isolation::Reuse).await;
-    let fresh = canary(&trial, WRITERS_DEADLINE, Isolation::Fresh).await;
-    let other = canary(&trial, SEARCHERS_DEADLINE, Isolation::Fresh).await;
+    let site = Site::start().await;
+    let trial = &site.trial;
+    let kept = canary(trial, WRITERS_DEADLINE, Isolation::Reuse).await;
+    let fresh = canary(trial, WRITERS_DEADLINE, Isolation::Fresh).await;
+    let other = canary(trial, SEARCHERS_DEADLINE, Isolation::Fresh).await;
     let ways = [(&kept, "write"), (&fresh, "write"), (&fresh, "trap"), (&fresh, "loop"), (&kept, "loop")];
     for (n, (writer, way)) in (0..runs() * ALTERNATIONS).zip(ways.into_iter().cycle()) {
         writer.call(&[event(way, "writer")]).await;
@@ -37,7 +39,7 @@ async fn nothing_of_another_tenant_is_found() {
 
 #[tokio::test]
 async fn the_search_finds_what_is_there() {
-    let canary = canary(&trial(), SEARCHERS_DEADLINE, Isolation::Reuse).await;
+    let canary = canary(&Site::start().await.trial, SEARCHERS_DEADLINE, Isolation::Reuse).await;
     for (event_type, kind, reason) in
         [("search", "done", ""), ("write", "done", ""), ("search", "reject", "found mt-")]
     {

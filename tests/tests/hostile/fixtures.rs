@@ -3,11 +3,11 @@
 
 use std::sync::OnceLock;
 
-use guesthouse::trial::{Trial, TrialEvent};
+use guesthouse::trial::TrialEvent;
 use guesthouse_tests::hostile::verdict::{self, Verdicts, only};
 use guesthouse_tests::hostile::{fixture, lines};
 
-use crate::trial;
+use crate::site::Site;
 
 const RUNS: usize = 2;
 
@@ -43,6 +43,9 @@ fixtures![
     a09_poll_in_a_circle,
     a09_poll_of_nothing,
     a09_poll_of_too_much,
+    a14_many_functions,
+    a14_many_imports,
+    a14_many_locals,
     b01_memory_touched,
     b01_memory_without_end,
     b01_memory_without_end_and_on,
@@ -70,6 +73,8 @@ fixtures![
     b10_deep_type,
     b10_wide_type,
     b11_empty_writes,
+    b12_random_bytes_at_once,
+    b12_random_bytes_without_end,
     b12_random_without_grant,
     b13_pattern_and_a_loop,
     b13_pattern_and_a_trap,
@@ -89,7 +94,14 @@ fixtures![
     c03_huge_emit,
     c03_large_emit,
     c03_many_emits,
+    c06_foreign_buckets,
+    c06_long_and_empty_keys,
+    c06_odd_keys,
     c06_state_without_grant,
+    c07_large_value,
+    c07_more_than_may_be_kept,
+    c07_state_calls_without_end,
+    c07_values_without_end,
     c08_host_call_in_realloc,
     c09_atomics,
     c09_shared_memory,
@@ -97,7 +109,12 @@ fixtures![
     c09_threads_of_a_standard_library,
     c10_exit_with_failure,
     c10_exit_with_success,
+    c11_log_of_a_secret,
     c11_panic_with_a_long_text,
+    c11_panic_with_a_secret,
+    c11_rejection_with_a_secret,
+    c11_retry_with_a_secret,
+    c11_secret_at_the_end_of_a_reason,
     d01_import_without_grant,
     d01_import_without_interface,
     d01_private_import,
@@ -108,6 +125,7 @@ fixtures![
     d03_core_module,
     d03_text,
     d08_too_large,
+    d14_nested_components,
     d14_utf16,
     d15_broken_debug_information,
     d15_large_custom_section,
@@ -115,8 +133,17 @@ fixtures![
     e03_environment,
     e03_environment_of_a_standard_library,
     e03_input_of_a_standard_library,
+    e05_fields_that_are_kept,
     e05_hosts_not_listed,
     e05_http_without_grant,
+    e05_look_alikes,
+    e05_requests_that_are_kept,
+    e05_requests_without_end,
+    e05_schemes_that_are_not_listed,
+    e05_the_network_inside,
+    e05_this_machine,
+    e06_forged_fields,
+    e06_forged_paths,
     e06_forged_requests,
     e07_name_lookup,
     e07_sockets_of_a_standard_library,
@@ -125,14 +152,15 @@ fixtures![
 
 async fn ends_in_its_verdict(test: &str) {
     lines::count();
+    let site = Site::start().await;
     let verdict = &verdicts()[test];
     let bytes = verdict.bytes().expect("the case has a fixture");
     let handler = verdict.handler(test);
     let name = handler.name.to_string();
     let neighbour =
-        trial().admit(verdict::handler("neighbour"), fixture::component(NEIGHBOUR)).await.unwrap();
+        site.trial.admit(verdict::handler("neighbour"), fixture::component(NEIGHBOUR)).await.unwrap();
     for _ in 0..RUNS {
-        let ending = verdict.run(shared_trial(), handler.clone(), bytes.clone()).await;
+        let ending = verdict.run(&site.trial, handler.clone(), bytes.clone()).await;
         verdict.check(test, &ending);
         let lines = lines::take(&name);
         assert_eq!(lines.forged, None);
@@ -142,11 +170,6 @@ async fn ends_in_its_verdict(test: &str) {
         let outcome = only(neighbour.call(&[TrialEvent::default()]).await.outcomes);
         assert!(outcome.is_done(), "the neighbour: {outcome:?}");
     }
-}
-
-fn shared_trial() -> &'static Trial {
-    static TRIAL: OnceLock<Trial> = OnceLock::new();
-    TRIAL.get_or_init(trial)
 }
 
 fn verdicts() -> &'static Verdicts {

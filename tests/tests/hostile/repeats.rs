@@ -11,9 +11,10 @@ use guesthouse_tests::hostile::fixture;
 use guesthouse_tests::hostile::verdict::{self, Ending, Verdict, only};
 
 use crate::fixtures::{NEIGHBOUR, TESTS};
-use crate::{runs, trial};
+use crate::runs;
+use crate::site::Site;
 
-/// Runs of each fixture before anything is measured.
+/// Rounds before anything is measured: allocators reach their largest size only then.
 const WARM_UP: usize = 2;
 /// Mixed calls for each run of a fixture.
 const MIXED_CALLS: usize = 100;
@@ -34,15 +35,16 @@ struct Admitted {
 #[test]
 fn every_fixture_again_and_again() {
     alone("repeats::every_fixture_again_and_again", async {
-        let trial = trial();
-        let neighbour = neighbour(&trial).await;
+        let site = Site::start().await;
+        let trial = &site.trial;
+        let neighbour = neighbour(trial).await;
         let fixtures = fixtures();
         for fixture in &fixtures {
-            repeat(&trial, fixture, WARM_UP).await;
+            repeat(trial, fixture, WARM_UP).await;
         }
         let before = Holdings::now();
         for fixture in &fixtures {
-            repeat(&trial, fixture, runs()).await;
+            repeat(trial, fixture, runs()).await;
             is_served(&neighbour).await;
             before.are_back(fixture.0).await;
         }
@@ -59,7 +61,8 @@ fn every_fixture_again_and_again() {
 #[test]
 fn deployments_leave_nothing_behind() {
     alone("repeats::deployments_leave_nothing_behind", async {
-        let trial = trial();
+        let site = Site::start().await;
+        let trial = &site.trial;
         let bytes = fixture::component("explorer.wasm");
         let deploy = async || {
             let component = trial.admit(verdict::handler("deployed"), bytes.clone()).await.unwrap();
@@ -80,10 +83,13 @@ fn deployments_leave_nothing_behind() {
 #[test]
 fn mixed_calls_leave_nothing_behind() {
     alone("repeats::mixed_calls_leave_nothing_behind", async {
-        let trial = trial();
-        mix(&trial, TESTS.len() * 2).await;
+        let site = Site::start().await;
+        let trial = &site.trial;
+        for _ in 0..WARM_UP {
+            mix(trial, TESTS.len() * 2).await;
+        }
         let before = Holdings::now();
-        mix(&trial, runs() * MIXED_CALLS).await;
+        mix(trial, runs() * MIXED_CALLS).await;
         let after = before.are_back("mixed calls").await;
         measured(&format!("{} mixed calls, {before:?}, then {after:?}", runs() * MIXED_CALLS));
     });

@@ -1,0 +1,4 @@
+;; Has components in components, ten levels deep.
+;;@frame event
+;;@import
+(component (component (component (component (component (component (component (component (component (component))))))))))
