@@ -62,6 +62,8 @@ pub struct HandlerCounters {
     pub pauses: u64,
     /// Tenants for whom alone it is paused now.
     pub paused_tenants: u64,
+    /// Lanes that are stopped behind a dead event now.
+    pub blocked_lanes: u64,
 }
 
 /// Whether a handler gets events.

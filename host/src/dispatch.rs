@@ -29,13 +29,13 @@ use self::effects::{EffectId, Effects, PublishJob};
 use self::pace::Pace;
 use self::partitions::{AssignmentId, Commit, Due, PartitionKey, Partitions, Polling, Ticket};
 use self::pauses::{Pauses, Purpose, Whose};
-use self::queues::{Batch, Company, Delivery, LaneId, Queues, Turn};
+use self::queues::{Batch, Company, Delivery, LaneId, Queues, Rest, Turn};
 use crate::codec::DecodeError;
 use crate::counters::{Counters, HandlerCounters, HandlerState};
 use crate::crash_journal::{DEATHS_MAX, Suspects};
 use crate::dead_letter::Failure;
 use crate::event::{Event, Message, Tenant};
-use crate::handler::HandlerConfig;
+use crate::handler::{FailurePolicy, HandlerConfig};
 use crate::lane::QueueKey;
 use crate::ledger::{Entering, Settled};
 use crate::outcome::{Emit, Outcome};
@@ -106,7 +106,8 @@ pub(crate) struct Dispatcher {
     /// When pauses of handlers end.
     pauses_end: BinaryHeap<Reverse<(Instant, HandlerIndex)>>,
     effects: Effects,
-    open_effects: HashMap<EffectId, Ticket>,
+    /// What is settled by each effect, if anything is.
+    open_effects: HashMap<EffectId, Option<Ticket>>,
     jobs: VecDeque<PublishJob>,
     suspects: Arc<Suspects>,
     counters: Counters,
@@ -153,6 +154,7 @@ impl Dispatcher {
     /// A partition is this host's from now on.
     pub(crate) fn assigned(&mut self, partition: PartitionKey, assignment: AssignmentId, now: Now) {
         self.partitions.assign(partition, assignment, now.instant);
+        self.queues.unblock(|ticket| self.partitions.is_current(ticket));
     }
 
     /// A partition is no longer this host's: what is not settled is given back, unsettled.
@@ -160,13 +162,14 @@ impl Dispatcher {
         let given_back = self.partitions.revoke(partition);
         self.counters.given_back += given_back as u64;
         self.queues.resume_all();
+        self.queues.unblock(|ticket| self.partitions.is_current(ticket));
     }
 
     /// Messages of a partition were read, in the order of their offsets.
     pub(crate) fn read(&mut self, partition: PartitionKey, messages: Vec<Decoded>, now: Now) {
         for decoded in messages {
             match decoded {
-                Ok(event) => self.route(partition, &event, now),
+                Ok(event) => self.route(partition, &event),
                 Err(undecodable) => self.bury(partition, &undecodable, now),
             }
         }
@@ -174,7 +177,25 @@ impl Dispatcher {
 
     /// The next guest call in a pool, if any is ready whose tenant has room there. The caller bounds how many are
     /// under way.
-    pub(crate) fn next_call(&mut self, pool: Pool, has_room: impl Fn(&Tenant) -> bool) -> Option<Call> {
+    pub(crate) fn next_call(
+        &mut self,
+        pool: Pool,
+        has_room: impl Fn(&Tenant) -> bool,
+        now: Now,
+    ) -> Option<Call> {
+        loop {
+            let batch = self.next_batch(pool, &has_room)?;
+            let is_condemned = |(_, delivery): &(LaneId, Delivery)| delivery.deaths >= DEATHS_MAX;
+            if batch.items.iter().any(is_condemned) {
+                self.condemn(batch, now);
+                continue;
+            }
+            *self.calls_under_way.of_mut(pool) += 1;
+            return Some(self.open_call(pool, batch));
+        }
+    }
+
+    fn next_batch(&mut self, pool: Pool, has_room: impl Fn(&Tenant) -> bool) -> Option<Batch> {
         let (plans, partitions, busy) = (&self.plans, &self.partitions, &self.busy);
         let turn = |key: &QueueKey| match plans.get(key.handler.0) {
             Some(plan) if !plan.may_call(&key.tenant) => Turn::Hold,
@@ -183,9 +204,7 @@ impl Dispatcher {
             }
             _ => Turn::Later,
         };
-        let batch = self.queues.take_batch(pool, turn, |ticket| partitions.is_current(ticket))?;
-        *self.calls_under_way.of_mut(pool) += 1;
-        Some(self.open_call(pool, batch))
+        self.queues.take_batch(pool, turn, |ticket| partitions.is_current(ticket))
     }
 
     /// Calls in a pool that were made and have not ended.
@@ -197,7 +216,7 @@ impl Dispatcher {
     pub(crate) fn call_refused(&mut self, id: CallId, now: Now) {
         let Some(call) = self.close_call(id) else { return };
         self.learn(&call.key, call.purpose, Tally::default(), now);
-        let untouched = call.items.into_iter().map(|(lane, delivery)| (lane, delivery, None)).collect();
+        let untouched = call.items.into_iter().map(|(lane, delivery)| (lane, delivery, Rest::Over)).collect();
         self.give_back(untouched);
     }
 
@@ -223,7 +242,7 @@ impl Dispatcher {
 
     /// The broker confirmed every message of an effect.
     pub(crate) fn published(&mut self, effect: EffectId, now: Now) {
-        if let Some(ticket) = self.open_effects.remove(&effect) {
+        if let Some(Some(ticket)) = self.open_effects.remove(&effect) {
             self.settle_part(ticket, now);
         }
     }
@@ -276,33 +295,31 @@ impl Dispatcher {
         let mut counters = self.counters.clone();
         counters.unsettled = self.partitions.unsettled_events() as u64;
         counters.partitions = self.partitions.count() as u64;
-        for plan in &self.plans {
-            counters.handlers.insert(plan.config.name.as_str().to_owned(), plan.counters());
+        let blocked = self.queues.blocked_lanes();
+        for (at, plan) in self.plans.iter().enumerate() {
+            let blocked_lanes = blocked.get(&HandlerIndex(at)).copied().unwrap_or_default();
+            let handler = HandlerCounters { blocked_lanes, ..plan.counters() };
+            counters.handlers.insert(plan.config.name.as_str().to_owned(), handler);
         }
         counters
     }
 
-    fn route(&mut self, partition: PartitionKey, event: &Arc<Event>, now: Now) {
+    fn route(&mut self, partition: PartitionKey, event: &Arc<Event>) {
         let mut found = std::mem::take(&mut self.found);
         self.routes.find(&event.tenant, &event.event_type, &mut found);
         let parts = u32::try_from(found.len()).unwrap_or(u32::MAX);
         if let Some(ticket) = self.partitions.enter(partition, entering(&event.message, parts)) {
             self.counters.received(&event.tenant, found.len());
             for handler in &found {
-                self.deliver(*handler, event, ticket, now);
+                self.deliver(*handler, event, ticket);
             }
         }
         self.found = found;
     }
 
-    fn deliver(&mut self, handler: HandlerIndex, event: &Arc<Event>, ticket: Ticket, now: Now) {
+    fn deliver(&mut self, handler: HandlerIndex, event: &Arc<Event>, ticket: Ticket) {
         let Some(plan) = self.plans.get(handler.0) else { return };
         let deaths = self.suspects.deaths(&plan.config.name, &event.message);
-        if deaths >= DEATHS_MAX {
-            let config = Arc::clone(&plan.config);
-            self.condemn(&config, event, (ticket, deaths), now);
-            return;
-        }
         let order = plan.config.order_by.key_of(event);
         let key = QueueKey { handler, tenant: event.tenant.clone() };
         let delivery = Delivery {
@@ -311,25 +328,33 @@ impl Dispatcher {
             attempts: 0,
             first_failure: None,
             company: if deaths == 0 { Company::Shared } else { Company::Alone },
+            deaths,
         };
         self.queues.push(&key, plan.pool, order, delivery);
     }
 
-    /// Gives up an event without running it, for it has killed hosts enough.
-    fn condemn(&mut self, config: &HandlerConfig, event: &Event, (ticket, deaths): (Ticket, u32), now: Now) {
-        let outcome = Outcome::HostCrash { deaths };
-        tracing::error!(handler = %config.name, id = %event.id, %outcome, "an event is given up without running it");
-        let failure = Failure {
-            outcome: &outcome,
-            attempts: deaths,
-            first_failed_micros: now.unix_micros,
-            failed_micros: now.unix_micros,
-            duration: Duration::ZERO,
-            memory_peak_bytes: 0,
-        };
-        let job = self.effects.dead_letter(event, config, &failure);
-        self.counters.dead(&event.tenant, &config.name, outcome.kind());
-        self.start_effect(job, ticket);
+    /// Gives up an event without running it, for it has killed hosts enough. It comes alone, as every suspect.
+    fn condemn(&mut self, batch: Batch, now: Now) {
+        let Some(plan) = self.plans.get(batch.key.handler.0) else { return };
+        let config = Arc::clone(&plan.config);
+        let mut back = Vec::with_capacity(batch.items.len());
+        for (lane, delivery) in batch.items {
+            let outcome = Outcome::HostCrash { deaths: delivery.deaths };
+            let id = &delivery.event.id;
+            tracing::error!(handler = %config.name, %id, %outcome, "an event is given up without running it");
+            let failure = Failure {
+                outcome: &outcome,
+                attempts: delivery.deaths,
+                first_failed_micros: now.unix_micros,
+                failed_micros: now.unix_micros,
+                duration: Duration::ZERO,
+                memory_peak_bytes: 0,
+            };
+            let kept = self.give_up(delivery, &config, &failure);
+            let (delivery, rest) = kept.map_or((None, Rest::Over), |(delivery, rest)| (Some(delivery), rest));
+            back.push((lane, delivery, rest));
+        }
+        self.give_back_kept(back);
     }
 
     fn bury(&mut self, at: PartitionKey, (message, error): &(Message, DecodeError), now: Now) {
@@ -337,7 +362,7 @@ impl Dispatcher {
         self.counters.undecodable();
         let outcome = Outcome::Undecodable { code: error.code(), reason: error.to_string() };
         let job = self.effects.undecodable(message, &outcome, now);
-        self.start_effect(job, ticket);
+        self.start_effect(job, Some(ticket));
     }
 
     fn open_call(&mut self, pool: Pool, batch: Batch) -> Call {
@@ -376,7 +401,7 @@ impl Dispatcher {
         for (at, (lane, delivery)) in call.items.into_iter().enumerate() {
             let answer = answers.next_if(|(index, _)| *index == at).map(|(_, answer)| answer);
             if !self.partitions.is_current(delivery.ticket) {
-                back.push((lane, None, None));
+                back.push((lane, None, Rest::Over));
                 continue;
             }
             tally.add(answer.as_ref());
@@ -388,9 +413,9 @@ impl Dispatcher {
                 Some(Answer::Ended(outcome)) => {
                     self.failed(call.key.handler, delivery, &outcome, (facts, now))
                 }
-                Some(Answer::NotRun) => Some((delivery, None)),
+                Some(Answer::NotRun) => Some((delivery, Rest::Over)),
             };
-            let (delivery, rest) = kept.map_or((None, None), |(delivery, rest)| (Some(delivery), rest));
+            let (delivery, rest) = kept.map_or((None, Rest::Over), |(delivery, rest)| (Some(delivery), rest));
             back.push((lane, delivery, rest));
         }
         self.give_back_kept(back);
@@ -423,11 +448,11 @@ impl Dispatcher {
             self.plans.get(call.key.handler.0).map(|plan| plan.config.retry.clone()).unwrap_or_default();
         let history = History { attempts: 1, age: Duration::ZERO };
         let rest = match judge(outcome, history, &policy, 1.0) {
-            Verdict::GiveBackFor(wait) => Some(now.instant + wait),
-            Verdict::RetryAfter(_) | Verdict::DeadLetter => None,
+            Verdict::GiveBackFor(wait) => Rest::Until(now.instant + wait),
+            Verdict::RetryAfter(_) | Verdict::DeadLetter => Rest::Over,
         };
-        self.counters.batches_split += u64::from(rest.is_none());
-        let company = if rest.is_none() { Company::Alone } else { Company::Shared };
+        self.counters.batches_split += u64::from(rest == Rest::Over);
+        let company = if rest == Rest::Over { Company::Alone } else { Company::Shared };
         let again = |(lane, delivery)| (lane, Delivery { company, ..delivery }, rest);
         self.give_back(call.items.into_iter().map(again).collect());
         self.learn(&call.key, call.purpose, Tally::default(), now);
@@ -439,7 +464,7 @@ impl Dispatcher {
         delivery: Delivery,
         emits: &[Emit],
         (facts, now): (CallFacts, Now),
-    ) -> Option<(Delivery, Option<Instant>)> {
+    ) -> Option<(Delivery, Rest)> {
         let plan = self.plans.get(handler.0)?;
         if emits.is_empty() {
             self.counters.handled(&delivery.event.tenant, 0);
@@ -449,7 +474,7 @@ impl Dispatcher {
         match self.effects.emits(&plan.config, &delivery.event, emits, now) {
             Ok(job) => {
                 self.counters.handled(&delivery.event.tenant, emits.len());
-                self.start_effect(job, delivery.ticket);
+                self.start_effect(job, Some(delivery.ticket));
                 None
             }
             Err(error) => {
@@ -468,7 +493,7 @@ impl Dispatcher {
         mut delivery: Delivery,
         outcome: &Outcome,
         (facts, now): (CallFacts, Now),
-    ) -> Option<(Delivery, Option<Instant>)> {
+    ) -> Option<(Delivery, Rest)> {
         let plan = self.plans.get(handler.0)?;
         let config = Arc::clone(&plan.config);
         let first = *delivery.first_failure.get_or_insert((now.instant, now.unix_micros));
@@ -479,12 +504,12 @@ impl Dispatcher {
         match judge(outcome, history, &config.retry, self.random.random()) {
             Verdict::GiveBackFor(wait) => {
                 tracing::error!(handler = %config.name, %outcome, "the host could not run a guest");
-                Some((delivery, Some(now.instant + wait)))
+                Some((delivery, Rest::Until(now.instant + wait)))
             }
             Verdict::RetryAfter(wait) => {
                 delivery.attempts += 1;
                 self.counters.retried(&delivery.event.tenant);
-                Some((delivery, Some(now.instant + wait)))
+                Some((delivery, Rest::Until(now.instant + wait)))
             }
             Verdict::DeadLetter => {
                 let failure = Failure {
@@ -495,22 +520,42 @@ impl Dispatcher {
                     duration: facts.duration,
                     memory_peak_bytes: facts.memory_peak_bytes,
                 };
-                let job = self.effects.dead_letter(&delivery.event, &config, &failure);
-                self.counters.dead(&delivery.event.tenant, &config.name, outcome.kind());
-                self.start_effect(job, delivery.ticket);
-                None
+                self.give_up(delivery, &config, &failure)
             }
         }
     }
 
-    fn give_back(&mut self, items: Vec<(LaneId, Delivery, Option<Instant>)>) {
+    /// Gives an event up. What comes back stops its lane.
+    fn give_up(
+        &mut self,
+        delivery: Delivery,
+        config: &HandlerConfig,
+        failure: &Failure<'_>,
+    ) -> Option<(Delivery, Rest)> {
+        let job = self.effects.dead_letter(&delivery.event, config, failure);
+        self.counters.dead(&delivery.event.tenant, &config.name, failure.outcome.kind());
+        match config.on_failure {
+            FailurePolicy::Skip => {
+                self.start_effect(job, Some(delivery.ticket));
+                None
+            }
+            FailurePolicy::Block => {
+                let (handler, event) = (&config.name, &delivery.event);
+                tracing::error!(%handler, tenant = %event.tenant, id = %event.id, "a lane is blocked by a dead event");
+                self.start_effect(job, None);
+                Some((delivery, Rest::Blocked))
+            }
+        }
+    }
+
+    fn give_back(&mut self, items: Vec<(LaneId, Delivery, Rest)>) {
         let kept = |(lane, delivery, rest)| (lane, Some(delivery), rest);
         self.give_back_kept(items.into_iter().map(kept).collect());
     }
 
     /// Puts what must run again back at the head of its lane, in order, and lets the lanes of the call go on.
-    fn give_back_kept(&mut self, items: Vec<(LaneId, Option<Delivery>, Option<Instant>)>) {
-        let mut lanes: Vec<(LaneId, Option<Instant>)> = Vec::new();
+    fn give_back_kept(&mut self, items: Vec<(LaneId, Option<Delivery>, Rest)>) {
+        let mut lanes: Vec<(LaneId, Rest)> = Vec::new();
         for (lane, delivery, rest) in items.into_iter().rev() {
             if let Some(delivery) = delivery {
                 self.queues.give_back(lane, delivery);
@@ -525,8 +570,9 @@ impl Dispatcher {
         }
     }
 
-    fn start_effect(&mut self, job: PublishJob, ticket: Ticket) {
-        self.open_effects.insert(job.effect, ticket);
+    /// Publishes something; once it is confirmed, a part of the event of the ticket is settled.
+    fn start_effect(&mut self, job: PublishJob, settles: Option<Ticket>) {
+        self.open_effects.insert(job.effect, settles);
         self.jobs.push_back(job);
     }
 
@@ -596,6 +642,7 @@ impl Plan {
             state: if self.pauses.is_paused() { HandlerState::Paused } else { HandlerState::Running },
             pauses: self.pauses.pauses(),
             paused_tenants: self.pauses.paused_tenants() as u64,
+            blocked_lanes: 0,
         }
     }
 }

@@ -48,6 +48,9 @@ impl fmt::Display for HandlerName {
 pub enum FailurePolicy {
     /// Put the event into the dead letter queue and go on with the lane.
     Skip,
+    /// Put the event into the dead letter queue and stop the lane there. The event is not settled: it runs again, and
+    /// the lane goes on if it succeeds, once the host is restarted or its partition is assigned anew.
+    Block,
 }
 
 /// A handler as configured, after all checks.

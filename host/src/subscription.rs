@@ -267,7 +267,7 @@ impl Running {
     fn act(&mut self) {
         let now = now();
         self.dispatcher.wake(now);
-        self.start_calls();
+        self.start_calls(now);
         for commit in self.dispatcher.take_commits(Due::Now, now) {
             if let Some(board) = self.board_of(commit.partition) {
                 board.commit(commit.partition.partition, commit.assignment, commit.offset);
@@ -280,17 +280,17 @@ impl Running {
         }
     }
 
-    fn start_calls(&mut self) {
+    fn start_calls(&mut self, now: Now) {
         for pool in Pool::ALL {
-            self.start_calls_in(pool);
+            self.start_calls_in(pool, now);
         }
     }
 
-    fn start_calls_in(&mut self, pool: Pool) {
+    fn start_calls_in(&mut self, pool: Pool, now: Now) {
         let sandbox = self.sandbox.clone();
         while self.dispatcher.calls_under_way(pool) < sandbox.call_slots(pool) {
             let has_room = |tenant: &Tenant| sandbox.has_room_for(pool, tenant);
-            let Some(call) = self.dispatcher.next_call(pool, has_room) else { return };
+            let Some(call) = self.dispatcher.next_call(pool, has_room, now) else { return };
             let id = call.id;
             let Some(component) = self.components.get(call.handler.0) else { return };
             let guest_call = GuestCall {
@@ -303,7 +303,7 @@ impl Running {
             };
             if self.sandbox.submit(guest_call).is_err() {
                 // Other subscriptions hold all slots; the next tick asks again.
-                self.dispatcher.call_refused(id, now());
+                self.dispatcher.call_refused(id, now);
                 return;
             }
         }

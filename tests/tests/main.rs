@@ -2,6 +2,7 @@
 
 #[cfg(test)]
 mod stories {
+    mod block;
     mod breaker;
     mod broker_restart;
     mod compiler;

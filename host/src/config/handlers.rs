@@ -76,6 +76,9 @@ fn one(
     let on_failing = section.value("on_failing", OnFailing::Pause, word(&on_failings));
     let breaker = section.section("breaker", |section| read_breaker(section, on_failing));
     let on_failure = section.value("on_failure", FailurePolicy::Skip, failure_policy);
+    if on_failure == FailurePolicy::Block && order_by == OrderBy::None {
+        section.refuse("on_failure", "`block`: there is no lane to stop with `order_by: none`");
+    }
     let emit_topics = read_emit_topics(section, dead_letters);
     let batch_max = section.value("batch_max", 256, number(1..=1_024));
     Some(HandlerConfig {
@@ -229,8 +232,9 @@ fn read_breaker(section: &Section<'_>, on_failing: OnFailing) -> BreakerPolicy {
 fn failure_policy(text: &str) -> Result<FailurePolicy, String> {
     match text {
         "skip" => Ok(FailurePolicy::Skip),
-        "park" | "block" => Err("not built yet, expected skip".to_owned()),
-        _ => Err("expected skip".to_owned()),
+        "block" => Ok(FailurePolicy::Block),
+        "park" => Err("not built yet, expected skip or block".to_owned()),
+        _ => Err("expected skip or block".to_owned()),
     }
 }
 

@@ -375,6 +375,7 @@ impl<'a> Handler<'a> {
             },
             on_failure: match handler.on_failure {
                 FailurePolicy::Skip => "skip",
+                FailurePolicy::Block => "block",
             },
             emit_topics: &handler.emit_topics,
             batch_max: handler.batch_max,

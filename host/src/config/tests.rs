@@ -147,7 +147,7 @@ dead_letters: 7
         "line 6: events.iggy.topology.domain_partitions: `0`: expected a whole number from 1 to 1000",
         "line 7: events.iggy.retension: unknown key, did you mean `retention`?",
         "line 12: handlers[0].limits.deadline: `250`: expected a time above zero with its unit, such as 250ms, up to 10m",
-        "line 13: handlers[0].on_failure: `park`: not built yet, expected skip",
+        "line 13: handlers[0].on_failure: `park`: not built yet, expected skip or block",
         "line 14: dead_letters: expected a section with keys",
     ] {
         assert!(found.iter().any(|mistake| mistake == expected), "{expected}\nnot in\n{}", found.join("\n"));
@@ -407,6 +407,7 @@ fn what_does_not_fit_together_is_refused() {
             "memory_max: `2.0 GiB`: expected at most 1.0 GiB, as `sandbox.ceilings` says",
         ),
         (handler("order_by: random"), "is not an order"),
+        (handler("order_by: none, on_failure: block"), "there is no lane to stop"),
         ("dead_letters: {topic: domain}".into(), "expected a topic of its own"),
         ("subscriptions: [{name: s, topics: [dlq]}]".into(), "holds dead letters"),
         ("subscriptions: [{name: s, topics: []}]".into(), "expected at least one topic"),

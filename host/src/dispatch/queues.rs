@@ -32,6 +32,8 @@ pub(crate) struct Delivery {
     pub(crate) first_failure: Option<(Instant, u64)>,
     /// Whether it must have a guest call of its own, because a call that it was part of failed, or killed the host.
     pub(crate) company: Company,
+    /// Deaths of the host that it has seen from inside a guest.
+    pub(crate) deaths: u32,
 }
 
 /// With whom a delivery may share a guest call.
@@ -39,6 +41,17 @@ pub(crate) struct Delivery {
 pub(crate) enum Company {
     Shared,
     Alone,
+}
+
+/// How long a lane waits before its first delivery runs again; what waits longer is greater.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Rest {
+    /// Not at all.
+    Over,
+    /// Until then.
+    Until(Instant),
+    /// For as long as that delivery is current.
+    Blocked,
 }
 
 /// What a queue may do when its turn comes.
@@ -64,6 +77,8 @@ enum LaneState {
     Running,
     /// Waits for a time before its first delivery runs again.
     Resting,
+    /// Is stopped at its first delivery, which was given up, for as long as that is current.
+    Blocked,
 }
 
 #[derive(Debug)]
@@ -104,6 +119,8 @@ pub(crate) struct Queues {
     rests: BinaryHeap<Reverse<(Instant, LaneId)>>,
     /// Queues that wait for [`Self::resume`].
     held: HashMap<HandlerIndex, Vec<usize>>,
+    /// Lanes that are stopped.
+    blocked: Vec<LaneId>,
 }
 
 impl Queues {
@@ -160,17 +177,43 @@ impl Queues {
         }
     }
 
-    /// Ends the call a lane was running in. It goes on when something is pending: at once, or at `rest_until`.
-    pub(crate) fn release(&mut self, id: LaneId, rest_until: Option<Instant>) {
+    /// Ends the call a lane was running in. It goes on when something is pending, after its rest.
+    pub(crate) fn release(&mut self, id: LaneId, rest: Rest) {
         let Some(lane) = self.lanes.get_mut(id.0) else { return };
-        match rest_until {
+        match rest {
             _ if lane.pending.is_empty() => self.close_lane(id),
-            Some(until) => {
+            Rest::Until(until) => {
                 lane.state = LaneState::Resting;
                 self.rests.push(Reverse((until, id)));
             }
-            None => self.make_ready(id),
+            Rest::Blocked => {
+                lane.state = LaneState::Blocked;
+                self.blocked.push(id);
+            }
+            Rest::Over => self.make_ready(id),
         }
+    }
+
+    /// Lets lanes go on that were stopped at a delivery which is no longer current.
+    pub(crate) fn unblock(&mut self, is_current: impl Fn(Ticket) -> bool) {
+        for id in std::mem::take(&mut self.blocked) {
+            let head = self.lanes.get(id.0).and_then(|lane| lane.pending.front());
+            if head.is_some_and(|delivery| is_current(delivery.ticket)) {
+                self.blocked.push(id);
+            } else {
+                self.make_ready(id);
+            }
+        }
+    }
+
+    /// How many lanes of each handler are stopped, where there are any.
+    pub(crate) fn blocked_lanes(&self) -> HashMap<HandlerIndex, u64> {
+        let mut blocked = HashMap::new();
+        let queue_of = |id: &LaneId| self.queues.get(self.lanes.get(id.0)?.queue);
+        for queue in self.blocked.iter().filter_map(queue_of) {
+            *blocked.entry(queue.key.handler).or_default() += 1;
+        }
+        blocked
     }
 
     /// Lets the queues of a handler take turns again.

@@ -121,7 +121,7 @@ impl Stage {
     }
 
     fn next_call(&mut self, pool: Pool) -> Option<Call> {
-        self.dispatcher.next_call(pool, |_| true)
+        self.dispatcher.next_call(pool, |_| true, self.now)
     }
 
     fn end(&mut self, call: &Call, result: CallResult) {
@@ -335,7 +335,8 @@ fn a_tenant_without_room_is_passed_over_and_keeps_its_turn() {
     let mut stage = Stage::with(vec![(handler(OrderBy::Tenant, 64), Pool::Waiting)]);
     stage.read(&["a", "b", "c"]);
     let mut others = Vec::new();
-    while let Some(call) = stage.dispatcher.next_call(Pool::Waiting, |tenant| tenant.as_str() != "a") {
+    let is_other = |tenant: &Tenant| tenant.as_str() != "a";
+    while let Some(call) = stage.dispatcher.next_call(Pool::Waiting, is_other, stage.now) {
         others.push(call.tenant.as_str().to_owned());
     }
     assert_eq!(others, ["b", "c"]);
@@ -390,6 +391,48 @@ fn what_killed_three_hosts_becomes_a_dead_letter_without_running() {
     stage.dispatcher.published(job.effect, stage.now);
     assert_eq!(stage.commit(), Some(1));
     assert_eq!(stage.dispatcher.counters().dead_letters["everything"]["host-crash"], 1);
+}
+
+#[test]
+fn a_dead_event_blocks_its_lane_until_the_partition_is_assigned_anew() {
+    let config = HandlerConfig { on_failure: FailurePolicy::Block, ..handler(OrderBy::Tenant, 1) };
+    let mut stage = Stage::new(config);
+    stage.read(&["a", "a", "b"]);
+    let dead = stage.call();
+    stage.end(&dead, CallResult::Failed(Outcome::Reject { reason: "bad".to_owned() }));
+    let other = stage.call();
+    assert_eq!(offsets(&other), [2]);
+    stage.end(&other, CallResult::Answered(Vec::new()));
+    assert!(!stage.dispatcher.is_at_rest(), "its dead letter is not confirmed");
+    let letter = stage.dispatcher.next_job().expect("a dead letter is to be published");
+    stage.dispatcher.published(letter.effect, stage.now);
+    stage.pass(HOUR);
+    assert!(stage.any_call().is_none() && stage.dispatcher.is_at_rest());
+    assert_eq!((stage.commit(), stage.dispatcher.counters().handlers["everything"].blocked_lanes), (None, 1));
+    stage.dispatcher.revoked(PARTITION);
+    stage.dispatcher.assigned(PARTITION, AssignmentId(2), stage.now);
+    stage.next_offset = 0;
+    stage.read(&["a", "a"]);
+    assert_eq!(stage.dispatcher.counters().handlers["everything"].blocked_lanes, 0);
+    for offset in [0, 1] {
+        let call = stage.call();
+        assert_eq!(offsets(&call), [offset]);
+        stage.end(&call, CallResult::Answered(Vec::new()));
+    }
+    assert_eq!(stage.commit(), Some(1));
+}
+
+#[test]
+fn what_killed_three_hosts_blocks_its_lane_too() {
+    let config = HandlerConfig { on_failure: FailurePolicy::Block, ..handler(OrderBy::Tenant, 64) };
+    let mut stage = Stage::new(config);
+    stage.suspect(&[(1, 3)]);
+    stage.read(&["a", "a", "a"]);
+    let call = stage.call();
+    assert_eq!(offsets(&call), [0]);
+    stage.end(&call, CallResult::Answered(Vec::new()));
+    assert!(stage.any_call().is_none() && stage.dispatcher.has_job());
+    assert_eq!(stage.commit(), Some(0));
 }
 
 /// A handler that pauses soon.
@@ -475,12 +518,15 @@ fn simulate(seed: u64) -> u64 {
     let mut random = SmallRng::seed_from_u64(seed);
     let pool = Pool::ALL[usize::try_from(seed % 2).unwrap()];
     let breaker = BreakerPolicy { attempts_min: random.random_range(2..30), ..BreakerPolicy::default() };
-    let config = HandlerConfig { breaker, ..handler(order, random.random_range(1..20)) };
+    let blocks = ordered && seed % 5 == 0;
+    let on_failure = if blocks { FailurePolicy::Block } else { FailurePolicy::Skip };
+    let config = HandlerConfig { breaker, on_failure, ..handler(order, random.random_range(1..20)) };
     let mut stage = Stage::with(vec![(config, pool)]);
-    let suspects: Vec<_> =
-        (0..20).map(|_| (random.random_range(0..200), random.random_range(1..5))).collect();
+    let deaths_end = if blocks { DEATHS_MAX } else { 5 };
+    let mut suspect = || (random.random_range(0..200), random.random_range(1..deaths_end));
+    let suspects: Vec<_> = (0..20).map(|_| suspect()).collect();
     stage.suspect(&suspects);
-    let mut life = Life { suspects: suspects.into_iter().collect(), ..Life::default() };
+    let mut life = Life { suspects: suspects.into_iter().collect(), blocks, ..Life::default() };
     for step in 0..400u32 {
         match random.random_range(0..10) {
             0..=2 if stage.next_offset < 200 => stage.read(&[["a", "b", "c"][(step % 3) as usize]; 3]),
@@ -493,8 +539,11 @@ fn simulate(seed: u64) -> u64 {
         life.check_commits(&mut stage);
     }
     life.is_failing = false;
-    for _ in 0..2_000 {
+    for step in 0..2_000 {
         stage.pass(HOUR);
+        if blocks && step % 200 == 0 {
+            life.lose_partition(&mut stage);
+        }
         while life.running.len() < 2 && life.start(&mut stage) {}
         life.end_one(&mut stage, &mut random, ordered);
         life.confirm(&mut stage);
@@ -517,6 +566,10 @@ struct Life {
     assignments: u64,
     /// Deaths of hosts by offset.
     suspects: BTreeMap<u64, u32>,
+    /// Whether a dead event stops its lane.
+    blocks: bool,
+    /// Tenants with a stopped lane.
+    blocked: BTreeSet<String>,
     /// Whether guests fail at all they are given.
     is_failing: bool,
 }
@@ -557,6 +610,7 @@ impl Life {
         for (at, event) in call.events.iter().enumerate() {
             let offset = event.event.message.source.offset.0;
             let deaths = self.suspects.get(&offset).copied().unwrap_or_default();
+            assert!(!self.blocked.contains(event.event.tenant.as_str()), "{offset} runs behind a dead event");
             assert!(deaths == 0 || (deaths < DEATHS_MAX && call.events.len() == 1), "{offset} is a suspect");
             if failed_lanes.contains(&event.lane) {
                 answers.push((at, Answer::NotRun));
@@ -586,7 +640,11 @@ impl Life {
             let before = stage.dispatcher.counters().settled;
             stage.dispatcher.published(job.effect, stage.now);
             assert!(stage.dispatcher.counters().settled <= before + 1);
-            self.finished.insert(offset_of(&job));
+            if self.blocks && job.messages[0].0 == "dlq" {
+                self.blocked.insert(job.messages[0].1.headers.get("gh-tenant").unwrap().to_string());
+            } else {
+                self.finished.insert(offset_of(&job));
+            }
         }
     }
 
@@ -598,6 +656,7 @@ impl Life {
         stage.dispatcher.assigned(PARTITION, AssignmentId(1 + self.assignments), stage.now);
         self.finished.clear();
         self.last.clear();
+        self.blocked.clear();
         let again = self.committed..stage.next_offset;
         stage.next_offset = self.committed;
         // What runs now still runs, as it would in life; its outcome must not count.
