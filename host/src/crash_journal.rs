@@ -28,7 +28,7 @@ use crate::sandbox::CallEvent;
 
 pub(crate) use mark::EventMark;
 
-/// Deaths of the host with an event in a guest, after which that event does not run again.
+/// Deaths of the host with an event in a guest, after which that event does not run again, unless otherwise configured.
 pub(crate) const DEATHS_MAX: u32 = 3;
 
 /// Processes that may keep their journals in one directory.
@@ -65,12 +65,18 @@ pub enum CrashJournalError {
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Suspects {
     deaths: HashMap<EventMark, u32>,
+    deaths_max: u32,
 }
 
 impl Suspects {
-    /// The deaths that each of these events has seen.
-    pub(crate) fn new(deaths: HashMap<EventMark, u32>) -> Self {
-        Self { deaths }
+    /// The deaths that each of these events has seen, and how many condemn one.
+    pub(crate) fn new(deaths: HashMap<EventMark, u32>, deaths_max: u32) -> Self {
+        Self { deaths, deaths_max }
+    }
+
+    /// Whether an event that has seen so many deaths runs no more.
+    pub(crate) fn condemn(&self, deaths: u32) -> bool {
+        deaths > 0 && deaths >= self.deaths_max
     }
 
     /// Deaths of the host that an event has seen from inside a guest of a handler.
@@ -105,11 +111,16 @@ pub(crate) struct InCall<'a> {
 
 impl CrashJournal {
     /// Opens the first journal of a directory that no other process has open, or makes one with a slot for each of
-    /// so many threads, and tells what it says about the past. Blocks for a few reads and writes of the disk.
+    /// so many threads, and tells what it says about the past, where so many deaths condemn an event. Blocks for a few
+    /// reads and writes of the disk.
     ///
     /// # Errors
     /// When the files cannot be used, or all belong to others.
-    pub(crate) fn open(dir: &Path, slots: usize) -> Result<(Self, Suspects), CrashJournalError> {
+    pub(crate) fn open(
+        dir: &Path,
+        slots: usize,
+        deaths_max: u32,
+    ) -> Result<(Self, Suspects), CrashJournalError> {
         let error = |path: &Path| {
             let path = path.to_owned();
             move |cause| CrashJournalError::File { path, cause }
@@ -118,13 +129,13 @@ impl CrashJournal {
         for number in 0..JOURNALS_MAX {
             let path = dir.join(format!("crash-{number}.journal"));
             if let Some(file) = lock(&path).map_err(error(&path))? {
-                return Self::start(file, slots).map_err(error(&path));
+                return Self::start(file, slots, deaths_max).map_err(error(&path));
             }
         }
         Err(CrashJournalError::Taken { dir: dir.to_owned() })
     }
 
-    fn start(mut file: File, slots: usize) -> io::Result<(Self, Suspects)> {
+    fn start(mut file: File, slots: usize, deaths_max: u32) -> io::Result<(Self, Suspects)> {
         let mut bytes = Vec::new();
         file.read_to_end(&mut bytes)?;
         let mut past = Past::read(&bytes);
@@ -135,7 +146,7 @@ impl CrashJournal {
         file.write_all_at(&record::header(epoch), 0)?;
         file.set_len(record::slot_at(slots))?;
         let deaths: HashMap<EventMark, u32> = past.suspects().map(|(_, s)| (s.mark, s.deaths)).collect();
-        let left = past.suspects().filter(|(_, suspect)| suspect.deaths < DEATHS_MAX);
+        let left = past.suspects().filter(|(_, suspect)| suspect.deaths < deaths_max);
         let left: HashMap<EventMark, usize> = left.map(|(place, suspect)| (suspect.mark, place)).collect();
         if !left.is_empty() {
             let (suspects, condemned) = (left.len(), deaths.len() - left.len());
@@ -153,7 +164,7 @@ impl CrashJournal {
             running_suspect: Mutex::new(()),
             write_failed: AtomicBool::new(false),
         };
-        Ok((journal, Suspects::new(deaths)))
+        Ok((journal, Suspects::new(deaths, deaths_max)))
     }
 
     /// Notes that events go into a guest, on the thread that owns the slot. A suspect waits for the one that runs.

@@ -32,7 +32,7 @@ use self::pauses::{Pauses, Purpose, Whose};
 use self::queues::{Batch, Company, Delivery, LaneId, Queues, Rest, Turn};
 use crate::codec::DecodeError;
 use crate::counters::{Counters, HandlerCounters, HandlerState};
-use crate::crash_journal::{DEATHS_MAX, Suspects};
+use crate::crash_journal::Suspects;
 use crate::dead_letter::Failure;
 use crate::event::{Event, Message, Tenant};
 use crate::handler::{FailurePolicy, HandlerConfig};
@@ -185,7 +185,7 @@ impl Dispatcher {
     ) -> Option<Call> {
         loop {
             let batch = self.next_batch(pool, &has_room)?;
-            let is_condemned = |(_, delivery): &(LaneId, Delivery)| delivery.deaths >= DEATHS_MAX;
+            let is_condemned = |(_, delivery): &(LaneId, Delivery)| self.suspects.condemn(delivery.deaths);
             if batch.items.iter().any(is_condemned) {
                 self.condemn(batch, now);
                 continue;

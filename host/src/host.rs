@@ -321,8 +321,8 @@ async fn open_state(sandbox: &Sandbox, config: &Config) -> Result<Option<Arc<dyn
 /// Opens the crash journal where one is to be kept, and tells what it says about the past.
 async fn open_journal(sandbox: &Sandbox, config: &Config) -> Result<Arc<Suspects>, BuildError> {
     let Some(dir) = config.sandbox.journal_dir.clone() else { return Ok(Arc::default()) };
-    let sandbox = sandbox.clone();
-    let opened = tokio::task::spawn_blocking(move || sandbox.open_journal(&dir)).await;
+    let (sandbox, deaths_max) = (sandbox.clone(), config.sandbox.host_deaths_max);
+    let opened = tokio::task::spawn_blocking(move || sandbox.open_journal(&dir, deaths_max)).await;
     opened.unwrap_or(Err(CrashJournalError::Stopped)).map(Arc::new).map_err(BuildError::CrashJournal)
 }
 

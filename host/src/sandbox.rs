@@ -48,7 +48,7 @@ use bytes::Bytes;
 
 use crate::codec::EmitRules;
 use crate::compiler::CompileSettings;
-use crate::crash_journal::{CrashJournal, CrashJournalError, Suspects};
+use crate::crash_journal::{CrashJournal, CrashJournalError, DEATHS_MAX, Suspects};
 use crate::event::Tenant;
 use crate::handler::HandlerName;
 use crate::route::TenantScope;
@@ -130,6 +130,8 @@ pub struct SandboxSettings {
     /// Directory where it is kept on record which events are in guests, for the next start to recognise those that
     /// kill the host; nowhere by default.
     pub journal_dir: Option<PathBuf>,
+    /// Deaths of the host with an event in a guest, after which that event does not run again; with none it always does.
+    pub host_deaths_max: Option<u32>,
 }
 
 impl Default for SandboxSettings {
@@ -143,6 +145,7 @@ impl Default for SandboxSettings {
             compile: CompileSettings::default(),
             cache: None,
             journal_dir: None,
+            host_deaths_max: Some(DEATHS_MAX),
         }
     }
 }
@@ -242,9 +245,13 @@ impl Sandbox {
     ///
     /// # Errors
     /// When the directory cannot be used.
-    pub(crate) fn open_journal(&self, dir: &Path) -> Result<Suspects, CrashJournalError> {
+    pub(crate) fn open_journal(
+        &self,
+        dir: &Path,
+        deaths_max: Option<u32>,
+    ) -> Result<Suspects, CrashJournalError> {
         let slots = self.inner.threads.lock().unwrap_or_else(PoisonError::into_inner).workers.len();
-        let (journal, suspects) = CrashJournal::open(dir, slots)?;
+        let (journal, suspects) = CrashJournal::open(dir, slots, deaths_max.unwrap_or(u32::MAX))?;
         // One that was opened before goes on, and this one is closed.
         drop(self.inner.workshop.journal.set(journal));
         Ok(suspects)

@@ -116,7 +116,8 @@ impl House {
             "events": { "iggy": iggy },
             "subscriptions": [{ "name": "default", "group": GROUP, "topics": [DOMAIN] }],
             "handlers": handlers,
-            "sandbox": { "cache_dir": self.cache_dir() },
+            // Stories kill hosts at random, which is no fault of the events in hand.
+            "sandbox": { "cache_dir": self.cache_dir(), "host_deaths_max": 0 },
         })
     }
 

@@ -198,6 +198,7 @@ struct Sandbox {
     cache_bytes_max: String,
     #[serde(skip_serializing_if = "Option::is_none")]
     journal_dir: Option<String>,
+    host_deaths_max: u32,
     state: State,
     ceilings: Limits,
 }
@@ -256,6 +257,7 @@ impl Sandbox {
             cache_dir: cache.dir.display().to_string(),
             cache_bytes_max: size(cache.bytes_max),
             journal_dir: settings.journal_dir.as_ref().map(|dir| dir.display().to_string()),
+            host_deaths_max: settings.host_deaths_max.unwrap_or_default(),
             state: State::of(&settings.state),
             ceilings: Limits::of(&settings.ceilings),
         }

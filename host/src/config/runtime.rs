@@ -59,6 +59,9 @@ pub(super) fn sandbox(section: &Section<'_>) -> SandboxSettings {
     settings.cache = cache(section);
     let journal_dir = section.value("journal_dir", SandboxSettings::JOURNAL_DIR.to_owned(), text);
     settings.journal_dir = Some(section.resolve_path(&journal_dir));
+    let deaths_max = settings.host_deaths_max.unwrap_or_default();
+    let deaths_max = section.value("host_deaths_max", deaths_max, number(0..=1_000));
+    settings.host_deaths_max = (deaths_max > 0).then_some(deaths_max);
     settings
 }
 

@@ -46,7 +46,7 @@ fn event(offset: u64) -> CallEvent {
 /// A process: opens the journal, runs calls to their end, and dies in others. Tells the deaths that the events from
 /// zero on have seen.
 fn live(dir: &TempDir, ended: &[&[u64]], died_in: &[&[u64]]) -> Vec<u32> {
-    let (journal, suspects) = CrashJournal::open(dir.path(), SLOTS).unwrap();
+    let (journal, suspects) = CrashJournal::open(dir.path(), SLOTS, DEATHS_MAX).unwrap();
     let events = |offsets: &[u64]| offsets.iter().map(|offset| event(*offset)).collect::<Vec<_>>();
     let mut scratch = Vec::new();
     for call in ended {
@@ -75,7 +75,7 @@ fn a_killer_is_told_from_those_that_died_with_it() {
 fn another_handler_is_not_suspected() {
     let dir = TempDir::new().unwrap();
     live(&dir, &[], &[&[0]]);
-    let (_journal, suspects) = CrashJournal::open(dir.path(), SLOTS).unwrap();
+    let (_journal, suspects) = CrashJournal::open(dir.path(), SLOTS, DEATHS_MAX).unwrap();
     let other = HandlerName::new("other").unwrap();
     assert_eq!(suspects.deaths(&other, &event(0).event.message), 0);
 }
@@ -83,7 +83,7 @@ fn another_handler_is_not_suspected() {
 #[test]
 fn each_process_has_a_journal_of_its_own_and_finds_the_first_free_one() {
     let dir = TempDir::new().unwrap();
-    let (first, _) = CrashJournal::open(dir.path(), SLOTS).unwrap();
+    let (first, _) = CrashJournal::open(dir.path(), SLOTS, DEATHS_MAX).unwrap();
     live(&dir, &[], &[&[1]]);
     assert_eq!(live(&dir, &[], &[])[1], 1);
     drop(first);

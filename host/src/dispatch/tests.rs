@@ -8,7 +8,7 @@ use guesthouse_connector::{Offset, PartitionId, RawHeaders};
 
 use super::*;
 use crate::codec::Codec;
-use crate::crash_journal::EventMark;
+use crate::crash_journal::{DEATHS_MAX, EventMark};
 use crate::event::{Source, SourceTopic};
 use crate::handler::{FailurePolicy, HandlerName};
 use crate::lane::OrderBy;
@@ -107,7 +107,7 @@ impl Stage {
             self.next_offset = *offset;
             (EventMark::of(&name, &self.event("a").message), *deaths)
         };
-        self.dispatcher.suspects = Arc::new(Suspects::new(deaths.iter().map(mark).collect()));
+        self.dispatcher.suspects = Arc::new(Suspects::new(deaths.iter().map(mark).collect(), DEATHS_MAX));
         self.next_offset = next_offset;
     }
 
@@ -518,7 +518,7 @@ fn simulate(seed: u64) -> u64 {
     let mut random = SmallRng::seed_from_u64(seed);
     let pool = Pool::ALL[usize::try_from(seed % 2).unwrap()];
     let breaker = BreakerPolicy { attempts_min: random.random_range(2..30), ..BreakerPolicy::default() };
-    let blocks = ordered && seed % 5 == 0;
+    let blocks = ordered && seed.is_multiple_of(5);
     let on_failure = if blocks { FailurePolicy::Block } else { FailurePolicy::Skip };
     let config = HandlerConfig { breaker, on_failure, ..handler(order, random.random_range(1..20)) };
     let mut stage = Stage::with(vec![(config, pool)]);

@@ -18,7 +18,8 @@ async fn an_event_that_kills_the_host_becomes_a_dead_letter() {
         handler("picky", "picky"),
         &[("/events", json!(["demo.picky"])), ("/limits/deadline", json!("10m"))],
     );
-    let config = house.config(&[looping]);
+    let mut config = house.config(&[looping]);
+    config["sandbox"]["host_deaths_max"] = json!(3);
     let client = house.client().await;
     let killer = picky(&tenant(1), "loop");
     let mut events: Vec<Value> = (0..INNOCENT).map(|n| picky(&tenant((n % 3).into()), "done")).collect();

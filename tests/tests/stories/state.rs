@@ -105,7 +105,7 @@ async fn what_does_not_fit_is_a_dead_letter_and_changes_nothing() {
 /// A configuration with these handlers and this place for their state.
 fn stateful(house: &House, handlers: &[Value], state: &Value) -> Value {
     let mut config = house.config(handlers);
-    config["sandbox"] = json!({ "state": state });
+    config["sandbox"] = json!({ "state": state, "host_deaths_max": 0 });
     config
 }
 
