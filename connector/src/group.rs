@@ -34,6 +34,26 @@ pub enum CursorStep {
         /// The messages.
         messages: Vec<ReceivedMessage>,
     },
+    /// Messages of a partition expired before they were read: those from one offset on, up to another one, which is the
+    /// next that is read.
+    Expired {
+        /// Which partition.
+        partition: PartitionId,
+        /// The first message that is gone.
+        from: Offset,
+        /// The first one that is there.
+        until: Offset,
+    },
+    /// The offsets of a partition went back: the broker forgot messages, or the topic was purged. The partition is
+    /// revoked by the next step and then begun at the beginning of what is there now; its stored offset is deleted.
+    WentBack {
+        /// Which partition.
+        partition: PartitionId,
+        /// What was to be read next.
+        expected: Offset,
+        /// The last offset that the partition has instead; zero also when it is empty.
+        last: Offset,
+    },
     /// Nothing is there in any wanted partition; the caller waits a little before the next step.
     Empty,
     /// The connection is lost. All partitions were revoked by a step before; the next step waits and connects again.

@@ -37,6 +37,10 @@ pub struct Counters {
     pub batches_split: u64,
     /// Partitions assigned now.
     pub partitions: u64,
+    /// Messages that the broker dropped, because they were old or too many, before they were read.
+    pub lost_to_retention: u64,
+    /// Times that the offsets of a partition went back, because the broker forgot messages or the topic was purged.
+    pub log_went_back: u64,
     /// Requests to publish that failed. Each was repeated.
     pub publish_failures: u64,
     /// Topics that cannot be written now, with the number of messages that wait for each. What waits is not
@@ -145,6 +149,8 @@ impl Counters {
         self.undecodable += other.undecodable;
         self.batches_split += other.batches_split;
         self.partitions += other.partitions;
+        self.lost_to_retention += other.lost_to_retention;
+        self.log_went_back += other.log_went_back;
         self.publish_failures += other.publish_failures;
         add_counts(&mut self.unwritable_topics, &other.unwritable_topics);
         self.latency.add(&other.latency);

@@ -165,6 +165,16 @@ impl Dispatcher {
         self.queues.unblock(|ticket| self.partitions.is_current(ticket));
     }
 
+    /// Messages expired before they were read.
+    pub(crate) fn messages_expired(&mut self, messages: u64) {
+        self.counters.lost_to_retention += messages;
+    }
+
+    /// The offsets of a partition went back.
+    pub(crate) fn log_went_back(&mut self) {
+        self.counters.log_went_back += 1;
+    }
+
     /// Messages of a partition were read, in the order of their offsets.
     pub(crate) fn read(&mut self, partition: PartitionKey, messages: Vec<Decoded>, now: Now) {
         for decoded in messages {

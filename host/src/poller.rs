@@ -36,6 +36,10 @@ pub(crate) enum Input {
     Revoked(PartitionKey),
     /// Messages were read.
     Read(PartitionKey, Vec<Decoded>),
+    /// This many messages of a partition expired before they were read.
+    Expired(u64),
+    /// The offsets of a partition went back; it is revoked next.
+    WentBack,
     /// Effects are confirmed.
     Published(Vec<EffectId>),
 }
@@ -175,6 +179,26 @@ impl Poller {
             CursorStep::Messages { partition, messages } => {
                 round.idle = IDLE_MIN;
                 vec![Input::Read(self.key(partition), self.decode(partition, messages))]
+            }
+            CursorStep::Expired { partition, from, until } => {
+                tracing::error!(
+                    topic = %self.source.topic,
+                    %partition,
+                    %from,
+                    %until,
+                    "lost-to-retention: messages expired before they were handled; keep them longer"
+                );
+                vec![Input::Expired(until.0.saturating_sub(from.0))]
+            }
+            CursorStep::WentBack { partition, expected, last } => {
+                tracing::error!(
+                    topic = %self.source.topic,
+                    %partition,
+                    %expected,
+                    %last,
+                    "log-went-back: the broker forgot messages, or the topic was purged; reading all that it holds now"
+                );
+                vec![Input::WentBack]
             }
             CursorStep::Empty => {
                 self.membership.set(true);

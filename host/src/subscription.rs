@@ -254,6 +254,8 @@ impl Running {
             }
             Input::Revoked(partition) => self.dispatcher.revoked(partition),
             Input::Read(partition, messages) => self.dispatcher.read(partition, messages, now()),
+            Input::Expired(messages) => self.dispatcher.messages_expired(messages),
+            Input::WentBack => self.dispatcher.log_went_back(),
             Input::Published(effects) => {
                 let now = now();
                 for effect in effects {

@@ -22,6 +22,7 @@ mod stories {
     mod samples;
     mod sharing;
     mod state;
+    mod topic_anew;
     mod undecodable;
     mod unwritable;
 }

@@ -17,6 +17,7 @@ const CODE_RESOURCE_NOT_FOUND: u32 = 20;
 const CODE_GROUP_EXISTS: u32 = 5004;
 const CODE_GROUP_NOT_FOUND: u32 = 5000;
 const CODE_MEMBER_NOT_FOUND: u32 = 5006;
+const CODE_OFFSET_NOT_FOUND: u32 = 3021;
 const CODE_PARTITION_NOT_OWNED: u32 = 5009;
 
 /// A consumer group in the form that requests carry.
@@ -128,6 +129,21 @@ impl Client {
         match self.ask(request).await {
             Ok(found) => Ok(found.map(|offset| Offset(offset.stored_offset))),
             Err(fault) => Err(describe(fault, "reading the offset of", group)),
+        }
+    }
+
+    /// Deletes the offset that a group stored in a partition; harmless when there is none.
+    pub(crate) async fn delete_offset(
+        &self,
+        group: &GroupTarget,
+        partition: PartitionId,
+    ) -> Result<(), ConnectorError> {
+        let Target { stream, topic, .. } = &group.target;
+        let request = self.sdk.delete_consumer_offset(&group.consumer, stream, topic, Some(partition.0));
+        match self.ask(request).await {
+            Ok(()) => Ok(()),
+            Err(fault) if fault.code() == CODE_OFFSET_NOT_FOUND => Ok(()),
+            Err(fault) => Err(describe(fault, "deleting the offset of", group)),
         }
     }
 

@@ -7,7 +7,7 @@ use std::time::Duration;
 use tokio::time::{Instant, sleep_until};
 use tracing::{info, warn};
 
-use super::positions::Positions;
+use super::positions::{Positions, WayBack};
 use super::{CursorStep, StoreOutcome};
 use crate::address::{GroupAddress, Offset, PartitionId};
 use crate::backoff::Backoff;
@@ -132,6 +132,9 @@ impl GroupCursor {
         let Some(connection) = &mut self.connection else {
             return Ok(StoreOutcome::NotOwner);
         };
+        if !self.positions.may_store(partition) {
+            return Ok(StoreOutcome::NotOwner);
+        }
         let client = &connection.client;
         let outcome = client.store_offset(&self.group, partition, offset).await?;
         match outcome {
@@ -207,6 +210,8 @@ impl GroupCursor {
             return Ok(());
         }
         if connection.membership.is_none() {
+            // The group is gone if the topic was made anew.
+            connection.client.ensure_group(&self.group).await?;
             connection.client.join(&self.group).await?;
             connection.membership = Some(Membership::fresh());
         }
@@ -252,12 +257,17 @@ impl GroupCursor {
                     }
                     return Ok(Turn::Again);
                 }
-                Polled::Messages { messages, .. } if !messages.is_empty() => {
-                    return Ok(Turn::Step(self.deliver(*partition, messages)));
-                }
-                Polled::Messages { last_offset, .. } => {
-                    if self.ends_early(*partition, last_offset) {
-                        return Ok(Turn::Again);
+                Polled::Messages { messages, last_offset } => {
+                    let back = match messages.is_empty() {
+                        true => last_offset
+                            .and_then(|last| self.positions.note_end(*partition, last, Instant::now())),
+                        false => self.positions.note_messages(*partition),
+                    };
+                    if let Some(back) = back {
+                        return self.begin_again(*partition, back).await.map(Turn::Step);
+                    }
+                    if let Some(step) = self.deliver(*partition, messages) {
+                        return Ok(Turn::Step(step));
                     }
                 }
             }
@@ -273,27 +283,31 @@ impl GroupCursor {
         client.poll(&self.group.target, partition, &self.reader, range).await
     }
 
-    fn deliver(&mut self, partition: PartitionId, messages: Vec<ReceivedMessage>) -> CursorStep {
-        if let Some(last) = messages.last() {
-            self.positions.advance(partition, last.offset);
-        }
-        CursorStep::Messages { partition, messages }
+    /// Moves on behind the messages, if there are any, and tells them, after what is missing before them.
+    fn deliver(&mut self, partition: PartitionId, messages: Vec<ReceivedMessage>) -> Option<CursorStep> {
+        let (first, last) = (messages.first()?.offset, messages.last()?.offset);
+        let missing = self.positions.advance(partition, first, last);
+        let step = CursorStep::Messages { partition, messages };
+        let Some(from) = missing else {
+            return Some(step);
+        };
+        self.announced.push_back(Ok(step));
+        Some(CursorStep::Expired { partition, from, until: first })
     }
 
-    fn ends_early(&mut self, partition: PartitionId, last: Option<Offset>) -> bool {
-        let Some(last) = last else {
-            return false;
+    /// Forgets how far the group was in a partition whose offsets went back. The stored offset goes first: it would let
+    /// the next member pass over everything up to it.
+    async fn begin_again(
+        &mut self,
+        partition: PartitionId,
+        WayBack { expected, last }: WayBack,
+    ) -> Result<CursorStep, ConnectorError> {
+        let Some(Connection { client, .. }) = &self.connection else {
+            return Err(ConnectorError::NotConnected);
         };
-        let early = self.positions.note_end(partition, last, Instant::now());
-        if early {
-            warn!(
-                group = %self.group.address,
-                %partition,
-                last_offset = %last,
-                "the partition ends before what was read; messages were purged or lost, reading on from its end"
-            );
-        }
-        early
+        client.delete_offset(&self.group, partition).await?;
+        self.positions.begin_again(partition);
+        Ok(CursorStep::WentBack { partition, expected, last })
     }
 
     /// Decides what a failure means for the membership, and tells everything that follows from it in order.

@@ -21,8 +21,10 @@ pub(super) struct Positions {
     owned: BTreeMap<PartitionId, Position>,
     /// What the caller was told is its own and has to be told is not.
     given_up: Vec<PartitionId>,
-    /// Partitions that turned out to end before our position, with their last offset.
-    shortened: BTreeMap<PartitionId, Offset>,
+    /// Partitions whose offsets went back: they are begun at the beginning of what the broker holds now.
+    went_back: BTreeSet<PartitionId>,
+    /// Partitions that the group took from us on this connection. The broker may still take our last offsets.
+    lingering: BTreeSet<PartitionId>,
     last_polled: Option<PartitionId>,
 }
 
@@ -31,7 +33,25 @@ struct Position {
     next: Offset,
     /// The stored offset as far as this member knows.
     stored: Option<Offset>,
-    ends_early_since: Option<Instant>,
+    /// Whether it goes on from where somebody stopped, so that nothing may be missing before the next message.
+    continues: bool,
+    ends_early: Option<EarlyEnd>,
+}
+
+/// A partition was seen to end before our position.
+#[derive(Clone, Copy, Debug)]
+struct EarlyEnd {
+    since: Instant,
+    last: Offset,
+}
+
+/// Offsets of a partition that went back.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct WayBack {
+    /// What was to be read next.
+    pub(super) expected: Offset,
+    /// The last offset that the partition had instead.
+    pub(super) last: Offset,
 }
 
 impl Positions {
@@ -44,14 +64,24 @@ impl Positions {
     pub(super) fn take_revoked(&mut self) -> Vec<PartitionId> {
         let target = &self.target;
         let lost = self.owned.extract_if(.., |partition, _| !target.contains(partition));
-        self.given_up.extend(lost.map(|(partition, _)| partition));
+        let lost: Vec<PartitionId> = lost.map(|(partition, _)| partition).collect();
+        self.lingering.extend(&lost);
+        self.given_up.extend(lost);
         std::mem::take(&mut self.given_up)
     }
 
-    /// Gives up everything and names it.
+    /// Gives up everything, because the membership has ended, and names it.
     pub(super) fn take_all(&mut self) -> Vec<PartitionId> {
         self.target.clear();
-        self.take_revoked()
+        let all = self.take_revoked();
+        self.lingering.clear();
+        all
+    }
+
+    /// Whether an offset of a partition may be offered to the broker: it is ours, or was until the group took it from
+    /// us. Which of the latter it still takes is the broker's decision.
+    pub(super) fn may_store(&self, partition: PartitionId) -> bool {
+        self.owned.contains_key(&partition) || self.lingering.contains(&partition)
     }
 
     /// The partitions that are ours but were not begun yet.
@@ -62,14 +92,10 @@ impl Positions {
 
     /// Begins a gained partition after the stored offset.
     pub(super) fn begin(&mut self, partition: PartitionId, stored: Option<Offset>) -> Assignment {
-        let mut next = stored.map_or(Offset(0), Offset::next);
-        if let Some(last) = self.shortened.remove(&partition)
-            && last.next() < next
-        {
-            // Offset zero may be the last offset or stand for an empty partition; reading one message twice is harmless.
-            next = if last == Offset(0) { last } else { last.next() };
-        }
-        let position = Position { next, stored, ends_early_since: None };
+        let stored = stored.filter(|_| !self.went_back.remove(&partition));
+        self.lingering.remove(&partition);
+        let next = stored.map_or(Offset(0), Offset::next);
+        let position = Position { next, stored, continues: stored.is_some(), ends_early: None };
         self.owned.insert(partition, position);
         Assignment { partition, next }
     }
@@ -110,31 +136,43 @@ impl Positions {
         Some(position.next)
     }
 
-    /// Moves on behind the last message that was read.
-    pub(super) fn advance(&mut self, partition: PartitionId, last: Offset) {
-        if let Some(position) = self.owned.get_mut(&partition) {
-            position.next = last.next();
-            position.ends_early_since = None;
-        }
+    /// Moves on behind the messages that were read, and tells from where on messages are missing before the first.
+    pub(super) fn advance(&mut self, partition: PartitionId, first: Offset, last: Offset) -> Option<Offset> {
+        let position = self.owned.get_mut(&partition)?;
+        let expected = position.next;
+        let is_gap = position.continues && first > expected;
+        position.next = last.next();
+        position.continues = true;
+        position.ends_early = None;
+        is_gap.then_some(expected)
     }
 
-    /// Notes where an empty poll saw the partition end. If that has been before our position for long enough, gives the
-    /// partition up, so that it is begun anew where it ends, and answers true.
-    pub(super) fn note_end(&mut self, partition: PartitionId, last: Offset, now: Instant) -> bool {
-        let Some(position) = self.owned.get_mut(&partition) else {
-            return false;
-        };
+    /// Notes where an empty poll saw the partition end. Tells when that has been before our position for long enough to
+    /// be believed.
+    pub(super) fn note_end(&mut self, partition: PartitionId, last: Offset, now: Instant) -> Option<WayBack> {
+        let position = self.owned.get_mut(&partition)?;
         if last.next() >= position.next {
-            position.ends_early_since = None;
-            return false;
+            position.ends_early = None;
+            return None;
         }
-        let since = *position.ends_early_since.get_or_insert(now);
-        if now.duration_since(since) < END_BELIEVED_AFTER {
-            return false;
-        }
-        self.shortened.insert(partition, last);
+        let early = position.ends_early.get_or_insert(EarlyEnd { since: now, last });
+        early.last = last;
+        let is_believed = now.duration_since(early.since) >= END_BELIEVED_AFTER;
+        is_believed.then_some(WayBack { expected: position.next, last })
+    }
+
+    /// Tells whether messages at our position are new ones under old offsets: the partition was just seen to end before
+    /// it. One that was seen empty may have been about to start.
+    pub(super) fn note_messages(&self, partition: PartitionId) -> Option<WayBack> {
+        let position = self.owned.get(&partition)?;
+        let early = position.ends_early.filter(|early| early.last > Offset(0))?;
+        Some(WayBack { expected: position.next, last: early.last })
+    }
+
+    /// Gives up a partition whose offsets went back, so that it is begun at the beginning of what is there now.
+    pub(super) fn begin_again(&mut self, partition: PartitionId) {
+        self.went_back.insert(partition);
         self.give_up(partition);
-        true
     }
 
     /// The owned partitions.
@@ -199,34 +237,58 @@ mod tests {
     #[test]
     fn reading_moves_on_behind_the_last_message() {
         let mut positions = owning(0..1);
-        positions.advance(PartitionId(0), Offset(9));
+        assert_eq!(positions.advance(PartitionId(0), Offset(5), Offset(9)), None, "nobody read before");
         assert_eq!(positions.take_turn(PartitionId(0)), Some(Offset(10)));
+        assert_eq!(positions.advance(PartitionId(0), Offset(10), Offset(12)), None);
     }
 
     #[test]
-    fn a_partition_that_ends_early_for_long_is_begun_anew_where_it_ends() {
+    fn messages_that_are_missing_before_the_next_one_are_noticed() {
+        let mut positions = owning(0..1);
+        positions.begin(PartitionId(0), Some(Offset(9)));
+        assert_eq!(positions.advance(PartitionId(0), Offset(15), Offset(20)), Some(Offset(10)));
+        assert_eq!(positions.advance(PartitionId(0), Offset(30), Offset(30)), Some(Offset(21)));
+    }
+
+    #[test]
+    fn offsets_are_offered_for_what_is_ours_or_was_taken_by_the_group() {
+        let mut positions = owning(0..3);
+        positions.set_target(ids([2]));
+        positions.take_revoked();
+        positions.begin_again(PartitionId(2));
+        assert_eq!([0, 1, 2].map(|id| positions.may_store(PartitionId(id))), [true, true, false]);
+        positions.take_all();
+        assert_eq!([0, 1, 2].map(|id| positions.may_store(PartitionId(id))), [false; 3]);
+    }
+
+    #[test]
+    fn a_partition_that_ends_early_for_long_is_begun_at_its_beginning() {
         let partition = PartitionId(0);
         let mut positions = owning(0..1);
-        positions.advance(partition, Offset(99));
+        positions.advance(partition, Offset(0), Offset(99));
         let start = Instant::now();
-        assert!(!positions.note_end(partition, Offset(99), start));
-        assert!(!positions.note_end(partition, Offset(5), start));
-        assert!(!positions.note_end(partition, Offset(5), start + Duration::from_secs(4)));
-        assert!(positions.note_end(partition, Offset(5), start + END_BELIEVED_AFTER));
+        assert_eq!(positions.note_end(partition, Offset(99), start), None);
+        assert_eq!(positions.note_end(partition, Offset(5), start), None);
+        assert_eq!(positions.note_end(partition, Offset(5), start + Duration::from_secs(4)), None);
+        let back = positions.note_end(partition, Offset(5), start + END_BELIEVED_AFTER);
+        assert_eq!(back, Some(WayBack { expected: Offset(100), last: Offset(5) }));
+        positions.begin_again(partition);
         assert_eq!(positions.take_revoked(), [partition]);
         assert_eq!(positions.gained(), [partition]);
-        let assignment = positions.begin(partition, Some(Offset(90)));
-        assert_eq!(assignment.next, Offset(6));
+        assert_eq!(positions.begin(partition, Some(Offset(90))).next, Offset(0));
+        assert_eq!(positions.advance(partition, Offset(3), Offset(5)), None, "it began anew");
     }
 
     #[test]
-    fn an_empty_partition_is_begun_at_its_beginning() {
+    fn a_partition_that_overtakes_us_from_behind_has_gone_back_too() {
         let partition = PartitionId(0);
         let mut positions = owning(0..1);
-        positions.advance(partition, Offset(99));
-        let start = Instant::now();
-        positions.note_end(partition, Offset(0), start);
-        assert!(positions.note_end(partition, Offset(0), start + END_BELIEVED_AFTER));
-        assert_eq!(positions.begin(partition, Some(Offset(99))).next, Offset(0));
+        positions.advance(partition, Offset(0), Offset(99));
+        assert_eq!(positions.note_messages(partition), None);
+        positions.note_end(partition, Offset(0), Instant::now());
+        assert_eq!(positions.note_messages(partition), None, "it may only have been starting");
+        positions.note_end(partition, Offset(7), Instant::now());
+        let back = WayBack { expected: Offset(100), last: Offset(7) };
+        assert_eq!(positions.note_messages(partition), Some(back));
     }
 }
