@@ -34,6 +34,21 @@ const SLOT_PAUSE: Duration = Duration::from_millis(1);
 ///
 /// Its threads end when the last clone and the last component of it are dropped. That blocks for some ticks of the
 /// sandbox's clock if guests still run.
+///
+/// ```no_run
+/// use guesthouse::trial::{Trial, TrialEvent, TrialHandler};
+/// use guesthouse::{HandlerName, SandboxSettings};
+///
+/// # async fn example() -> Result<(), Box<dyn std::error::Error>> {
+/// let trial = Trial::start(&SandboxSettings::default())?;
+/// let handler = TrialHandler::new(HandlerName::new("order-totals")?);
+/// let component = trial.admit(handler, std::fs::read("order_totals.wasm")?).await?;
+/// let order = TrialEvent::new("order.placed", r#"{"customer_id":"c-1","total":7}"#);
+/// let report = component.call(&[order.of_tenant("shop-a")]).await;
+/// assert!(report.outcomes.iter().all(|outcome| outcome.is_done()));
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Clone)]
 pub struct Trial {
     inner: Arc<Inner>,

@@ -28,6 +28,7 @@ macro_rules! fixtures {
 
 fixtures![
     a01_loop_in_the_handler,
+    a02_loop_in_init,
     a02_loop_in_the_start_function,
     a03_loop_in_realloc,
     a04_loop_in_post_return,
@@ -64,6 +65,7 @@ fixtures![
     b07_pollables_without_end,
     b07_streams_without_end,
     b08_answer_beyond_memory,
+    b08_answer_of_a_module_too_large,
     b08_answer_too_large,
     b08_list_beyond_memory,
     b08_text_beyond_memory,
@@ -94,6 +96,9 @@ fixtures![
     c03_huge_emit,
     c03_large_emit,
     c03_many_emits,
+    c03_module_that_publishes_nested_json,
+    c03_module_that_publishes_without_end,
+    c04_capabilities_of_a_module,
     c06_foreign_buckets,
     c06_long_and_empty_keys,
     c06_odd_keys,
