@@ -11,6 +11,9 @@ use crate::site::Site;
 
 const RUNS: usize = 2;
 
+/// Longest line that reaches the log.
+const LINE_BYTES_MAX: usize = 4096;
+
 /// A neighbour, which does nothing.
 pub(crate) const NEIGHBOUR: &str = "neighbour.wat";
 
@@ -169,6 +172,7 @@ async fn ends_in_its_verdict(test: &str) {
         verdict.check(test, &ending);
         let lines = lines::take(&name);
         assert_eq!(lines.forged, None);
+        assert!(lines.longest_bytes <= LINE_BYTES_MAX, "{lines:?}");
         if let Some(expected) = verdict.lines {
             assert_eq!(lines.count, expected, "{lines:?}");
         }
