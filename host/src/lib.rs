@@ -39,6 +39,7 @@ mod crash_journal;
 mod dead_letter;
 mod dispatch;
 mod event;
+mod failpoint;
 #[doc(hidden)]
 pub mod fuzzing;
 mod handler;

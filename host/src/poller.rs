@@ -16,6 +16,7 @@ use crate::dispatch::Decoded;
 use crate::dispatch::effects::EffectId;
 use crate::dispatch::partitions::{AssignmentId, PartitionKey, TopicIndex};
 use crate::event::{Message, Source, SourceTopic};
+use crate::failpoint::failpoint;
 use crate::state::forget::Forgetter;
 
 /// Shortest wait after a round that found nothing.
@@ -164,12 +165,14 @@ impl Poller {
     async fn take(&self, step: CursorStep, round: &mut Round) -> std::ops::ControlFlow<()> {
         let inputs = match step {
             CursorStep::Assigned(assigned) => {
+                failpoint!("rebalance.after_assign");
                 self.membership.set(true);
                 let begin =
                     |partition: PartitionId| Input::Assigned(self.key(partition), round.begin(partition));
                 assigned.into_iter().map(|assignment| assignment.partition).map(begin).collect()
             }
             CursorStep::Revoked(revoked) => {
+                failpoint!("rebalance.revoke_seen");
                 let end = |partition: PartitionId| {
                     round.assignments.remove(&partition);
                     Input::Revoked(self.key(partition))
@@ -177,6 +180,7 @@ impl Poller {
                 revoked.into_iter().map(end).collect()
             }
             CursorStep::Messages { partition, messages } => {
+                failpoint!("poll.after_recv");
                 round.idle = IDLE_MIN;
                 vec![Input::Read(self.key(partition), self.decode(partition, messages))]
             }
@@ -233,6 +237,7 @@ impl Poller {
             if round.assignments.get(&partition) != Some(&assignment) {
                 continue;
             }
+            failpoint!("terminal.before_commit");
             match cursor.store_offset(partition, offset).await {
                 Ok(StoreOutcome::Stored) => self.committed(partition, offset),
                 Ok(StoreOutcome::NotOwner) => {
@@ -244,6 +249,7 @@ impl Poller {
     }
 
     fn committed(&self, partition: PartitionId, offset: Offset) {
+        failpoint!("commit.after_ack");
         if let Some(forgetter) = &self.forgetter {
             forgetter.confirmed(&self.source, partition, offset);
         }

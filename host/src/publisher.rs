@@ -19,6 +19,7 @@ use tokio::time::Instant;
 
 use self::queue::{Letter, TopicQueue, Trouble};
 use crate::dispatch::effects::{EffectId, PublishJob};
+use crate::failpoint::failpoint;
 use crate::poller::Input;
 
 pub(crate) use self::delivery::Delivery;
@@ -159,8 +160,10 @@ async fn attempt(
     spec: Option<TopicSpec>,
 ) -> Attempt {
     let (order, messages) = split(letters);
+    failpoint!("{}.before_send", to.topic);
     let sent = connector.publish_batch(&to, messages).await;
     let Err(PublishBatchError { unpublished, source: error }) = sent else {
+        failpoint!("{}.after_ack", to.topic);
         let confirmed = order.into_iter().map(|(effect, _)| effect).collect();
         return Attempt { topic: to.topic, confirmed, failure: None };
     };

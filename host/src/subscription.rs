@@ -14,6 +14,7 @@ use crate::dispatch::effects::PublishJob;
 use crate::dispatch::partitions::{Due, PartitionKey, Polling, TopicIndex};
 use crate::dispatch::{Dispatcher, Now};
 use crate::event::{SourceTopic, Tenant};
+use crate::failpoint::failpoint;
 use crate::poller::{Input, Membership, Poller};
 use crate::publisher::{Delivery, Publisher};
 use crate::sandbox::{AdmittedComponent, CallReport, GuestCall, Pool, Sandbox};
@@ -241,6 +242,7 @@ impl Running {
     }
 
     fn take_report(&mut self, report: CallReport) {
+        failpoint!("guest.after_call");
         self.dispatcher.call_ended(report, now());
     }
 
@@ -293,6 +295,7 @@ impl Running {
         while self.dispatcher.calls_under_way(pool) < sandbox.call_slots(pool) {
             let has_room = |tenant: &Tenant| sandbox.has_room_for(pool, tenant);
             let Some(call) = self.dispatcher.next_call(pool, has_room, now) else { return };
+            failpoint!("dispatch.before_call");
             let id = call.id;
             let Some(component) = self.components.get(call.handler.0) else { return };
             let guest_call = GuestCall {
@@ -313,7 +316,10 @@ impl Running {
 
     fn until_due(&self) -> Duration {
         let next = self.dispatcher.next_wake();
-        next.map_or(TICK, |at| at.saturating_duration_since(Instant::now()).min(TICK))
+        next.map_or(TICK, |at| {
+            failpoint!("retry.backoff_wait");
+            at.saturating_duration_since(Instant::now()).min(TICK)
+        })
     }
 
     fn board_of(&self, partition: PartitionKey) -> Option<&Arc<Board>> {

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use crate::event::{Event, Tenant};
+use crate::failpoint::failpoint;
 use crate::sandbox::contract::LogLevel;
 use crate::sandbox::redact::{Edge, Redactor};
 use crate::sandbox::text::{CUT_MARK, shown};
@@ -96,6 +97,7 @@ impl Output {
         if self.takes_a_line() {
             let text = self.redactor().shown(text, LINE_BYTES_MAX);
             self.write(level, &text);
+            failpoint!("guest.in_call");
         }
     }
 
