@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 use std::path::Path;
 use std::process::{Child, Command};
+use std::time::Duration;
 
 use guesthouse_connector::{ConnectorConfig, ConnectorMode, RemoteConnectorConfig};
 use tempfile::TempDir;
@@ -30,6 +31,7 @@ pub struct BrokerProgram {
     data: TempDir,
     access: Access,
     child: Child,
+    silence_max: Option<Duration>,
 }
 
 impl Access {
@@ -72,10 +74,19 @@ impl Access {
 impl BrokerProgram {
     /// Starts a broker on a fresh directory and any free port.
     pub async fn start() -> Self {
+        Self::start_with(None).await
+    }
+
+    /// The same; members of groups that are silent for so many seconds lose their partitions.
+    pub async fn start_impatient(silence_max: Duration) -> Self {
+        Self::start_with(Some(silence_max)).await
+    }
+
+    async fn start_with(silence_max: Option<Duration>) -> Self {
         let data = tempfile::tempdir().expect("a temporary directory can be made");
-        let child = spawn(data.path(), 0);
+        let child = spawn(data.path(), 0, silence_max);
         let access = Access::to_running(data.path()).await;
-        Self { data, access, child }
+        Self { data, access, child, silence_max }
     }
 
     /// How to reach it.
@@ -93,7 +104,7 @@ impl BrokerProgram {
     /// Starts it again on the same directory and port.
     pub async fn start_again(&mut self) {
         let address: SocketAddr = self.access.address.parse().expect("it was written by a socket address");
-        self.child = spawn(self.data.path(), address.port());
+        self.child = spawn(self.data.path(), address.port(), self.silence_max);
         Access::to_running(self.data.path()).await;
     }
 }
@@ -106,8 +117,9 @@ impl Drop for BrokerProgram {
     }
 }
 
-fn spawn(data_dir: &Path, port: u16) -> Child {
+fn spawn(data_dir: &Path, port: u16, silence_max: Option<Duration>) -> Child {
     let mut command = Command::new(builds::broker());
     command.arg(data_dir).arg(port.to_string());
+    command.args(silence_max.map(|silence| silence.as_secs().to_string()));
     command.spawn().expect("the broker was built, so it starts")
 }

@@ -25,6 +25,16 @@ pub fn broker() -> &'static Path {
     program("broker")
 }
 
+/// The program `guesthouse` with the places where it can be killed, as a file of its own in this directory.
+pub fn host_with_failpoints(directory: &Path) -> PathBuf {
+    let arguments = ["build", "--package", "guesthouse", "--bin", "guesthouse", "--features", "failpoints"];
+    let built = build(repository(), &arguments, executable);
+    let copy = directory.join("guesthouse-with-failpoints");
+    // The next build of the program takes the place of this one.
+    std::fs::copy(&built["guesthouse"], &copy).expect("the program can be copied");
+    copy
+}
+
 /// The component of a guest, by the name of its directory.
 pub fn guest(name: &str) -> &'static Path {
     let guests = GUESTS.get_or_init(|| {

@@ -91,6 +91,13 @@ impl Client {
         self.reader(topic).more().await
     }
 
+    /// How many messages are in a topic now.
+    pub async fn count(&self, topic: &str) -> u64 {
+        let topic = self.address(topic);
+        let state = eventually("the topic is there", async || self.connector.topic_state(&topic).await.ok());
+        state.await.partitions.iter().map(|partition| partition.messages_count).sum()
+    }
+
     /// The last offset that a group stored in each partition of the domain topic, where it stored any.
     pub async fn stored_offsets(&self, group: &str) -> BTreeMap<PartitionId, Offset> {
         let group = GroupAddress::new(self.address(DOMAIN), group);

@@ -44,11 +44,16 @@ pub struct GuestLine {
 impl HostProgram {
     /// Starts it on a config file; report and log are written beside that, under the same name.
     pub fn start(config: &Path) -> Self {
+        Self::start_as(Command::new(builds::host()), config)
+    }
+
+    /// Starts another build of it, with the environment of a command that lacks only its arguments.
+    pub fn start_as(mut command: Command, config: &Path) -> Self {
         let (report, log) = (config.with_extension("report.json"), config.with_extension("log"));
         // A report from an earlier life must not be taken for this one's.
         drop(std::fs::remove_file(&report));
         let written = File::create(&log).expect("the log can be created");
-        let child = Command::new(builds::host())
+        let child = command
             .args(["run".as_ref(), "--config".as_ref(), config.as_os_str()])
             .args(["--report".as_ref(), report.as_os_str()])
             .env_remove("GUESTHOUSE_LOG")
@@ -86,6 +91,21 @@ impl HostProgram {
         self.until("the host reads its partitions", |counters| counters.partitions == partitions).await;
     }
 
+    /// Raises a signal in it.
+    pub fn signal(&self, signal: Signal) {
+        kill_process(Pid::from_child(&self.child), signal).expect("a child can be signalled");
+    }
+
+    /// Whether it has ended.
+    pub fn has_ended(&mut self) -> bool {
+        self.child.try_wait().expect("a child can be asked").is_some()
+    }
+
+    /// Where it writes its log.
+    pub fn log_file(&self) -> &Path {
+        &self.log
+    }
+
     /// Kills it with no chance to clean up.
     pub fn kill(mut self) {
         let ended = self.child.try_wait().expect("a child can be asked");
@@ -96,7 +116,7 @@ impl HostProgram {
 
     /// Asks it to stop, as an operator does.
     pub fn ask_to_stop(&self) {
-        kill_process(Pid::from_child(&self.child), Signal::TERM).expect("a child can be signalled");
+        self.signal(Signal::TERM);
     }
 
     /// Asks it to stop and waits for its end.

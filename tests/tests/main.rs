@@ -23,6 +23,7 @@ mod stories {
     mod sharing;
     mod state;
     mod topic_anew;
+    mod torture;
     mod undecodable;
     mod unwritable;
 }

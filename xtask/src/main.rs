@@ -9,6 +9,7 @@ mod languages;
 mod program;
 mod steps;
 mod test;
+mod torture;
 mod workspace;
 
 use std::process::ExitCode;
@@ -39,6 +40,8 @@ enum Task {
     Bench(bench::Arguments),
     /// Bring the sandbox bytes that nobody would write, for a bounded time
     Fuzz(fuzz::Arguments),
+    /// Kill hosts and cut them off under load, and count what became of every event
+    Torture(torture::Arguments),
 }
 
 fn main() -> ExitCode {
@@ -67,5 +70,6 @@ fn run(task: &Task) -> anyhow::Result<()> {
         Task::Check => check::run(&workspace),
         Task::Bench(arguments) => bench::run(&workspace, arguments),
         Task::Fuzz(arguments) => fuzz::run(&workspace, arguments),
+        Task::Torture(arguments) => torture::run(&workspace, arguments),
     }
 }

@@ -5,7 +5,7 @@ use anyhow::Result;
 use crate::check::{DOCS, FORMAT, GUEST_LINTS, LINTS};
 use crate::steps::{self, Step};
 use crate::workspace::{MissingTools, Workspace};
-use crate::{demo, fuzz, languages, program};
+use crate::{demo, fuzz, languages, program, torture};
 
 /// Orders of the demo: enough to see it work with a host that was built to be debugged.
 const DEMO_EVENTS: u32 = 500;
@@ -20,6 +20,7 @@ const LANGUAGES: Step = Step { title: "guests in other languages", run: language
 const TESTS: Step = Step { title: "tests", run: tests };
 const GUEST_TESTS: Step = Step { title: "tests of the guest SDK", run: guest_tests };
 const DEPENDENCIES: Step = Step { title: "dependencies", run: dependencies };
+const TORTURE: Step = Step { title: "torture", run: torture };
 const FUZZ: Step = Step { title: "fuzzing", run: fuzz };
 const DEMO: Step = Step { title: "demo", run: demo };
 
@@ -34,8 +35,20 @@ pub(crate) struct Arguments {
 /// Runs it.
 pub(crate) fn run(workspace: Workspace, arguments: &Arguments) -> Result<()> {
     let missing_tools = if arguments.all { MissingTools::Fail } else { MissingTools::LeaveOut };
-    let steps =
-        [FORMAT, LINTS, GUEST_LINTS, GUESTS, LANGUAGES, TESTS, GUEST_TESTS, DOCS, DEPENDENCIES, FUZZ, DEMO];
+    let steps = [
+        FORMAT,
+        LINTS,
+        GUEST_LINTS,
+        GUESTS,
+        LANGUAGES,
+        TESTS,
+        GUEST_TESTS,
+        DOCS,
+        DEPENDENCIES,
+        TORTURE,
+        FUZZ,
+        DEMO,
+    ];
     steps::run(&workspace.with(missing_tools), &steps)
 }
 
@@ -65,6 +78,10 @@ fn dependencies(workspace: &Workspace) -> Result<()> {
     }
     let check = ["deny", "check", "--hide-inclusion-graph", "bans", "licenses", "sources"];
     program::run(&mut workspace.cargo(&check))
+}
+
+fn torture(workspace: &Workspace) -> Result<()> {
+    torture::run(workspace, &torture::Arguments::short())
 }
 
 fn fuzz(workspace: &Workspace) -> Result<()> {

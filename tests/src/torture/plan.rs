@@ -1,0 +1,182 @@
+//! The plan of a run: every place where a host can be killed, some faults of the way and some other hardships, in an
+//! order and at moments that follow from the seed alone.
+
+use std::time::Duration;
+
+use rand::rngs::SmallRng;
+use rand::seq::{IndexedRandom, SliceRandom};
+use rand::{RngExt, SeedableRng};
+
+use super::fault::{Fault, Target, Trap};
+use crate::client::{DLQ, DOMAIN};
+
+/// Iggy's code for messages that could not be written.
+const CANNOT_APPEND: u32 = 4_010;
+
+/// A place where a host is killed.
+#[derive(Debug, Clone, Copy)]
+pub struct Point {
+    /// The name in reports.
+    pub name: &'static str,
+    /// Where it is.
+    pub place: Place,
+    /// The latest passage at which it is killed.
+    nth_max: u32,
+}
+
+/// Where a host is killed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Place {
+    /// At a failpoint inside of it.
+    Inside(&'static str),
+    /// Where the broker has carried out what it asked for, and it does not know yet. Nothing means a commit, anything
+    /// else messages for that topic.
+    Unanswered(Option<&'static str>),
+}
+
+/// Every such place.
+pub const POINTS: [Point; 15] = [
+    Point::inside("poll.after_recv", "poll.after_recv", 20),
+    Point::inside("dispatch.before_call", "dispatch.before_call", 60),
+    Point::inside("guest.in_call", "guest.in_call", 300),
+    Point::inside("guest.after_call", "guest.after_call", 60),
+    Point::inside("emit.mid_batch", "system.before_send", 30),
+    Point::unanswered("emit.sent_before_ack", Some("system"), 30),
+    Point::inside("terminal.before_commit", "terminal.before_commit", 20),
+    Point::unanswered("commit.sent_before_ack", None, 20),
+    Point::inside("commit.after_ack", "commit.after_ack", 20),
+    Point::inside("retry.backoff_wait", "retry.backoff_wait", 20),
+    Point::inside("dlq.before_send", "dlq.before_send", 10),
+    Point::unanswered("dlq.sent_before_ack", Some(DLQ), 10),
+    Point::inside("dlq.after_ack_before_commit", "dlq.after_ack", 10),
+    Point::inside(REVOKE_SEEN, "rebalance.revoke_seen", 1),
+    Point::inside("rebalance.after_assign", "rebalance.after_assign", 1),
+];
+
+/// The one that needs a second member to come.
+pub const REVOKE_SEEN: &str = "rebalance.revoke_seen";
+
+/// One hardship.
+#[derive(Debug, Clone)]
+pub enum Step {
+    /// A host is killed at its n-th passage of a place.
+    Kill(Point, u32),
+    /// A host is asked to stop at its n-th passage of a place.
+    Stop(Point, u32),
+    /// A host freezes at its n-th passage of a place until another one has all its partitions, and then goes on.
+    Freeze(Point, u32),
+    /// Something happens on the way.
+    Way(Trap),
+    /// The broker is killed and started again.
+    BrokerRestart,
+}
+
+/// How many hosts share the work.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Company {
+    /// One.
+    Alone,
+    /// Two.
+    Shared,
+}
+
+/// What happens in a run.
+#[derive(Debug, Clone)]
+pub struct Plan {
+    /// How many hosts there are.
+    pub company: Company,
+    /// What happens to them.
+    pub steps: Vec<Step>,
+}
+
+impl Point {
+    const fn inside(name: &'static str, failpoint: &'static str, nth_max: u32) -> Self {
+        Self { name, place: Place::Inside(failpoint), nth_max }
+    }
+
+    const fn unanswered(name: &'static str, topic: Option<&'static str>, nth_max: u32) -> Self {
+        Self { name, place: Place::Unanswered(topic), nth_max }
+    }
+
+    /// Whether events in ordinary company come past it again and again.
+    fn is_busy(&self) -> bool {
+        matches!(self.place, Place::Inside(_)) && !self.name.starts_with("rebalance")
+    }
+}
+
+impl Step {
+    /// The name in reports.
+    pub fn name(&self) -> String {
+        match self {
+            Self::Kill(point, nth) => format!("kill {} {nth}", point.name),
+            Self::Stop(point, nth) => format!("stop {} {nth}", point.name),
+            Self::Freeze(point, nth) => format!("freeze {} {nth}", point.name),
+            Self::Way(trap) => format!("{} {}", trap.fault.name(), target_name(&trap.target)),
+            Self::BrokerRestart => "restart broker".to_owned(),
+        }
+    }
+}
+
+impl Plan {
+    /// The plan that follows from a seed.
+    pub fn of(seed: u64) -> Self {
+        let mut random = SmallRng::seed_from_u64(seed);
+        let mut kills: Vec<Step> =
+            POINTS.iter().map(|point| Step::Kill(*point, nth(point, &mut random))).collect();
+        let busy: Vec<Point> = POINTS.into_iter().filter(Point::is_busy).collect();
+        let pick = |random: &mut SmallRng| {
+            let point = *busy.choose(random).expect("there are busy points");
+            (point, nth(&point, random))
+        };
+        let (stop, freeze) = (pick(&mut random), pick(&mut random));
+        kills.extend([Step::Stop(stop.0, stop.1), Step::Freeze(freeze.0, freeze.1), Step::BrokerRestart]);
+        let mut faults = faults(&mut random);
+        faults.shuffle(&mut random);
+        kills.extend(faults.into_iter().take(3).map(Step::Way));
+        kills.shuffle(&mut random);
+        let company = if random.random() { Company::Alone } else { Company::Shared };
+        Self { company, steps: kills }
+    }
+}
+
+fn nth(point: &Point, random: &mut SmallRng) -> u32 {
+    random.random_range(1..=point.nth_max)
+}
+
+fn faults(random: &mut SmallRng) -> Vec<Trap> {
+    let targets = [
+        Target::Publish("system".into()),
+        Target::Publish(DLQ.into()),
+        Target::Store,
+        Target::Poll,
+        Target::Any,
+    ];
+    let faults = [
+        Fault::CutRequest,
+        Fault::CutAnswered,
+        Fault::CutAnswer,
+        Fault::Delay { by: Duration::from_millis(20), lasts: Duration::from_secs(1) },
+        Fault::Trickle,
+        Fault::BlackHole(Duration::from_millis(random.random_range(100..3_000))),
+        Fault::Refuse { code: CANNOT_APPEND, times: random.random_range(1..5) },
+    ];
+    let mut traps = Vec::new();
+    for fault in faults {
+        let target = match fault {
+            // What only publishing may be answered with.
+            Fault::Refuse { .. } => Target::Publish([DOMAIN, DLQ][random.random_range(0..2)].to_owned()),
+            _ => targets[random.random_range(0..targets.len())].clone(),
+        };
+        traps.push(Trap { target, nth: random.random_range(1..10), fault });
+    }
+    traps
+}
+
+fn target_name(target: &Target) -> &str {
+    match target {
+        Target::Any => "any",
+        Target::Publish(topic) => topic,
+        Target::Store => "commit",
+        Target::Poll => "poll",
+    }
+}

@@ -1,0 +1,162 @@
+//! Where a run takes place: a broker in a process of its own, a proxy before it for each host, and hosts that are
+//! started again and again, each life with a log of its own.
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::Duration;
+
+use serde_json::{Value, json};
+use tempfile::TempDir;
+
+use super::proxy::Proxy;
+use crate::broker::{Access, BrokerProgram};
+use crate::builds;
+use crate::client::{Client, DOMAIN};
+use crate::house::{GROUP, PARTITIONS, with};
+use crate::program::HostProgram;
+
+/// The stream of every run.
+const STREAM: &str = "torture";
+
+/// A member that is silent for so long loses its partitions.
+const SILENCE_MAX: Duration = Duration::from_secs(4);
+
+/// Unsettled events of one partition at which it is not polled further; it bounds how much a kill repeats.
+pub const IN_FLIGHT_EVENTS_MAX: u64 = 500;
+
+/// Attempts of an event that fails.
+pub const ATTEMPTS_MAX: u32 = 3;
+
+/// Which of the two hosts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Seat {
+    /// The one that suffers.
+    Main,
+    /// The one that shares the work with it.
+    Companion,
+}
+
+/// A failpoint to arm a host with.
+#[derive(Debug, Clone, Copy)]
+pub struct Arms {
+    /// Its name.
+    pub failpoint: &'static str,
+    /// The passage at which it fires.
+    pub nth: u32,
+    /// The signal it raises: `kill`, `stop` or `term`.
+    pub signal: &'static str,
+}
+
+/// The surroundings of one run.
+#[derive(Debug)]
+pub struct Stage {
+    directory: TempDir,
+    program: PathBuf,
+    /// The broker.
+    pub broker: BrokerProgram,
+    main_way: Proxy,
+    companion_way: Proxy,
+    lives: u32,
+}
+
+impl Stage {
+    /// Sets it up. `program` is a host with failpoints.
+    pub async fn open(program: &Path) -> Self {
+        let directory = tempfile::tempdir().expect("a temporary directory can be made");
+        let broker = BrokerProgram::start_impatient(SILENCE_MAX).await;
+        let address: SocketAddr = broker.access().address.parse().expect("a broker knows its address");
+        let (main_way, companion_way) = (Proxy::start(address).await, Proxy::start(address).await);
+        Self { directory, program: program.to_owned(), broker, main_way, companion_way, lives: 0 }
+    }
+
+    /// Leaves all files where they are, and tells where.
+    pub fn keep(self) -> PathBuf {
+        self.directory.keep()
+    }
+
+    /// The way of a host to the broker.
+    pub fn way(&self, seat: Seat) -> &Proxy {
+        match seat {
+            Seat::Main => &self.main_way,
+            Seat::Companion => &self.companion_way,
+        }
+    }
+
+    /// A client that goes past the proxies.
+    pub async fn client(&self) -> Client {
+        Client::connect(&self.broker.access().config(), STREAM).await
+    }
+
+    /// Starts the next life of a host.
+    pub fn start(&mut self, seat: Seat, arms: Option<&Arms>) -> HostProgram {
+        self.lives += 1;
+        let name = format!("life-{:03}", self.lives);
+        let config = self.directory.path().join(format!("{name}.yaml"));
+        // JSON is YAML as well.
+        std::fs::write(&config, self.config(seat).to_string()).expect("the stage is writable");
+        let mut command = Command::new(&self.program);
+        if let Some(Arms { failpoint, nth, signal }) = arms {
+            command.env("GUESTHOUSE_FAILPOINT", format!("{failpoint}:{nth}:{signal}"));
+            command.env("GUESTHOUSE_FAILPOINT_FILE", self.fired_file());
+        }
+        HostProgram::start_as(command, &config)
+    }
+
+    /// How many failpoints have fired so far.
+    pub fn fired(&self) -> usize {
+        std::fs::read_to_string(self.fired_file()).map_or(0, |text| text.lines().count())
+    }
+
+    /// The logs of all lives, in the order of their beginnings.
+    pub fn logs(&self) -> Vec<PathBuf> {
+        let path = |life| self.directory.path().join(format!("life-{life:03}.log"));
+        (1..=self.lives).map(path).collect()
+    }
+
+    fn fired_file(&self) -> PathBuf {
+        self.directory.path().join("fired")
+    }
+
+    fn config(&self, seat: Seat) -> Value {
+        let Access { username, password, .. } = self.broker.access();
+        let address = self.way(seat).address().to_string();
+        json!({
+            "events": { "iggy": {
+                "mode": "remote",
+                "remote": { "addresses": [address], "username": username, "password": password },
+                "topology": { "stream_name": STREAM, "domain_partitions": PARTITIONS },
+            } },
+            "subscriptions": [{ "name": "default", "group": GROUP, "topics": [DOMAIN] }],
+            "handlers": [handler("steady"), handler("picky"), handler("looping")],
+            "dispatch": { "in_flight_events_max": IN_FLIGHT_EVENTS_MAX },
+            "sandbox": { "cache_dir": self.directory.path().join("cache") },
+        })
+    }
+}
+
+fn handler(name: &str) -> Value {
+    let deadline = if name == "looping" { "50ms" } else { "5s" };
+    with(
+        crate::house::handler(name, "witness"),
+        &[
+            ("/events", json!([format!("torture.{name}")])),
+            ("/grants", json!(["log"])),
+            ("/emit_topics", json!(["system"])),
+            ("/limits/deadline", json!(deadline)),
+            ("/limits/log_lines_max", json!(10_000)),
+            ("/limits/log_bytes_max", json!("4MiB")),
+            ("/on_failing", json!("dead-letter")),
+            ("/retry/attempts_max", json!(ATTEMPTS_MAX)),
+            ("/retry/backoff_min", json!("20ms")),
+            ("/retry/backoff_max", json!("100ms")),
+        ],
+    )
+}
+
+/// Builds what every run needs, so that no run is charged for it.
+pub fn prepare(directory: &Path) -> PathBuf {
+    let program = builds::host_with_failpoints(directory);
+    let _ = (builds::guest("witness"), builds::broker());
+    program
+}

@@ -1,0 +1,97 @@
+//! Goal: the torture's own parts can be trusted: plans repeat, the checks find what they look for, and the program that
+//! people run has none of the places where the tortured one is killed.
+//! Method: ledgers written by hand, sound and then broken in one way each; the bytes of the program.
+
+use std::collections::HashMap;
+
+use guesthouse_tests::builds;
+use guesthouse_tests::torture::invariants::check;
+use guesthouse_tests::torture::ledgers::{Deed, Ledgers, Line, Record};
+use guesthouse_tests::torture::plan::Plan;
+use guesthouse_tests::torture::proxy::{Answer, Commit};
+use guesthouse_tests::torture::publisher::{Fate, Published, Sent};
+
+const EVENTS: u128 = 3;
+
+#[test]
+fn a_seed_always_makes_the_same_plan() {
+    let plan = |seed| format!("{:?}", Plan::of(seed));
+    assert_eq!(plan(7), plan(7));
+    assert_ne!(plan(7), plan(8));
+}
+
+#[test]
+fn the_program_knows_no_failpoints() {
+    let program = std::fs::read(builds::host()).unwrap();
+    for name in ["GUESTHOUSE_FAILPOINT", "poll.after_recv", "terminal.before_commit"] {
+        let found = program.windows(name.len()).any(|bytes| bytes == name.as_bytes());
+        assert!(!found, "`{name}` stands in the program");
+    }
+}
+
+#[test]
+fn sound_ledgers_are_sound() {
+    let findings = check(&sound(), 0);
+    assert_eq!(findings.violations, Vec::<String>::new());
+    let totals = findings.totals;
+    assert_eq!((totals.sent, totals.handled, totals.dead, totals.repeated, totals.commits), (3, 2, 1, 0, 1));
+}
+
+#[test]
+fn each_way_to_break_a_promise_is_found() {
+    broken("I-1", |ledgers| drop(ledgers.emits.remove(&1)));
+    broken("I-1", |ledgers| ledgers.letters.clear());
+    broken("I-2", |ledgers| drop(ledgers.letters.insert(9, vec![record(90, "picky", "reject", 1)])));
+    broken("I-3", |ledgers| ledgers.letters.get_mut(&3).unwrap().push(record(34, "picky", "reject", 9)));
+    broken("I-3", |ledgers| ledgers.emits.get_mut(&2).unwrap()[0].id = 10);
+    broken("I-4", |ledgers| drop(ledgers.letters.insert(1, vec![record(19, "steady", "trapped", 9)])));
+    broken("I-4", |ledgers| ledgers.letters.get_mut(&3).unwrap()[0].outcome = "trapped".into());
+    broken("I-4", |ledgers| drop(ledgers.emits.get_mut(&2).unwrap().pop()));
+    broken("I-5", |ledgers| ledgers.lines.swap(0, 1));
+    broken("I-6", |ledgers| ledgers.letters.get_mut(&3).unwrap()[0].stored_micros = 101);
+    broken("I-6", |ledgers| ledgers.commits[0].asked_micros = 9);
+    broken("I-7", |ledgers| ledgers.commits.push(Commit { offset: 1, ..ledgers.commits[0].clone() }));
+    broken("I-8", |ledgers| (0..2_000).for_each(|_| ledgers.lines.push(ledgers.lines[1].clone())));
+    broken("I-10", |ledgers| (0..9).for_each(|_| ledgers.lines.push(ledgers.lines[2].clone())));
+}
+
+/// Three events of one lane: two are handled, the third one is rejected, and then all of them are committed.
+fn sound() -> Ledgers {
+    let fate = |id| if id == EVENTS { Fate::Dead("reject") } else { Fate::Handled };
+    let lane = Some(("steady", 0));
+    let sent = (1..=EVENTS).map(|id| Sent { id, lane, sequence: number(id), fate: fate(id) });
+    let deed = |id| if id == EVENTS { Deed::Failed } else { Deed::Handled };
+    let emits = |id: u128| {
+        let emit = |index: u128, kind| record(id * 10 + index, kind, "", 10);
+        (id, vec![emit(0, "torture.witnessed"), emit(1, "torture.witnessed-there")])
+    };
+    Ledgers {
+        published: Published { events: sent.collect(), unknown: 0 },
+        places: (1..=EVENTS).map(|id| (id, vec![(0, number(id))])).collect(),
+        lines: (1..=EVENTS).map(|id| Line { event: id, deed: deed(id) }).collect(),
+        emits: [1, 2].map(emits).into(),
+        letters: HashMap::from([(3, vec![record(30, "picky", "reject", 20)])]),
+        commits: vec![Commit {
+            topic: "domain".into(),
+            partition: 0,
+            offset: 3,
+            asked_micros: 100,
+            answer: Some(Answer::Stored),
+        }],
+    }
+}
+
+fn record(id: u128, kind: &str, outcome: &str, stored_micros: u64) -> Record {
+    Record { id, kind: kind.into(), outcome: outcome.into(), stored_micros }
+}
+
+fn number(id: u128) -> u64 {
+    u64::try_from(id).unwrap()
+}
+
+fn broken(invariant: &str, break_it: impl FnOnce(&mut Ledgers)) {
+    let mut ledgers = sound();
+    break_it(&mut ledgers);
+    let violations = check(&ledgers, 0).violations;
+    assert!(violations.iter().any(|found| found.starts_with(invariant)), "not {invariant}: {violations:?}");
+}
