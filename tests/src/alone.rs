@@ -7,9 +7,11 @@ use std::time::{Duration, Instant};
 /// Tells a process which test it is for.
 const TEST: &str = "GUESTHOUSE_TEST_ALONE";
 
-/// The C library keeps memory for each thread, and which thread takes how much is chance. With memory in one place
-/// only, what grows is what leaks.
-const ONE_ARENA: &str = "MALLOC_ARENA_MAX";
+/// The C library keeps memory for each thread, and which thread takes how much is chance; and the larger the blocks that
+/// it has seen given back, the larger the ones that it puts between small ones, where they stay. With memory in one
+/// place, and large blocks always by themselves, what grows is what leaks.
+const ALLOCATOR: [(&str, &str); 3] =
+    [("MALLOC_ARENA_MAX", "1"), ("MALLOC_MMAP_THRESHOLD_", "65536"), ("MALLOC_TRIM_THRESHOLD_", "131072")];
 
 /// What lines with figures start with.
 const FIGURE: &str = "measured: ";
@@ -42,7 +44,7 @@ pub fn alone(test: &str, story: impl Future<Output = ()>) {
     let program = std::env::current_exe().expect("this test is a program");
     let arguments = ["--exact", test, "--nocapture", "--test-threads", "1"];
     let mut command = Command::new(program);
-    command.args(arguments).env(TEST, test).env(ONE_ARENA, "1");
+    command.args(arguments).env(TEST, test).envs(ALLOCATOR);
     let output = command.output().expect("this test can run");
     let [said, complained] =
         [output.stdout, output.stderr].map(|text| String::from_utf8_lossy(&text).into_owned());
