@@ -6,7 +6,9 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use guesthouse::trial::{Trial, TrialComponent, TrialEvent, TrialHandler, TrialOutcome};
-use guesthouse::{AdmissionError, Grants, GuestConfig, GuestLimits, HandlerName, HttpGrant, HttpHost};
+use guesthouse::{
+    AdmissionError, Grants, GuestConfig, GuestLimits, HandlerName, HttpGrant, HttpHost, Isolation,
+};
 use serde::Deserialize;
 
 use crate::hostile::fixture;
@@ -50,6 +52,9 @@ pub struct Verdict {
     pub grants: Vec<String>,
     /// How many bytes the state store keeps for it, if not as many as usual.
     pub stored_bytes_max: Option<u64>,
+    /// How long its guests live.
+    #[serde(default)]
+    pub isolation: Lives,
     /// How it ends when an event reaches it: kind, or kind and code with a slash between.
     pub outcome: Option<String>,
     /// What the reason contains.
@@ -63,6 +68,17 @@ pub struct Verdict {
     pub covered_by: Vec<String>,
     /// Why the case cannot happen here.
     pub not_applicable: Option<String>,
+}
+
+/// How long the guests of a fixture live.
+#[derive(Debug, Clone, Copy, Default, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Lives {
+    /// For many events.
+    #[default]
+    Reuse,
+    /// For one.
+    Fresh,
 }
 
 /// How a fixture ended.
@@ -93,7 +109,11 @@ impl Verdict {
         let usual = GuestLimits::default();
         let state_stored_bytes_max = self.stored_bytes_max.unwrap_or(usual.state_stored_bytes_max);
         let limits = GuestLimits { deadline, state_stored_bytes_max, ..usual };
-        TrialHandler { grants: self.grants(), limits, ..handler(test) }
+        let isolation = match self.isolation {
+            Lives::Reuse => Isolation::Reuse,
+            Lives::Fresh => Isolation::Fresh,
+        };
+        TrialHandler { grants: self.grants(), limits, isolation, ..handler(test) }
     }
 
     /// The event that the fixture gets.
