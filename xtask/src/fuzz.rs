@@ -60,7 +60,8 @@ pub(crate) fn run(workspace: &Workspace, arguments: &Arguments) -> Result<()> {
 
 fn fuzz(workspace: &Workspace, target: &str, seconds: u32) -> Result<()> {
     note(format_args!("fuzzing {target} for {seconds} s"));
-    let wrapper = env::current_exe().context("cannot tell where this program is")?;
+    // Not the file that this process runs from: building the workspace may have put a new one in its place.
+    let wrapper = workspace.built(&format!("debug/xtask{}", env::consts::EXE_SUFFIX));
     let name = format!("fuzz-{target}");
     let envs = [("RUSTC_WORKSPACE_WRAPPER", wrapper.as_os_str()), (INSTRUMENT, "1".as_ref())];
     let program = workspace.build_with(Profile::Dev, "guesthouse-fuzz", Program::Binary(&name), &envs)?;
