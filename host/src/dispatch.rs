@@ -4,11 +4,13 @@
 //! asked what to do (calls to make, messages to publish, offsets to commit, polling to pause). It does no I/O and
 //! has no clock and no randomness of its own, so a simulation can drive it through every order of events.
 
+mod attempts;
 mod breaker;
 pub(crate) mod effects;
 pub(crate) mod pace;
 pub(crate) mod partitions;
 mod pauses;
+mod plan;
 pub(crate) mod queues;
 mod trust;
 
@@ -18,30 +20,29 @@ mod tests;
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, VecDeque};
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use foldhash::{HashMap, HashMapExt, HashSet, HashSetExt};
+use rand::SeedableRng;
 use rand::rngs::SmallRng;
-use rand::{RngExt, SeedableRng};
 
-use self::breaker::{Change, Passage, Tally};
+use self::attempts::CallFacts;
+use self::breaker::{Change, Tally};
 use self::effects::{EffectId, Effects, PublishJob};
-use self::pace::Pace;
 use self::partitions::{AssignmentId, Commit, Due, PartitionKey, Partitions, Polling, Ticket};
-use self::pauses::{Pauses, Purpose, Whose};
+use self::pauses::{Purpose, Whose};
+use self::plan::{Plan, tell};
 use self::queues::{Batch, Company, Delivery, LaneId, Queues, Rest, Turn};
 use crate::codec::DecodeError;
-use crate::counters::{Counters, HandlerCounters, HandlerState};
+use crate::counters::{Counters, HandlerCounters};
 use crate::crash_journal::Suspects;
-use crate::dead_letter::Failure;
 use crate::event::{Event, Message, Tenant};
-use crate::handler::{FailurePolicy, HandlerConfig};
+use crate::handler::HandlerConfig;
 use crate::lane::QueueKey;
 use crate::ledger::{Entering, Settled};
-use crate::outcome::{Emit, Outcome};
+use crate::outcome::Outcome;
 use crate::route::{HandlerIndex, Routes};
-use crate::sandbox::{Answer, CallEvent, CallId, CallReport, CallResult, Isolation, PerPool, Pool};
-use crate::verdict::{History, Verdict, judge};
+use crate::sandbox::{Answer, CallEvent, CallId, CallReport, CallResult, PerPool, Pool};
 
 pub use self::breaker::{BreakerPolicy, OnFailing};
 pub use self::partitions::DispatchSettings;
@@ -66,15 +67,6 @@ pub(crate) struct Call {
     pub(crate) events: Vec<CallEvent>,
 }
 
-/// A handler with what the dispatcher learns about it.
-#[derive(Debug)]
-struct Plan {
-    config: Arc<HandlerConfig>,
-    pool: Pool,
-    pace: Pace,
-    pauses: Pauses,
-}
-
 /// A call that has not ended.
 #[derive(Debug)]
 struct InFlight {
@@ -82,13 +74,6 @@ struct InFlight {
     pool: Pool,
     purpose: Purpose,
     items: Vec<(LaneId, Delivery)>,
-}
-
-/// What an ended call tells about each of its deliveries.
-#[derive(Debug, Clone, Copy)]
-struct CallFacts {
-    duration: Duration,
-    memory_peak_bytes: u64,
 }
 
 /// The dispatcher of one subscription.
@@ -343,30 +328,6 @@ impl Dispatcher {
         self.queues.push(&key, plan.pool, order, delivery);
     }
 
-    /// Gives up an event without running it, for it has killed hosts enough. It comes alone, as every suspect.
-    fn condemn(&mut self, batch: Batch, now: Now) {
-        let Some(plan) = self.plans.get(batch.key.handler.0) else { return };
-        let config = Arc::clone(&plan.config);
-        let mut back = Vec::with_capacity(batch.items.len());
-        for (lane, delivery) in batch.items {
-            let outcome = Outcome::HostCrash { deaths: delivery.deaths };
-            let id = &delivery.event.id;
-            tracing::error!(handler = %config.name, %id, %outcome, "an event is given up without running it");
-            let failure = Failure {
-                outcome: &outcome,
-                attempts: delivery.deaths,
-                first_failed_micros: now.unix_micros,
-                failed_micros: now.unix_micros,
-                duration: Duration::ZERO,
-                memory_peak_bytes: 0,
-            };
-            let kept = self.give_up(delivery, &config, &failure);
-            let (delivery, rest) = kept.map_or((None, Rest::Over), |(delivery, rest)| (Some(delivery), rest));
-            back.push((lane, delivery, rest));
-        }
-        self.give_back_kept(back);
-    }
-
     fn bury(&mut self, at: PartitionKey, (message, error): &(Message, DecodeError), now: Now) {
         let Some(ticket) = self.partitions.enter(at, entering(message, 1)) else { return };
         self.counters.undecodable();
@@ -405,33 +366,6 @@ impl Dispatcher {
         Some(call)
     }
 
-    fn answered(&mut self, call: InFlight, answers: Vec<(usize, Answer)>, facts: CallFacts, now: Now) {
-        let mut answers = answers.into_iter().peekable();
-        let (mut back, mut tally) = (Vec::new(), Tally::default());
-        for (at, (lane, delivery)) in call.items.into_iter().enumerate() {
-            let answer = answers.next_if(|(index, _)| *index == at).map(|(_, answer)| answer);
-            if !self.partitions.is_current(delivery.ticket) {
-                back.push((lane, None, Rest::Over));
-                continue;
-            }
-            tally.add(answer.as_ref());
-            let kept = match answer {
-                None => self.done(call.key.handler, delivery, &[], (facts, now)),
-                Some(Answer::Ended(Outcome::Done(emits))) => {
-                    self.done(call.key.handler, delivery, &emits, (facts, now))
-                }
-                Some(Answer::Ended(outcome)) => {
-                    self.failed(call.key.handler, delivery, &outcome, (facts, now))
-                }
-                Some(Answer::NotRun) => Some((delivery, Rest::Over)),
-            };
-            let (delivery, rest) = kept.map_or((None, Rest::Over), |(delivery, rest)| (Some(delivery), rest));
-            back.push((lane, delivery, rest));
-        }
-        self.give_back_kept(back);
-        self.learn(&call.key, call.purpose, tally, now);
-    }
-
     /// Takes note of what a call tells about its handler.
     fn learn(&mut self, key: &QueueKey, purpose: Purpose, tally: Tally, now: Now) {
         let Some(plan) = self.plans.get_mut(key.handler.0) else { return };
@@ -447,113 +381,6 @@ impl Dispatcher {
             match change {
                 Change::Paused { until, .. } => self.pauses_end.push(Reverse((until, handler))),
                 Change::Probing | Change::Running => self.queues.resume(handler),
-            }
-        }
-    }
-
-    /// A call of several events failed as a whole. Nothing of it counts: if it was a guest's fault each event
-    /// runs again alone, so that only the guilty one is charged.
-    fn call_failed(&mut self, call: InFlight, outcome: &Outcome, now: Now) {
-        let policy =
-            self.plans.get(call.key.handler.0).map(|plan| plan.config.retry.clone()).unwrap_or_default();
-        let history = History { attempts: 1, age: Duration::ZERO };
-        let rest = match judge(outcome, history, &policy, 1.0) {
-            Verdict::GiveBackFor(wait) => Rest::Until(now.instant + wait),
-            Verdict::RetryAfter(_) | Verdict::DeadLetter => Rest::Over,
-        };
-        self.counters.batches_split += u64::from(rest == Rest::Over);
-        let company = if rest == Rest::Over { Company::Alone } else { Company::Shared };
-        let again = |(lane, delivery)| (lane, Delivery { company, ..delivery }, rest);
-        self.give_back(call.items.into_iter().map(again).collect());
-        self.learn(&call.key, call.purpose, Tally::default(), now);
-    }
-
-    fn done(
-        &mut self,
-        handler: HandlerIndex,
-        delivery: Delivery,
-        emits: &[Emit],
-        (facts, now): (CallFacts, Now),
-    ) -> Option<(Delivery, Rest)> {
-        let plan = self.plans.get(handler.0)?;
-        if emits.is_empty() {
-            self.counters.handled(&delivery.event.tenant, 0);
-            self.settle_part(delivery.ticket, now);
-            return None;
-        }
-        match self.effects.emits(&plan.config, &delivery.event, emits, now) {
-            Ok(job) => {
-                self.counters.handled(&delivery.event.tenant, emits.len());
-                self.start_effect(job, Some(delivery.ticket));
-                None
-            }
-            Err(error) => {
-                // The error quotes the guest's own words.
-                let reason = plan.config.grants.redactor().redact(&error.to_string()).into_owned();
-                let outcome = Outcome::Reject { reason };
-                self.failed(handler, delivery, &outcome, (facts, now))
-            }
-        }
-    }
-
-    /// Judges a failed attempt. What comes back is to run again, after the time it names.
-    fn failed(
-        &mut self,
-        handler: HandlerIndex,
-        mut delivery: Delivery,
-        outcome: &Outcome,
-        (facts, now): (CallFacts, Now),
-    ) -> Option<(Delivery, Rest)> {
-        let plan = self.plans.get(handler.0)?;
-        let config = Arc::clone(&plan.config);
-        let first = *delivery.first_failure.get_or_insert((now.instant, now.unix_micros));
-        // What it waited for a pause to end does not make it older.
-        let since = plan.pauses.resumed(&delivery.event.tenant).max(Some(first.0)).unwrap_or(first.0);
-        let age = now.instant.saturating_duration_since(since);
-        let history = History { attempts: delivery.attempts + 1, age };
-        match judge(outcome, history, &config.retry, self.random.random()) {
-            Verdict::GiveBackFor(wait) => {
-                tracing::error!(handler = %config.name, %outcome, "the host could not run a guest");
-                Some((delivery, Rest::Until(now.instant + wait)))
-            }
-            Verdict::RetryAfter(wait) => {
-                delivery.attempts += 1;
-                self.counters.retried(&delivery.event.tenant);
-                Some((delivery, Rest::Until(now.instant + wait)))
-            }
-            Verdict::DeadLetter => {
-                let failure = Failure {
-                    outcome,
-                    attempts: delivery.attempts + 1,
-                    first_failed_micros: first.1,
-                    failed_micros: now.unix_micros,
-                    duration: facts.duration,
-                    memory_peak_bytes: facts.memory_peak_bytes,
-                };
-                self.give_up(delivery, &config, &failure)
-            }
-        }
-    }
-
-    /// Gives an event up. What comes back stops its lane.
-    fn give_up(
-        &mut self,
-        delivery: Delivery,
-        config: &HandlerConfig,
-        failure: &Failure<'_>,
-    ) -> Option<(Delivery, Rest)> {
-        let job = self.effects.dead_letter(&delivery.event, config, failure);
-        self.counters.dead(&delivery.event.tenant, &config.name, failure.outcome.kind());
-        match config.on_failure {
-            FailurePolicy::Skip => {
-                self.start_effect(job, Some(delivery.ticket));
-                None
-            }
-            FailurePolicy::Block => {
-                let (handler, event) = (&config.name, &delivery.event);
-                tracing::error!(%handler, tenant = %event.tenant, id = %event.id, "a lane is blocked by a dead event");
-                self.start_effect(job, None);
-                Some((delivery, Rest::Blocked))
             }
         }
     }
@@ -593,66 +420,11 @@ impl Dispatcher {
     }
 }
 
-/// Logs that a handler pauses or goes on.
-fn tell(config: &HandlerConfig, whose: &Whose, change: Change) {
-    let handler = &config.name;
-    let tenant = match whose {
-        Whose::Handler => "all",
-        Whose::Tenant(tenant) => tenant.as_str(),
-    };
-    match change {
-        Change::Paused { pause, .. } => {
-            tracing::error!(%handler, tenant, ?pause, "most attempts fail: the handler is paused, its events wait");
-        }
-        Change::Probing => {
-            tracing::info!(%handler, tenant, "the paused handler is tried with one event");
-        }
-        Change::Running => tracing::info!(%handler, tenant, "the paused handler goes on"),
-    }
-}
-
 fn entering(message: &Message, parts: u32) -> Entering {
     Entering {
         offset: message.source.offset,
         parts,
         bytes: message.payload.len(),
         origin_micros: message.source.origin_timestamp_micros,
-    }
-}
-
-impl Plan {
-    fn new(config: Arc<HandlerConfig>, pool: Pool) -> Self {
-        let pace = match pool {
-            Pool::Computing => Pace::new(config.batch_max, config.batch_time_target),
-            Pool::Waiting => Pace::cautious(config.batch_max, config.batch_time_target),
-        };
-        let pauses = Pauses::new(config.breaker.clone());
-        Self { config, pool, pace, pauses }
-    }
-
-    /// Whether a tenant's calls are made one at a time: those that change the same state would only be in each
-    /// other's way.
-    fn calls_alone(&self) -> bool {
-        self.config.grants.state
-    }
-
-    fn may_call(&self, tenant: &Tenant) -> bool {
-        self.pauses.passage(tenant) != Passage::Closed
-    }
-
-    fn batch_size(&self, tenant: &Tenant) -> usize {
-        match self.config.isolation {
-            Isolation::Reuse if self.pauses.passage(tenant) == Passage::Open => self.pace.batch_size(),
-            Isolation::Reuse | Isolation::Fresh => 1,
-        }
-    }
-
-    fn counters(&self) -> HandlerCounters {
-        HandlerCounters {
-            state: if self.pauses.is_paused() { HandlerState::Paused } else { HandlerState::Running },
-            pauses: self.pauses.pauses(),
-            paused_tenants: self.pauses.paused_tenants() as u64,
-            blocked_lanes: 0,
-        }
     }
 }

@@ -3,6 +3,7 @@
 mod simulation;
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use bytes::Bytes;
 use bytestring::ByteString;
@@ -10,14 +11,15 @@ use guesthouse_connector::{Offset, PartitionId, RawHeaders};
 
 use super::*;
 use crate::codec::Codec;
+use crate::counters::HandlerState;
 use crate::crash_journal::{DEATHS_MAX, EventMark};
 use crate::event::{Source, SourceTopic};
 use crate::handler::{FailurePolicy, HandlerName};
 use crate::lane::OrderBy;
-use crate::outcome::TrapCode;
+use crate::outcome::{Emit, TrapCode};
 use crate::retry::RetryPolicy;
 use crate::route::{Pattern, TenantScope};
-use crate::sandbox::{Grants, GuestLimits, Pool};
+use crate::sandbox::{Grants, GuestLimits, Isolation, Pool};
 
 const PARTITION: PartitionKey = PartitionKey { topic: partitions::TopicIndex(0), partition: PartitionId(0) };
 

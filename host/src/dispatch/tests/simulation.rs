@@ -2,6 +2,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use rand::RngExt;
+
 use super::*;
 
 /// Plays a whole life with random answers, losses and delays, and checks at every step what must always hold.

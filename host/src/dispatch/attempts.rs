@@ -1,0 +1,189 @@
+//! What becomes of an attempt: the event is settled, runs again later, or is given up.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use rand::RngExt;
+
+use super::breaker::Tally;
+use super::queues::{Batch, Company, Delivery, Rest};
+use super::{Dispatcher, InFlight, Now};
+use crate::dead_letter::Failure;
+use crate::handler::{FailurePolicy, HandlerConfig};
+use crate::outcome::{Emit, Outcome};
+use crate::route::HandlerIndex;
+use crate::sandbox::Answer;
+use crate::verdict::{History, Verdict, judge};
+
+/// What an ended call tells about each of its deliveries.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct CallFacts {
+    pub(super) duration: Duration,
+    pub(super) memory_peak_bytes: u64,
+}
+
+impl Dispatcher {
+    pub(super) fn answered(
+        &mut self,
+        call: InFlight,
+        answers: Vec<(usize, Answer)>,
+        facts: CallFacts,
+        now: Now,
+    ) {
+        let mut answers = answers.into_iter().peekable();
+        let (mut back, mut tally) = (Vec::new(), Tally::default());
+        for (at, (lane, delivery)) in call.items.into_iter().enumerate() {
+            let answer = answers.next_if(|(index, _)| *index == at).map(|(_, answer)| answer);
+            if !self.partitions.is_current(delivery.ticket) {
+                back.push((lane, None, Rest::Over));
+                continue;
+            }
+            tally.add(answer.as_ref());
+            let kept = match answer {
+                None => self.done(call.key.handler, delivery, &[], (facts, now)),
+                Some(Answer::Ended(Outcome::Done(emits))) => {
+                    self.done(call.key.handler, delivery, &emits, (facts, now))
+                }
+                Some(Answer::Ended(outcome)) => {
+                    self.failed(call.key.handler, delivery, &outcome, (facts, now))
+                }
+                Some(Answer::NotRun) => Some((delivery, Rest::Over)),
+            };
+            let (delivery, rest) = kept.map_or((None, Rest::Over), |(delivery, rest)| (Some(delivery), rest));
+            back.push((lane, delivery, rest));
+        }
+        self.give_back_kept(back);
+        self.learn(&call.key, call.purpose, tally, now);
+    }
+
+    /// A call of several events failed as a whole. Nothing of it counts: if it was a guest's fault each event
+    /// runs again alone, so that only the guilty one is charged.
+    pub(super) fn call_failed(&mut self, call: InFlight, outcome: &Outcome, now: Now) {
+        let policy =
+            self.plans.get(call.key.handler.0).map(|plan| plan.config.retry.clone()).unwrap_or_default();
+        let history = History { attempts: 1, age: Duration::ZERO };
+        let rest = match judge(outcome, history, &policy, 1.0) {
+            Verdict::GiveBackFor(wait) => Rest::Until(now.instant + wait),
+            Verdict::RetryAfter(_) | Verdict::DeadLetter => Rest::Over,
+        };
+        self.counters.batches_split += u64::from(rest == Rest::Over);
+        let company = if rest == Rest::Over { Company::Alone } else { Company::Shared };
+        let again = |(lane, delivery)| (lane, Delivery { company, ..delivery }, rest);
+        self.give_back(call.items.into_iter().map(again).collect());
+        self.learn(&call.key, call.purpose, Tally::default(), now);
+    }
+
+    fn done(
+        &mut self,
+        handler: HandlerIndex,
+        delivery: Delivery,
+        emits: &[Emit],
+        (facts, now): (CallFacts, Now),
+    ) -> Option<(Delivery, Rest)> {
+        let plan = self.plans.get(handler.0)?;
+        if emits.is_empty() {
+            self.counters.handled(&delivery.event.tenant, 0);
+            self.settle_part(delivery.ticket, now);
+            return None;
+        }
+        match self.effects.emits(&plan.config, &delivery.event, emits, now) {
+            Ok(job) => {
+                self.counters.handled(&delivery.event.tenant, emits.len());
+                self.start_effect(job, Some(delivery.ticket));
+                None
+            }
+            Err(error) => {
+                // The error quotes the guest's own words.
+                let reason = plan.config.grants.redactor().redact(&error.to_string()).into_owned();
+                let outcome = Outcome::Reject { reason };
+                self.failed(handler, delivery, &outcome, (facts, now))
+            }
+        }
+    }
+
+    /// Judges a failed attempt. What comes back is to run again, after the time it names.
+    fn failed(
+        &mut self,
+        handler: HandlerIndex,
+        mut delivery: Delivery,
+        outcome: &Outcome,
+        (facts, now): (CallFacts, Now),
+    ) -> Option<(Delivery, Rest)> {
+        let plan = self.plans.get(handler.0)?;
+        let config = Arc::clone(&plan.config);
+        let first = *delivery.first_failure.get_or_insert((now.instant, now.unix_micros));
+        // What it waited for a pause to end does not make it older.
+        let since = plan.pauses.resumed(&delivery.event.tenant).max(Some(first.0)).unwrap_or(first.0);
+        let age = now.instant.saturating_duration_since(since);
+        let history = History { attempts: delivery.attempts + 1, age };
+        match judge(outcome, history, &config.retry, self.random.random()) {
+            Verdict::GiveBackFor(wait) => {
+                tracing::error!(handler = %config.name, %outcome, "the host could not run a guest");
+                Some((delivery, Rest::Until(now.instant + wait)))
+            }
+            Verdict::RetryAfter(wait) => {
+                delivery.attempts += 1;
+                self.counters.retried(&delivery.event.tenant);
+                Some((delivery, Rest::Until(now.instant + wait)))
+            }
+            Verdict::DeadLetter => {
+                let failure = Failure {
+                    outcome,
+                    attempts: delivery.attempts + 1,
+                    first_failed_micros: first.1,
+                    failed_micros: now.unix_micros,
+                    duration: facts.duration,
+                    memory_peak_bytes: facts.memory_peak_bytes,
+                };
+                self.give_up(delivery, &config, &failure)
+            }
+        }
+    }
+
+    /// Gives an event up. What comes back stops its lane.
+    fn give_up(
+        &mut self,
+        delivery: Delivery,
+        config: &HandlerConfig,
+        failure: &Failure<'_>,
+    ) -> Option<(Delivery, Rest)> {
+        let job = self.effects.dead_letter(&delivery.event, config, failure);
+        self.counters.dead(&delivery.event.tenant, &config.name, failure.outcome.kind());
+        match config.on_failure {
+            FailurePolicy::Skip => {
+                self.start_effect(job, Some(delivery.ticket));
+                None
+            }
+            FailurePolicy::Block => {
+                let (handler, event) = (&config.name, &delivery.event);
+                tracing::error!(%handler, tenant = %event.tenant, id = %event.id, "a lane is blocked by a dead event");
+                self.start_effect(job, None);
+                Some((delivery, Rest::Blocked))
+            }
+        }
+    }
+
+    /// Gives up an event without running it, for it has killed hosts enough. It comes alone, as every suspect.
+    pub(super) fn condemn(&mut self, batch: Batch, now: Now) {
+        let Some(plan) = self.plans.get(batch.key.handler.0) else { return };
+        let config = Arc::clone(&plan.config);
+        let mut back = Vec::with_capacity(batch.items.len());
+        for (lane, delivery) in batch.items {
+            let outcome = Outcome::HostCrash { deaths: delivery.deaths };
+            let id = &delivery.event.id;
+            tracing::error!(handler = %config.name, %id, %outcome, "an event is given up without running it");
+            let failure = Failure {
+                outcome: &outcome,
+                attempts: delivery.deaths,
+                first_failed_micros: now.unix_micros,
+                failed_micros: now.unix_micros,
+                duration: Duration::ZERO,
+                memory_peak_bytes: 0,
+            };
+            let kept = self.give_up(delivery, &config, &failure);
+            let (delivery, rest) = kept.map_or((None, Rest::Over), |(delivery, rest)| (Some(delivery), rest));
+            back.push((lane, delivery, rest));
+        }
+        self.give_back_kept(back);
+    }
+}
