@@ -128,6 +128,8 @@ pub(crate) enum Outcome {
     },
     /// The guest did not answer in time.
     TimedOut {
+        /// Time from the beginning of its deadline until it was stopped.
+        used: Duration,
         /// The deadline it had.
         allowed: Duration,
     },
@@ -219,8 +221,11 @@ impl fmt::Display for Outcome {
             | Self::Undecodable { reason, .. }
             | Self::HostFault { reason } => f.write_str(reason),
             Self::Trapped { code, reason } => write!(f, "{}: {reason}", code.as_str()),
-            Self::TimedOut { allowed } => {
-                write!(f, "no answer within {}", humantime::format_duration(*allowed))
+            Self::TimedOut { used, allowed } => {
+                let used = Duration::from_millis(u64::try_from(used.as_millis()).unwrap_or(u64::MAX));
+                let (used, allowed) =
+                    (humantime::format_duration(used), humantime::format_duration(*allowed));
+                write!(f, "no answer within {allowed}: stopped after {used}")
             }
             Self::OutOfMemory { requested_bytes, allowed_bytes } => {
                 write!(f, "asked for {requested_bytes} bytes of memory, may have {allowed_bytes}")

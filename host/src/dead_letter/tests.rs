@@ -124,7 +124,10 @@ fn a_dead_letter_says_all_that_is_known() {
 fn the_id_depends_on_event_and_handler_alone() {
     let event = event(message(&b"x"[..], &Headers::new()));
     let first = buried(&event, &rejected("one reason"));
-    let second = buried(&event, &Outcome::TimedOut { allowed: Duration::from_secs(1) });
+    let second = buried(
+        &event,
+        &Outcome::TimedOut { used: Duration::from_millis(1_012), allowed: Duration::from_secs(1) },
+    );
     assert_eq!(first.id, second.id);
     let undecodable = build(&event.message, "guesthouse", &Cause::Decode, &failure(&rejected("x")));
     assert_ne!(first.id, undecodable.id);

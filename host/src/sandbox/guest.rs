@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::sync::Arc;
+use std::time::Instant;
 
 use wasmtime::Store;
 use wasmtime::component::{Instance, TypedFunc};
@@ -193,6 +194,7 @@ fn answers_of_one(answer: Answer) -> Answers {
 /// Begins a guest's time, for what it computes and for what it waits for.
 fn begin_deadline(store: &mut Store<GuestState>, limits: &GuestLimits) {
     store.set_epoch_deadline(ticks(limits.deadline));
+    store.data_mut().began = Instant::now();
     if let Some(desk) = &mut store.data_mut().http {
         desk.begin_deadline(limits.deadline);
     }

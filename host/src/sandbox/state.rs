@@ -1,6 +1,7 @@
 //! What the host keeps for one guest.
 
 use std::sync::Arc;
+use std::time::Instant;
 
 use crate::event::{Event, Tenant};
 use crate::sandbox::clock::GuestClock;
@@ -16,6 +17,8 @@ use crate::sandbox::{AdmittedComponent, GuestSpec};
 #[derive(Debug)]
 pub(super) struct GuestState {
     pub(super) spec: Arc<GuestSpec>,
+    /// When its deadline began.
+    pub(super) began: Instant,
     pub(super) memory: MemoryMeter,
     pub(super) output: Output,
     /// Absent unless the component uses HTTP.
@@ -34,6 +37,7 @@ impl GuestState {
         let spec = &component.spec;
         Self {
             spec: Arc::clone(spec),
+            began: Instant::now(),
             memory: MemoryMeter::new(spec.limits.memory_bytes_max),
             output: Output::new(spec, tenant),
             http: component.http.as_ref().map(|access| Box::new(Desk::new(access))),

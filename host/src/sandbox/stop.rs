@@ -1,5 +1,7 @@
 //! Why a guest stopped without an answer, told from the engine's error and what the host remembers of the guest.
 
+use std::time::Duration;
+
 use wasmtime::{Error, Trap, WasmBacktrace};
 
 use crate::outcome::{LimitKind, Outcome, TrapCode};
@@ -60,11 +62,11 @@ pub(super) enum GuestStop {
 }
 
 impl GuestStop {
-    /// The outcome of a stop that is not simply a trap.
-    pub(super) fn outcome(&self, limits: &GuestLimits) -> Option<Outcome> {
+    /// The outcome of a stop that is not simply a trap, of a guest that had `used` so much time.
+    pub(super) fn outcome(&self, limits: &GuestLimits, used: Duration) -> Option<Outcome> {
         match *self {
             Self::Limit { limit, used, allowed } => Some(Outcome::LimitExceeded { limit, used, allowed }),
-            Self::Late => Some(Outcome::TimedOut { allowed: limits.deadline }),
+            Self::Late => Some(Outcome::TimedOut { used, allowed: limits.deadline }),
             Self::HostFault(ref reason) => Some(Outcome::HostFault { reason: reason.clone() }),
             Self::Exit(_)
             | Self::NotReady(_)
@@ -85,12 +87,13 @@ pub(super) fn outcome(
     limits: &GuestLimits,
     answer_bytes_max: usize,
 ) -> Outcome {
-    if let Some(outcome) = error.downcast_ref::<GuestStop>().and_then(|stop| stop.outcome(limits)) {
+    let used = state.began.elapsed();
+    if let Some(outcome) = error.downcast_ref::<GuestStop>().and_then(|stop| stop.outcome(limits, used)) {
         return outcome;
     }
     let trap = error.downcast_ref::<Trap>().copied();
     if trap == Some(Trap::Interrupt) {
-        return Outcome::TimedOut { allowed: limits.deadline };
+        return Outcome::TimedOut { used, allowed: limits.deadline };
     }
     if state.memory.host_failed() {
         return Outcome::HostFault { reason: "the operating system gave the guest no memory".to_owned() };

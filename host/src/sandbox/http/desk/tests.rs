@@ -106,12 +106,12 @@ fn requests_and_their_bodies_have_limits_that_say_what_was_used() {
     let over = desk.write(id, &[0; 2]).unwrap_err();
     let expected = Outcome::LimitExceeded { limit: LimitKind::HttpBytes, used: 10_001, allowed: 10_000 };
     let limits = GuestLimits::default();
-    assert_eq!(over.downcast_ref::<GuestStop>().unwrap().outcome(&limits), Some(expected));
+    assert_eq!(over.downcast_ref::<GuestStop>().unwrap().outcome(&limits, Duration::ZERO), Some(expected));
 
     request(&mut desk, 80);
     let over = desk.begin(Fields::default()).unwrap_err();
     let expected = Outcome::LimitExceeded { limit: LimitKind::HttpCalls, used: 3, allowed: 2 };
-    assert_eq!(over.downcast_ref::<GuestStop>().unwrap().outcome(&limits), Some(expected));
+    assert_eq!(over.downcast_ref::<GuestStop>().unwrap().outcome(&limits, Duration::ZERO), Some(expected));
     desk.end_event();
     desk.begin_event();
     desk.begin(Fields::default()).unwrap();
@@ -169,6 +169,7 @@ fn nothing_is_sent_while_a_guest_starts_and_nothing_waits_past_its_deadline() {
     let id = request(&mut late, port);
     assert_eq!(late.send(id, Timeouts::default()).unwrap(), Ok(()));
     let stopped = late.settle(id).unwrap_err();
-    let outcome = stopped.downcast_ref::<GuestStop>().unwrap().outcome(&GuestLimits::default());
+    let outcome =
+        stopped.downcast_ref::<GuestStop>().unwrap().outcome(&GuestLimits::default(), Duration::ZERO);
     assert!(matches!(outcome, Some(Outcome::TimedOut { .. })));
 }
