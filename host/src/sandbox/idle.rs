@@ -1,16 +1,22 @@
 //! Guests that wait for the next event of their component and tenant.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
+use std::hash::BuildHasher as _;
 use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use foldhash::HashMap;
+use foldhash::fast::RandomState;
 
 use crate::event::Tenant;
 use crate::sandbox::component::ComponentId;
 use crate::sandbox::guest::Guest;
 
-/// Most idle guests of the host. Each takes four to six kernel mappings, of which a process has 65,530.
-const GUESTS_MAX: usize = 4096;
-/// Most linear memory of all idle guests together, touched or not.
-const MEMORY_BYTES_MAX: u64 = 8 << 30;
+/// Locks that the guests are shared out over: about as many as threads that run guests.
+const SHARDS: usize = 16;
+/// Most idle guests of a shard. Each takes four to six kernel mappings, of which a process has 65,530.
+const GUESTS_MAX: usize = 256;
+/// Most linear memory of a shard's idle guests together, touched or not.
+const MEMORY_BYTES_MAX: u64 = 512 << 20;
 
 /// Whom a guest serves: nobody else ever gets it.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -19,14 +25,16 @@ pub(super) struct GuestKey {
     pub(super) tenant: Tenant,
 }
 
-/// All idle guests; the ones idle for longest make room for others.
+/// All idle guests, in shards with a lock and bounds each, so that a tenant seldom waits for another's lock, and its
+/// guests make room for those of few others. The ones idle for longest go first.
 #[derive(Debug, Default)]
 pub(super) struct IdleGuests {
-    pool: Mutex<Pool>,
+    shards: [Mutex<Shard>; SHARDS],
+    hasher: RandomState,
 }
 
 #[derive(Debug, Default)]
-struct Pool {
+struct Shard {
     /// Guests by whom they serve, each with the moment it became idle; the latest is the last.
     guests: HashMap<GuestKey, Vec<(u64, Guest)>>,
     /// Whom the guest that became idle at a moment serves.
@@ -38,34 +46,42 @@ struct Pool {
 impl IdleGuests {
     /// The guest that became idle last among those who serve `key`.
     pub(super) fn take(&self, key: &GuestKey) -> Option<Guest> {
-        self.lock().take(key)
+        self.shard_of(key).take(key)
     }
 
     /// Keeps a guest for later. Guests that must go to make room are dropped before this returns.
     pub(super) fn keep(&self, guest: Guest) {
-        let surplus = self.lock().keep(guest);
+        let surplus = self.shard_of(guest.key()).keep(guest);
         // Out of the lock: dropping a guest unmaps its memory.
         drop(surplus);
     }
 
     /// Drops the guests of a component.
     pub(super) fn forget(&self, component: ComponentId) {
-        let forgotten = self.lock().forget(component);
-        drop(forgotten);
+        for shard in &self.shards {
+            let forgotten = lock(shard).forget(component);
+            drop(forgotten);
+        }
     }
 
     /// How many there are.
     pub(super) fn len(&self) -> usize {
-        self.lock().moments.len()
+        self.shards.iter().map(|shard| lock(shard).moments.len()).sum()
     }
 
-    /// The pool is whole between its methods, so a panic elsewhere leaves nothing half done.
-    fn lock(&self) -> MutexGuard<'_, Pool> {
-        self.pool.lock().unwrap_or_else(PoisonError::into_inner)
+    fn shard_of(&self, key: &GuestKey) -> MutexGuard<'_, Shard> {
+        let hash = usize::try_from(self.hasher.hash_one(key) % SHARDS as u64).unwrap_or_default();
+        let [first, ..] = &self.shards;
+        lock(self.shards.get(hash).unwrap_or(first))
     }
 }
 
-impl Pool {
+/// A shard is whole between its methods, so a panic elsewhere leaves nothing half done.
+fn lock(shard: &Mutex<Shard>) -> MutexGuard<'_, Shard> {
+    shard.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Shard {
     fn take(&mut self, key: &GuestKey) -> Option<Guest> {
         let guests = self.guests.get_mut(key)?;
         let (moment, guest) = guests.pop()?;
