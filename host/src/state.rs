@@ -30,6 +30,9 @@ use self::redis::RedisStore;
 /// Keys that [`StateStore::keys_after`] returns at most.
 pub(crate) const PAGE_KEYS_MAX: usize = 1_000;
 
+/// Longest wait for a server.
+pub(crate) const WAIT_MAX: Duration = Duration::from_secs(2);
+
 /// Where the state of handlers is kept.
 #[derive(Debug, Clone)]
 pub enum StateSettings {
@@ -179,7 +182,8 @@ pub(crate) enum Applied {
 /// A store for the state of handlers. Its calls block the thread, and are made by the threads that run guests.
 ///
 /// [`Self::open`] begins each call of a guest that may use state, reads follow, and at most one [`Self::apply`] ends
-/// it. Reads take at most about `wait`. [`Self::forget_marks`] is called now and then, from a thread for blocking work.
+/// it. Reads take at most about
+/// `wait`, and never longer than [`WAIT_MAX`]. [`Self::forget_marks`] is called now and then, from a thread for blocking work.
 pub(crate) trait StateStore: fmt::Debug + Send + Sync {
     /// Looks at a namespace and for done-marks.
     fn open(&self, namespace: &Namespace, marks: &[MarkId], wait: Duration) -> Result<Opened, StateError>;

@@ -96,3 +96,6 @@ fn answer<T>(
     let session = session.ok_or(GuestStop::OutsideOfEvent(STORE))?;
     Ok((ask(session)?,))
 }
+
+#[cfg(test)]
+mod tests;

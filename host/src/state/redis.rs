@@ -12,14 +12,13 @@ use secrecy::{ExposeSecret, SecretString};
 
 use super::{
     Applied, MarkId, MarkPlace, Namespace, Opened, PAGE_KEYS_MAX, StateError, StateStore, Transaction, Usage,
+    WAIT_MAX,
 };
 
 /// What all keys begin with.
 const PREFIX: &[u8] = b"guesthouse:1:";
 /// Connections kept for the next call; there are never more in use than threads that run guests.
 const IDLE_MAX: usize = 64;
-/// Longest wait for what no guest's deadline bounds.
-const WAIT_MAX: Duration = Duration::from_secs(2);
 /// Shortest wait; the system refuses zero.
 const WAIT_MIN: Duration = Duration::from_millis(1);
 /// How long a server that did not answer is left alone, so that not every thread waits for it.

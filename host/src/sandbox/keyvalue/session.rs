@@ -15,7 +15,7 @@ use crate::sandbox::GuestLimits;
 use crate::sandbox::stop::GuestStop;
 use crate::sandbox::text;
 use crate::state::key::{MarkId, Namespace};
-use crate::state::{PAGE_KEYS_MAX, StateError, StateStore, Transaction, Usage};
+use crate::state::{PAGE_KEYS_MAX, StateError, StateStore, Transaction, Usage, WAIT_MAX};
 
 /// Longest key, in bytes.
 const KEY_BYTES_MAX: usize = 255;
@@ -230,8 +230,8 @@ impl Session {
         self.known.insert(key, value_bytes);
     }
 
-    /// Asks the store within what is left of the deadline. When that passes, it is the fault of whoever took more of
-    /// it: the store, or the guest that left it too little.
+    /// Asks the store within what is left of the deadline. When that passes without an answer, it is the fault of
+    /// whoever took more of it: the store, or the guest that left it too little.
     fn ask<T>(
         &mut self,
         question: impl FnOnce(&dyn StateStore, &Namespace, Duration) -> Result<T, StateError>,
@@ -241,7 +241,11 @@ impl Session {
         let answer = question(&*self.store, &self.namespace, left);
         self.event.waited += began.elapsed();
         answer.map_err(|error| match error {
-            StateError::TimedOut { .. } if self.event.waited * 2 < self.limits.deadline => GuestStop::Late,
+            StateError::TimedOut { .. }
+                if left < WAIT_MAX && self.event.waited * 2 < self.limits.deadline =>
+            {
+                GuestStop::Late
+            }
             error => GuestStop::HostFault(unavailable(&error)),
         })
     }
