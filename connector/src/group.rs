@@ -25,7 +25,8 @@ pub struct Assignment {
 pub enum CursorStep {
     /// These partitions are this member's from now on.
     Assigned(Vec<Assignment>),
-    /// These partitions are no longer this member's; offsets of them can no longer be stored.
+    /// These partitions are no longer this member's: nothing more is read of them. Of those that the group took away the
+    /// broker may still take offsets, see [`GroupCursor::may_store`].
     Revoked(Vec<PartitionId>),
     /// Messages of one partition, in order, at least one.
     Messages {

@@ -138,8 +138,23 @@ impl Dispatcher {
 
     /// A partition is this host's from now on.
     pub(crate) fn assigned(&mut self, partition: PartitionKey, assignment: AssignmentId, now: Now) {
+        // It may come back before it was handed over.
+        self.counters.given_back += self.partitions.revoke(partition) as u64;
         self.partitions.assign(partition, assignment, now.instant);
         self.queues.unblock(|ticket| self.partitions.is_current(ticket));
+    }
+
+    /// A partition was taken away, and the broker may still take offsets of it: what was read is finished, for a
+    /// bounded time, and then the partition is given up.
+    pub(crate) fn hand_over(&mut self, partition: PartitionKey, now: Now) {
+        self.partitions.hand_over(partition, now.instant);
+    }
+
+    /// The broker refused an offset, for another member reads the partition: its hand-over ends.
+    pub(crate) fn overtaken(&mut self, partition: PartitionKey, assignment: AssignmentId) {
+        if self.partitions.is_handing_over(partition, assignment) {
+            self.revoked(partition);
+        }
     }
 
     /// A partition is no longer this host's: what is not settled is given back, unsettled.
@@ -252,9 +267,13 @@ impl Dispatcher {
         self.jobs.pop_front()
     }
 
-    /// Offsets to commit now.
+    /// Offsets to commit now. Partitions that are handed over with it are given up.
     pub(crate) fn take_commits(&mut self, due: Due, now: Now) -> Vec<Commit> {
-        self.partitions.take_commits(due, now.instant)
+        let commits = self.partitions.take_commits(due, now.instant);
+        for partition in self.partitions.handed_over(now.instant) {
+            self.revoked(partition);
+        }
+        commits
     }
 
     /// Partitions whose polling must pause or go on.

@@ -1,6 +1,6 @@
 //! The poller: owns one group cursor, reads and decodes what it may, and stores offsets when told.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -33,7 +33,11 @@ const REFUSED_WAIT: Duration = Duration::from_secs(2);
 pub(crate) enum Input {
     /// A partition is ours.
     Assigned(PartitionKey, AssignmentId),
-    /// A partition is no longer ours.
+    /// A partition was taken away, and the broker may still take offsets of it.
+    TakenAway(PartitionKey),
+    /// The broker refused an offset of a partition, for it is another member's.
+    Overtaken(PartitionKey, AssignmentId),
+    /// A partition is no longer ours, and no offset of it is taken any more.
     Revoked(PartitionKey),
     /// Messages were read.
     Read(PartitionKey, Vec<Decoded>),
@@ -78,7 +82,10 @@ impl Membership {
 /// What a poller keeps while it holds a cursor.
 #[derive(Debug, Default)]
 struct Round {
+    /// The last assignment of each partition whose offsets the broker may take.
     assignments: HashMap<PartitionId, AssignmentId>,
+    /// Partitions of which it has refused the last offset.
+    refused: HashSet<PartitionId>,
     assignments_made: u64,
     idle: Duration,
 }
@@ -92,12 +99,12 @@ impl Poller {
         let Some(mut cursor) = self.open().await else { return };
         let mut round = Round::default();
         while self.board.phase() < Phase::Leaving {
-            self.store_commits(&mut cursor, &round).await;
+            self.store_commits(&mut cursor, &mut round).await;
             if self.step(&mut cursor, &mut round).await.is_break() {
                 break;
             }
         }
-        self.store_commits(&mut cursor, &round).await;
+        self.store_commits(&mut cursor, &mut round).await;
         self.membership.set(false);
         if let Err(error) = cursor.leave().await {
             tracing::warn!(topic = %self.source.topic, %error, "could not leave the group; the broker will notice");
@@ -149,7 +156,7 @@ impl Poller {
             }
         };
         match step {
-            Ok(step) => self.take(step, round).await,
+            Ok(step) => self.take(step, cursor, round).await,
             Err(error) => {
                 self.membership.set(false);
                 tracing::error!(topic = %self.source.topic, %error, "cannot read");
@@ -162,7 +169,12 @@ impl Poller {
         }
     }
 
-    async fn take(&self, step: CursorStep, round: &mut Round) -> std::ops::ControlFlow<()> {
+    async fn take(
+        &self,
+        step: CursorStep,
+        cursor: &GroupCursor,
+        round: &mut Round,
+    ) -> std::ops::ControlFlow<()> {
         let inputs = match step {
             CursorStep::Assigned(assigned) => {
                 failpoint!("rebalance.after_assign");
@@ -173,9 +185,13 @@ impl Poller {
             }
             CursorStep::Revoked(revoked) => {
                 failpoint!("rebalance.revoke_seen");
-                let end = |partition: PartitionId| {
-                    round.assignments.remove(&partition);
-                    Input::Revoked(self.key(partition))
+                let end = |partition| match cursor.may_store(partition) && !round.refused.contains(&partition)
+                {
+                    true => Input::TakenAway(self.key(partition)),
+                    false => {
+                        round.assignments.remove(&partition);
+                        Input::Revoked(self.key(partition))
+                    }
                 };
                 revoked.into_iter().map(end).collect()
             }
@@ -231,7 +247,7 @@ impl Poller {
         }
     }
 
-    async fn store_commits(&self, cursor: &mut GroupCursor, round: &Round) {
+    async fn store_commits(&self, cursor: &mut GroupCursor, round: &mut Round) {
         for (partition, (assignment, offset)) in self.board.take_commits() {
             // A commit from before the partition went and came back says nothing about its new owner's progress.
             if round.assignments.get(&partition) != Some(&assignment) {
@@ -239,9 +255,15 @@ impl Poller {
             }
             failpoint!("terminal.before_commit");
             match cursor.store_offset(partition, offset).await {
-                Ok(StoreOutcome::Stored) => self.committed(partition, offset),
+                Ok(StoreOutcome::Stored) => {
+                    round.refused.remove(&partition);
+                    self.committed(partition, offset);
+                }
                 Ok(StoreOutcome::NotOwner) => {
                     tracing::info!(topic = %self.source.topic, %partition, "another member owns the partition now");
+                    round.refused.insert(partition);
+                    // Nobody listens any more when the host has ended, and then nobody needs to know.
+                    let _ended = self.inputs.send(Input::Overtaken(self.key(partition), assignment)).await;
                 }
                 Err(error) => self.commit_failed(partition, offset, &error),
             }
@@ -286,6 +308,7 @@ impl Round {
         self.assignments_made += 1;
         let assignment = AssignmentId(self.assignments_made);
         self.assignments.insert(partition, assignment);
+        self.refused.remove(&partition);
         assignment
     }
 }

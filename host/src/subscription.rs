@@ -254,6 +254,8 @@ impl Running {
                     board.set_polling(partition.partition, Polling::Go);
                 }
             }
+            Input::TakenAway(partition) => self.dispatcher.hand_over(partition, now()),
+            Input::Overtaken(partition, assignment) => self.dispatcher.overtaken(partition, assignment),
             Input::Revoked(partition) => self.dispatcher.revoked(partition),
             Input::Read(partition, messages) => self.dispatcher.read(partition, messages, now()),
             Input::Expired(messages) => self.dispatcher.messages_expired(messages),

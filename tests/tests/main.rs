@@ -10,6 +10,7 @@ mod stories {
     mod crash;
     mod drain;
     mod embedded_crash;
+    mod hand_over;
     mod host_crash;
     mod http;
     mod isolation;

@@ -129,12 +129,10 @@ impl GroupCursor {
         partition: PartitionId,
         offset: Offset,
     ) -> Result<StoreOutcome, ConnectorError> {
-        let Some(connection) = &mut self.connection else {
+        let Some(connection) = self.connection.as_mut().filter(|_| self.positions.may_store(partition))
+        else {
             return Ok(StoreOutcome::NotOwner);
         };
-        if !self.positions.may_store(partition) {
-            return Ok(StoreOutcome::NotOwner);
-        }
         let client = &connection.client;
         let outcome = client.store_offset(&self.group, partition, offset).await?;
         match outcome {
@@ -142,6 +140,12 @@ impl GroupCursor {
             StoreOutcome::NotOwner => connection.sync_soon(),
         }
         Ok(outcome)
+    }
+
+    /// Whether the broker may still take offsets of a partition: it is this member's, or was until the group gave it to
+    /// another one, and some brokers let the other one begin only after the last offset of the first.
+    pub fn may_store(&self, partition: PartitionId) -> bool {
+        self.connection.is_some() && self.positions.may_store(partition)
     }
 
     /// The partitions that this member reads now.

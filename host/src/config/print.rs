@@ -186,6 +186,7 @@ struct Dispatch {
     commit_events_max: u32,
     poll_events_max: u32,
     drain: String,
+    hand_over: String,
 }
 
 #[derive(Serialize)]
@@ -235,6 +236,7 @@ impl<'a> Root<'a> {
                 commit_events_max: dispatch.commit_events_max,
                 poll_events_max: dispatch.poll_events_max,
                 drain: time(dispatch.drain),
+                hand_over: time(dispatch.hand_over),
             },
             sandbox: Sandbox::of(&config.sandbox),
         }

@@ -1,5 +1,7 @@
 //! The sections `dead_letters`, `dispatch` and `sandbox`.
 
+use std::time::Duration;
+
 use super::DeadLetterConfig;
 use super::events::{DOMAIN_TOPIC, MODULE_BUILD_TOPIC, PARTITIONS_MAX, SYSTEM_TOPIC};
 use super::handlers::read_limits;
@@ -12,6 +14,9 @@ use crate::state::StateSettings;
 
 /// Least memory of a compiling process: the program itself and a small component.
 const COMPILE_MEMORY_BYTES_MIN: u64 = 64 << 20;
+
+/// Longest hand-over of a partition.
+const HAND_OVER_MAX: Duration = Duration::from_secs(25);
 
 pub(super) fn dead_letters(section: &Section<'_>) -> DeadLetterConfig {
     let default = DeadLetterConfig::default();
@@ -44,7 +49,15 @@ pub(super) fn dispatch(section: &Section<'_>) -> DispatchSettings {
         ),
         poll_events_max: section.value("poll_events_max", default.poll_events_max, number(1..=100_000)),
         drain: section.value("drain", default.drain, duration),
+        hand_over: section.value("hand_over", default.hand_over, hand_over),
     }
+}
+
+/// Brokers wait for some 30 seconds before they give a partition to its next reader without having heard from the last.
+fn hand_over(text: &str) -> Result<Duration, String> {
+    let wait = duration(text)?;
+    let fits = wait <= HAND_OVER_MAX;
+    if fits { Ok(wait) } else { Err(format!("expected a time of at most {HAND_OVER_MAX:?}")) }
 }
 
 pub(super) fn sandbox(section: &Section<'_>) -> SandboxSettings {

@@ -53,6 +53,9 @@ pub struct DispatchSettings {
     pub poll_events_max: u32,
     /// How long a stopping host goes on with what it has read.
     pub drain: Duration,
+    /// How long a host goes on with what it has read of a partition that was taken away, while the broker still takes
+    /// its offsets.
+    pub hand_over: Duration,
 }
 
 impl Default for DispatchSettings {
@@ -64,6 +67,7 @@ impl Default for DispatchSettings {
             commit_events_max: 1_000,
             poll_events_max: 1_000,
             drain: Duration::from_secs(10),
+            hand_over: Duration::from_secs(5),
         }
     }
 }
@@ -75,9 +79,19 @@ pub(crate) enum Polling {
     Pause,
 }
 
+/// How long a partition stays held.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Tenure {
+    /// Until it is revoked.
+    Open,
+    /// Until all that was read is settled, at the latest until then; nothing more is read.
+    HandingOver { until: Instant },
+}
+
 #[derive(Debug)]
 struct Held {
     assignment: AssignmentId,
+    tenure: Tenure,
     ledger: Ledger,
     /// The watermark last handed out for commit.
     offered: Option<Offset>,
@@ -102,6 +116,7 @@ impl Partitions {
     pub(crate) fn assign(&mut self, partition: PartitionKey, assignment: AssignmentId, now: Instant) {
         let held = Held {
             assignment,
+            tenure: Tenure::Open,
             ledger: Ledger::default(),
             offered: None,
             offered_at: now,
@@ -111,14 +126,41 @@ impl Partitions {
         self.held.insert(partition, held);
     }
 
+    /// Begins to hand a partition over: what was read of it may still be settled and committed, for a bounded time.
+    /// Its progress is offered for commit at once, again if need be, for the answer tells whether that is still taken.
+    pub(crate) fn hand_over(&mut self, partition: PartitionKey, now: Instant) {
+        if let Some(held) = self.held.get_mut(&partition) {
+            held.tenure = Tenure::HandingOver { until: now + self.settings.hand_over };
+            held.offered = None;
+        }
+    }
+
+    /// Whether a partition is being handed over under this assignment.
+    pub(crate) fn is_handing_over(&self, partition: PartitionKey, assignment: AssignmentId) -> bool {
+        let held = self.held.get(&partition).filter(|held| held.assignment == assignment);
+        held.is_some_and(|held| held.tenure != Tenure::Open)
+    }
+
+    /// The partitions whose hand-over has ended: all that was read is settled and offered for commit, or time is up.
+    pub(crate) fn handed_over(&self, now: Instant) -> Vec<PartitionKey> {
+        let is_over = |held: &Held| match held.tenure {
+            Tenure::Open => false,
+            Tenure::HandingOver { until } => {
+                until <= now
+                    || (held.ledger.unsettled_events() == 0 && held.offered == held.ledger.watermark())
+            }
+        };
+        self.held.iter().filter(|(_, held)| is_over(held)).map(|(key, _)| *key).collect()
+    }
+
     /// Forgets a partition and tells how many of its events were not settled. Their tickets go stale.
     pub(crate) fn revoke(&mut self, partition: PartitionKey) -> usize {
         self.held.remove(&partition).map_or(0, |held| held.ledger.unsettled_events())
     }
 
-    /// Enters an event; none when the partition is no longer held.
+    /// Enters an event; none when the partition is no longer held, or only to be handed over.
     pub(crate) fn enter(&mut self, partition: PartitionKey, event: Entering) -> Option<Ticket> {
-        let held = self.held.get_mut(&partition)?;
+        let held = self.held.get_mut(&partition).filter(|held| held.tenure == Tenure::Open)?;
         let entry = held.ledger.enter(event);
         if event.parts == 0 {
             held.settled_since = held.settled_since.saturating_add(1);
@@ -145,7 +187,8 @@ impl Partitions {
     }
 
     /// The offsets to commit now: of each partition the watermark, when it moved and either enough time has
-    /// passed or enough events were settled since the last time. With `Due::All`, whatever moved.
+    /// passed or enough events were settled since the last time. Whatever moved, with `Due::All` and of partitions
+    /// that are handed over.
     ///
     /// This is the one place where "settled" becomes "committed".
     pub(crate) fn take_commits(&mut self, due: Due, now: Instant) -> Vec<Commit> {
@@ -154,6 +197,7 @@ impl Partitions {
             let watermark = held.ledger.watermark();
             let Some(offset) = watermark.filter(|_| watermark != held.offered) else { continue };
             let is_due = due == Due::All
+                || held.tenure != Tenure::Open
                 || held.settled_since >= self.settings.commit_events_max
                 || now.saturating_duration_since(held.offered_at) >= self.settings.commit_interval;
             if is_due {
@@ -193,7 +237,7 @@ impl Partitions {
 
     /// Partitions that are assigned now.
     pub(crate) fn count(&self) -> usize {
-        self.held.len()
+        self.held.values().filter(|held| held.tenure == Tenure::Open).count()
     }
 }
 
@@ -260,6 +304,42 @@ mod tests {
         partitions.assign(KEY, AssignmentId(2), start);
         assert!(!partitions.is_current(ticket));
         assert_eq!(partitions.settle_part(ticket), None);
+    }
+
+    #[test]
+    fn a_partition_is_handed_over_once_all_is_settled_and_offered() {
+        let (mut partitions, start) = partitions(DispatchSettings::default());
+        let first = partitions.enter(KEY, event(0, 1)).unwrap();
+        let second = partitions.enter(KEY, event(1, 1)).unwrap();
+        partitions.settle_part(first);
+        assert_eq!(partitions.take_commits(Due::All, start), [commit(0)]);
+        partitions.hand_over(KEY, start);
+        assert_eq!(partitions.enter(KEY, event(2, 1)), None, "nothing more is read");
+        assert_eq!((partitions.count(), partitions.unsettled_events()), (0, 1));
+        assert_eq!(
+            partitions.take_commits(Due::Now, start),
+            [commit(0)],
+            "whether it is taken must be known"
+        );
+        assert!(partitions.is_current(second) && partitions.handed_over(start).is_empty());
+        partitions.settle_part(second);
+        assert_eq!(partitions.handed_over(start), [], "it is not offered yet");
+        assert_eq!(partitions.take_commits(Due::Now, start), [commit(1)]);
+        assert_eq!(partitions.handed_over(start), [KEY]);
+        assert!(partitions.is_handing_over(KEY, AssignmentId(1)));
+        assert_eq!(partitions.revoke(KEY), 0);
+    }
+
+    #[test]
+    fn a_hand_over_ends_in_time() {
+        let (mut partitions, start) = partitions(DispatchSettings::default());
+        partitions.enter(KEY, event(0, 1)).unwrap();
+        partitions.hand_over(KEY, start);
+        let end = start + DispatchSettings::default().hand_over;
+        assert_eq!(partitions.handed_over(end - Duration::from_millis(1)), []);
+        assert_eq!((partitions.handed_over(end), partitions.revoke(KEY)), (vec![KEY], 1));
+        partitions.assign(KEY, AssignmentId(2), end);
+        assert!(!partitions.is_handing_over(KEY, AssignmentId(1)));
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! The dispatcher under a test that plays broker, guests and clock.
 
+mod hand_over;
 mod simulation;
 
 use std::collections::BTreeMap;
