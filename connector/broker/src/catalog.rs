@@ -18,7 +18,7 @@ use crate::wire::Refusal;
 
 pub(crate) use change::TopicUpdate;
 pub(crate) use named::Named;
-pub(crate) use options::{AppendDurability, TopicOptions};
+pub(crate) use options::{AppendDurability, TopicOptions, describe_topic_options};
 
 /// Partitions that a topic may have.
 const PARTITIONS_MAX: u32 = 4_096;
@@ -132,6 +132,11 @@ impl Catalog {
     pub(crate) fn topics(&self) -> Vec<Arc<Topic>> {
         let streams = self.read();
         streams.iter().flat_map(|stream| stream.topics.iter().cloned()).collect()
+    }
+
+    /// Size of a segment in topics that do not say.
+    pub(crate) fn segment_bytes_default(&self) -> u64 {
+        self.layout.segment_bytes_default
     }
 
     fn read(&self) -> RwLockReadGuard<'_, Named<Arc<Stream>>> {

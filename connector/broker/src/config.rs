@@ -17,7 +17,7 @@ pub struct BrokerConfig {
     pub data_dir: PathBuf,
     /// Where to listen. Port 0 takes any free one; [`Broker::address`](crate::Broker::address) says which.
     pub address: SocketAddr,
-    /// Name of the only user.
+    /// Name of the root user, who may do everything and creates the others.
     pub root_username: String,
     /// Password of that user, 3 to 100 bytes. Without one, the password in `<data_dir>/root.password` counts,
     /// which is made at the first start.
@@ -41,7 +41,7 @@ impl Default for BrokerConfig {
     }
 }
 
-/// Bounds on what peers may use. Reaching one closes the connection that reached it.
+/// Bounds on what peers may use. Reaching one closes the connection that reached it, unless it says otherwise.
 #[derive(Debug, Clone)]
 pub struct Limits {
     /// Open connections. Further ones are closed at once.
@@ -58,6 +58,10 @@ pub struct Limits {
     pub write_time_max: Duration,
     /// Bytes of messages in one poll reply. One message is served even when it is larger.
     pub poll_bytes_max: u32,
+    /// Users, the root user included. The command that would create one more is refused.
+    pub users_max: usize,
+    /// Access tokens of one user. The command that would create one more is refused.
+    pub tokens_max: usize,
 }
 
 impl Default for Limits {
@@ -71,6 +75,8 @@ impl Default for Limits {
             frame_time_max: Duration::from_secs(30),
             write_time_max: Duration::from_secs(30),
             poll_bytes_max: 8 * 1024 * 1024,
+            users_max: 1_000,
+            tokens_max: 100,
         }
     }
 }

@@ -1,33 +1,26 @@
-//! The root user: where the password comes from, and how a login is checked. A check costs the same whether or
-//! not the user exists, and checks run one after another, so that guessing is slow.
+//! The root user: what it is called and where its password comes from.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
+use std::ops::RangeInclusive;
 use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
-use argon2::password_hash::phc::PasswordHash;
-use argon2::password_hash::{PasswordHasher, PasswordVerifier};
-use argon2::{Algorithm, Argon2, Params, Version};
 use rand::distr::{Alphanumeric, SampleString};
 use secrecy::{ExposeSecret, SecretString};
-use tokio::sync::Semaphore;
 
-use crate::store::{Store, StoreError, StoredCredentials};
+use crate::password::{self, HashError};
+use crate::store::{ROOT_USER_ID, Store, StoreError, UserMeta};
 
 /// File in the data directory that holds a generated password.
 pub(crate) const PASSWORD_FILE: &str = "root.password";
 /// Characters of a generated password; 62 kinds give 190 bits.
 const GENERATED_CHARS: usize = 32;
-const SALT_BYTES: usize = 16;
 /// Bounds of the protocol.
-const USERNAME_CHARS: std::ops::RangeInclusive<usize> = 3..=50;
-const PASSWORD_BYTES: std::ops::RangeInclusive<usize> = 3..=100;
-/// Cost of one check: 12 MiB and two passes, about 10 ms.
-const MEMORY_KIB: u32 = 12 * 1024;
-const PASSES: u32 = 2;
+pub(crate) const USERNAME_BYTES: RangeInclusive<usize> = 3..=50;
+pub(crate) const PASSWORD_BYTES: RangeInclusive<usize> = 3..=100;
 
-/// Name and password of the broker's only user, for the program that embeds it.
+/// Name and password of the broker's root user, for the program that embeds it.
 #[derive(Debug, Clone)]
 pub struct RootCredentials {
     /// User name.
@@ -72,58 +65,15 @@ pub enum CredentialsError {
         /// Why it failed.
         source: io::Error,
     },
+    /// The configured name is that of another user.
+    #[error("user {username:?} was created by a client and cannot be the root user; choose another name")]
+    Taken {
+        /// The name.
+        username: String,
+    },
     /// The random source or the hash function failed.
-    #[error("cannot hash the root password: {0}")]
-    Hash(String),
-}
-
-/// Checks logins.
-pub(crate) struct Gate {
-    username: String,
-    hash: PasswordHash,
-    turn: Semaphore,
-}
-
-/// What a login turned out to be.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Verdict {
-    Welcome,
-    Wrong,
-}
-
-impl Gate {
-    /// A gate for this user.
-    pub(crate) fn new(root: &RootCredentials) -> Result<Self, CredentialsError> {
-        let salt: [u8; SALT_BYTES] = rand::random();
-        let password = root.password.expose_secret().as_bytes();
-        let hash: PasswordHash = hasher()?
-            .hash_password_with_salt(password, &salt)
-            .map_err(|error| CredentialsError::Hash(error.to_string()))?;
-        Ok(Self { username: root.username.clone(), hash, turn: Semaphore::new(1) })
-    }
-
-    /// The user in the form the store keeps.
-    pub(crate) fn stored(&self) -> StoredCredentials {
-        StoredCredentials { username: self.username.clone(), password_hash: self.hash.to_string() }
-    }
-
-    /// Checks a login. Waits for its turn behind other logins; cancelling forgets the login.
-    pub(crate) async fn check(&self, username: &str, password: &SecretString) -> Verdict {
-        let Ok(_turn) = self.turn.acquire().await else { return Verdict::Wrong };
-        let matches = tokio::task::block_in_place(|| self.password_matches(password));
-        if matches && username == self.username { Verdict::Welcome } else { Verdict::Wrong }
-    }
-
-    fn password_matches(&self, password: &SecretString) -> bool {
-        // The costs come from the hash.
-        Argon2::default().verify_password(password.expose_secret().as_bytes(), &self.hash).is_ok()
-    }
-}
-
-fn hasher() -> Result<Argon2<'static>, CredentialsError> {
-    let params = Params::new(MEMORY_KIB, PASSES, 1, None)
-        .map_err(|error| CredentialsError::Hash(error.to_string()))?;
-    Ok(Argon2::new(Algorithm::Argon2id, Version::V0x13, params))
+    #[error(transparent)]
+    Hash(#[from] HashError),
 }
 
 /// Finds the root user of this start: the configured password, else the one in the password file, else a new
@@ -134,7 +84,7 @@ pub(crate) fn resolve(
     data_dir: &Path,
     store: &Store,
 ) -> Result<RootCredentials, ResolveError> {
-    if !USERNAME_CHARS.contains(&username.len()) {
+    if !USERNAME_BYTES.contains(&username.len()) {
         return Err(CredentialsError::Username { username: username.to_owned() }.into());
     }
     let path = data_dir.join(PASSWORD_FILE);
@@ -149,7 +99,21 @@ pub(crate) fn resolve(
     Ok(RootCredentials { username: username.to_owned(), password })
 }
 
-/// Why [`resolve`] failed.
+/// Stores the root user of this start, so that it is found among the users. Blocks.
+pub(crate) fn enroll(root: &RootCredentials, store: &Store) -> Result<(), ResolveError> {
+    let users = store.load_users()?.users;
+    if users.iter().any(|user| user.id != ROOT_USER_ID && user.name == root.username) {
+        return Err(CredentialsError::Taken { username: root.username.clone() }.into());
+    }
+    let hash = password::hash(root.password.expose_secret().as_bytes()).map_err(CredentialsError::from)?;
+    let mut meta = UserMeta::root(root.username.clone(), hash);
+    if let Some(known) = users.iter().find(|user| user.id == ROOT_USER_ID) {
+        meta.created_at_micros = known.created_at_micros;
+    }
+    Ok(store.put_user(&meta)?)
+}
+
+/// Why the root user of this start cannot be had.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum ResolveError {
     #[error(transparent)]
@@ -168,7 +132,7 @@ fn file_password(path: &Path, store: &Store) -> Result<SecretString, ResolveErro
         Err(error) if error.kind() == io::ErrorKind::NotFound => {}
         Err(error) => return Err(failed("read")(error).into()),
     }
-    if store.root_credentials()?.is_some() {
+    if store.root_user()?.is_some() {
         return Err(CredentialsError::Forgotten { path: path.to_owned() }.into());
     }
     let password = Alphanumeric.sample_string(&mut rand::rng(), GENERATED_CHARS);

@@ -85,6 +85,11 @@ impl DataDir {
         }
     }
 
+    /// Where it is.
+    pub(crate) fn path(&self) -> &Path {
+        &self.path
+    }
+
     /// Takes back what a broker that was killed had told: this one will listen elsewhere, and not yet.
     fn withdraw_notice(&self) -> Result<(), DataDirError> {
         let path = self.path.join(NOTICE_FILE);

@@ -4,41 +4,50 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::catalog::Catalog;
+use crate::clock::now_micros;
 use crate::config::Limits;
-use crate::credentials::Gate;
 use crate::data_dir::DataDir;
 use crate::group::Groups;
+use crate::password::Gate;
 use crate::peer::Peers;
 use crate::store::{Store, StoreError};
+use crate::user::Users;
 use crate::wire::Refusal;
 
 /// The broker without its sockets.
 pub(crate) struct Engine {
     pub(crate) catalog: Catalog,
     pub(crate) store: Arc<Store>,
+    pub(crate) users: Users,
     pub(crate) gate: Gate,
     pub(crate) peers: Peers,
     pub(crate) limits: Limits,
+    pub(crate) started_at_micros: u64,
     groups: Mutex<Groups>,
     sessions: AtomicU64,
     /// Released when the last connection is gone, so that no other broker writes next to one of ours.
     pub(crate) data_dir: DataDir,
 }
 
+/// What outlives the process, opened.
+pub(crate) struct Kept {
+    pub(crate) data_dir: DataDir,
+    pub(crate) store: Arc<Store>,
+    pub(crate) catalog: Catalog,
+    pub(crate) users: Users,
+}
+
 impl Engine {
-    pub(crate) fn new(
-        data_dir: DataDir,
-        store: Arc<Store>,
-        catalog: Catalog,
-        gate: Gate,
-        limits: Limits,
-    ) -> Self {
+    pub(crate) fn new(kept: Kept, gate: Gate, limits: Limits) -> Self {
+        let Kept { data_dir, store, catalog, users } = kept;
         Self {
             catalog,
             store,
+            users,
             gate,
             peers: Peers::default(),
             limits,
+            started_at_micros: now_micros(),
             groups: Mutex::default(),
             sessions: AtomicU64::new(0),
             data_dir,

@@ -29,15 +29,19 @@ mod catalog;
 mod credentials;
 mod group;
 mod partition;
+mod password;
 mod recent;
 mod retention;
+mod user;
 
 mod clock;
 mod data_dir;
 mod log;
+mod machine;
 mod store;
 
 pub use config::{BrokerConfig, DEFAULT_PORT, Limits};
 pub use credentials::{CredentialsError, RootCredentials};
 pub use data_dir::{DataDirError, RunningBroker, running};
+pub use password::HashError;
 pub use server::{Broker, ShutdownError, StartError};

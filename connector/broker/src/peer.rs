@@ -10,6 +10,15 @@ use tokio::sync::OwnedSemaphorePermit;
 use crate::engine::Engine;
 use crate::group::MemberId;
 
+/// What a login opens.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Session {
+    /// Its number, never zero.
+    pub(crate) number: u64,
+    /// Who logged in.
+    pub(crate) user_id: u32,
+}
+
 /// One connection. Dropping it ends its group memberships.
 pub(crate) struct Peer {
     /// The number of the connection, which clients see as their id.
@@ -20,8 +29,8 @@ pub(crate) struct Peer {
     pub(crate) local: SocketAddr,
     /// When it came, or logged out.
     pub(crate) stranger_since: Instant,
-    /// The number of its session, once logged in.
-    pub(crate) session: Option<u64>,
+    /// Its session, once logged in.
+    pub(crate) session: Option<Session>,
     /// Whether it joined a consumer group. Deleting the group elsewhere leaves this set.
     pub(crate) is_member: bool,
     /// Logins that failed on this connection.
@@ -58,10 +67,10 @@ impl Peer {
     }
 
     /// Binds a session to the connection.
-    pub(crate) fn bind(&mut self, session: u64) {
+    pub(crate) fn bind(&mut self, session: Session) {
         self.session = Some(session);
         self.stranger = None;
-        self.engine.peers.set_login(self.id, Login::Root);
+        self.engine.peers.set_user(self.id, Some(session.user_id));
     }
 
     /// Ends the session, if there is one, and its group memberships.
@@ -71,7 +80,7 @@ impl Peer {
         }
         self.is_member = false;
         self.stranger_since = Instant::now();
-        self.engine.peers.set_login(self.id, Login::None);
+        self.engine.peers.set_user(self.id, None);
         self.engine.groups().leave_all(self.id);
     }
 }
@@ -83,13 +92,6 @@ impl Drop for Peer {
     }
 }
 
-/// Whether a connection is logged in.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Login {
-    None,
-    Root,
-}
-
 /// The open connections, for those who ask about them.
 #[derive(Debug, Default)]
 pub(crate) struct Peers {
@@ -99,7 +101,8 @@ pub(crate) struct Peers {
 #[derive(Debug, Default)]
 struct PeerTable {
     last_id: u32,
-    open: BTreeMap<u32, (SocketAddr, Login)>,
+    /// With the user of each that is logged in.
+    open: BTreeMap<u32, (SocketAddr, Option<u32>)>,
 }
 
 impl Peers {
@@ -111,13 +114,13 @@ impl Peers {
             id = id.wrapping_add(1);
         }
         table.last_id = id;
-        table.open.insert(id, (remote, Login::None));
+        table.open.insert(id, (remote, None));
         MemberId(id)
     }
 
-    fn set_login(&self, id: MemberId, login: Login) {
+    fn set_user(&self, id: MemberId, user_id: Option<u32>) {
         if let Some(entry) = self.lock().open.get_mut(&id.0) {
-            entry.1 = login;
+            entry.1 = user_id;
         }
     }
 
@@ -125,10 +128,10 @@ impl Peers {
         self.lock().open.remove(&id.0);
     }
 
-    /// Every open connection: its number, its address, and whether it is logged in.
-    pub(crate) fn list(&self) -> Vec<(MemberId, SocketAddr, Login)> {
+    /// Every open connection: its number, its address, and its user once logged in.
+    pub(crate) fn list(&self) -> Vec<(MemberId, SocketAddr, Option<u32>)> {
         let table = self.lock();
-        table.open.iter().map(|(id, (remote, login))| (MemberId(*id), *remote, *login)).collect()
+        table.open.iter().map(|(id, (remote, user_id))| (MemberId(*id), *remote, *user_id)).collect()
     }
 
     fn lock(&self) -> MutexGuard<'_, PeerTable> {

@@ -18,11 +18,13 @@ use tokio::time::Instant;
 
 use crate::catalog::{Catalog, Layout};
 use crate::config::BrokerConfig;
-use crate::credentials::{CredentialsError, Gate, ResolveError, RootCredentials, resolve};
+use crate::credentials::{CredentialsError, ResolveError, RootCredentials, enroll, resolve};
 use crate::data_dir::{DataDir, DataDirError, PasswordPlace};
-use crate::engine::Engine;
+use crate::engine::{Engine, Kept};
+use crate::password::Gate;
 use crate::server::acceptor::Acceptor;
 use crate::store::Store;
+use crate::user::Users;
 
 /// Enough to serve one connection while another waits for the disk.
 const THREADS: usize = 2;
@@ -198,13 +200,15 @@ fn open(config: &BrokerConfig) -> Result<(Engine, RootCredentials), StartError> 
     let data_dir = DataDir::take(&config.data_dir)?;
     let store = Arc::new(Store::open(&config.data_dir).map_err(data)?);
     let root = resolve(&config.root_username, config.root_password.as_ref(), &config.data_dir, &store)?;
-    let gate = Gate::new(&root)?;
+    enroll(&root, &store)?;
+    let gate = Gate::new().map_err(CredentialsError::from)?;
+    let users = Users::open(Arc::clone(&store)).map_err(data)?;
     let layout =
         Layout { data_dir: config.data_dir.clone(), segment_bytes_default: config.segment_bytes_max };
     let catalog = Catalog::open(Arc::clone(&store), layout).map_err(data)?;
-    store.set_root_credentials(&gate.stored()).map_err(data)?;
     store.mark_running().map_err(data)?;
-    Ok((Engine::new(data_dir, store, catalog, gate, config.limits.clone()), root))
+    let kept = Kept { data_dir, store, catalog, users };
+    Ok((Engine::new(kept, gate, config.limits.clone()), root))
 }
 
 fn data(error: impl Error + Send + Sync + 'static) -> StartError {

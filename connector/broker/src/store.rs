@@ -1,5 +1,5 @@
-//! Everything the broker remembers besides messages: the catalog, consumer offsets, offset floors, and the root
-//! user. One redb file, `meta.redb`, and a small journal for offsets. All calls block on file I/O. A change of the
+//! Everything the broker remembers besides messages: the catalog, consumer offsets, offset floors, and the
+//! users. One redb file, `meta.redb`, and a small journal for offsets. All calls block on file I/O. A change of the
 //! catalog is on the disk when its call returns.
 
 mod boot;
@@ -7,6 +7,7 @@ mod database;
 mod journal;
 mod meta;
 mod offsets;
+mod users;
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -17,16 +18,15 @@ use redb::{ReadableTable, WriteTransaction};
 use boot::{BootMark, Ending};
 use database::{COUNTERS, Database, FLOORS, GROUPS, STREAMS, TOPICS};
 pub(crate) use meta::{
-    CatalogImage, ConsumerKey, GroupMeta, OffsetKey, OptionEntry, PartitionKey, StoredCredentials,
-    StreamMeta, TopicMeta,
+    CatalogImage, ConsumerKey, GroupMeta, OffsetKey, OptionEntry, PartitionKey, StreamMeta, TopicMeta,
 };
 use offsets::Offsets;
+pub(crate) use users::{ROOT_USER_ID, STATUS_ACTIVE, TokenMeta, UserMeta};
 
 /// Offsets reserved at once for a partition, so that appends seldom wait for the database.
 const FLOOR_BLOCK: u64 = 65_536;
 
 const BOOT_KEY: &str = "boot";
-const ROOT_KEY: &str = "root";
 const NEXT_STREAM_KEY: &str = "next-stream-id";
 
 /// How much the ends of the logs can be trusted at this start.
@@ -341,22 +341,6 @@ impl Store {
             floors.insert(partition.row(), floor)?;
             Ok(floor)
         })
-    }
-
-    /// The root user, if one was stored.
-    ///
-    /// # Errors
-    /// When the database cannot be read.
-    pub(crate) fn root_credentials(&self) -> Result<Option<StoredCredentials>, StoreError> {
-        self.database.value(ROOT_KEY)
-    }
-
-    /// Stores the root user.
-    ///
-    /// # Errors
-    /// When the database cannot be written.
-    pub(crate) fn set_root_credentials(&self, credentials: &StoredCredentials) -> Result<(), StoreError> {
-        self.database.put_value(ROOT_KEY, credentials)
     }
 
     fn mark(&self, ending: Ending) -> Result<(), StoreError> {

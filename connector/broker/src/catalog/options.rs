@@ -1,11 +1,12 @@
 //! The options of a topic: kept and answered as the client wrote them, and read once for what is in force.
 
 use bytes::BytesMut;
-use iggy_binary_protocol::{WireOptions, encode_user_headers};
+use iggy_binary_protocol::responses::system::OptionDescriptor;
+use iggy_binary_protocol::{WireName, WireOptions, encode_user_headers};
 use iggy_common::{
     CompressionAlgorithm, Durability, IggyError, IggyErrorDiscriminants as Code, IggyExpiry,
     MAX_TOPIC_SEGMENT_SIZE, MaxTopicSize, TopicCreateOptions, TopicRuntimeDefaults,
-    UPDATABLE_TOPIC_OPTION_KEYS, validate_topic_segment_size,
+    UPDATABLE_TOPIC_OPTION_KEYS, topic_option_keys, validate_topic_segment_size,
 };
 
 use crate::log::LogSettings;
@@ -14,6 +15,39 @@ use crate::wire::Refusal;
 
 /// Kind code of a string, which every key is.
 const STRING_KIND: u8 = 2;
+
+const DESCRIPTIONS: [(&str, &str); 9] = [
+    (
+        topic_option_keys::COMPRESSION_ALGORITHM,
+        "how clients compress messages (none, gzip); only remembered here",
+    ),
+    (
+        topic_option_keys::MESSAGE_EXPIRY,
+        "age in microseconds at which messages are dropped, a segment at a time",
+    ),
+    (
+        topic_option_keys::MAX_TOPIC_SIZE,
+        "bytes that a topic keeps, shared by its partitions; oldest segments go first",
+    ),
+    (
+        topic_option_keys::SEGMENT_SIZE,
+        "bytes of a segment file; a multiple of 512 from 1048576 to 1073741824",
+    ),
+    (
+        topic_option_keys::DURABILITY,
+        "replicated acknowledges what survives the process, persisted what survives power loss",
+    ),
+    (topic_option_keys::CONSUMER_OFFSET_DURABILITY, "the same for stored consumer offsets"),
+    (
+        topic_option_keys::MESSAGES_REQUIRED_TO_SAVE,
+        "without effect: every batch is written before it is acknowledged",
+    ),
+    (
+        topic_option_keys::SIZE_OF_MESSAGES_REQUIRED_TO_SAVE,
+        "without effect: every batch is written before it is acknowledged",
+    ),
+    (topic_option_keys::PREALLOCATE_SEGMENTS, "without effect: segments grow as they are written"),
+];
 
 /// The options of one topic.
 #[derive(Debug, Clone)]
@@ -168,6 +202,22 @@ fn derived_options(
         explicit,
     );
     Ok(derived.map_err(|error| code_of(&error))?)
+}
+
+/// The options that a topic can have, with their kinds and what holds without them.
+pub(crate) fn describe_topic_options(segment_bytes_default: u64) -> Result<Vec<OptionDescriptor>, Refusal> {
+    let defaults =
+        derived_options(&TopicCreateOptions::default(), &WireOptions::empty(), segment_bytes_default)?;
+    let describe = |entry: OptionEntry| {
+        let text = DESCRIPTIONS.iter().find(|(key, _)| *key == entry.key).map_or("", |(_, text)| *text);
+        Ok(OptionDescriptor {
+            key: WireName::new(entry.key)?,
+            kind: entry.kind,
+            default_value: entry.value.into(),
+            description: text.to_owned(),
+        })
+    };
+    entries_of(&defaults).into_iter().map(describe).collect()
 }
 
 fn code_of(error: &IggyError) -> Code {

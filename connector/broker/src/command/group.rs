@@ -15,10 +15,11 @@ use iggy_binary_protocol::responses::consumer_groups::{
 use iggy_binary_protocol::{WireIdentifier, WireName};
 use iggy_common::IggyErrorDiscriminants as Code;
 
-use super::{Call, change};
+use super::{Call, change, numeric};
 use crate::catalog::Topic;
 use crate::group::{GroupKey, NotMember, Ownership};
 use crate::store::GroupMeta;
+use crate::user::TopicAction;
 use crate::wire::{Payload, Refusal};
 
 pub(super) fn run(code: u32, mut call: Call<'_>) -> Result<Payload, Refusal> {
@@ -36,7 +37,7 @@ pub(super) fn run(code: u32, mut call: Call<'_>) -> Result<Payload, Refusal> {
 
 fn get(call: &Call<'_>) -> Result<Payload, Refusal> {
     let request: GetConsumerGroupRequest = call.decode()?;
-    let topic = call.engine.catalog.topic(&request.stream_id, &request.topic_id)?;
+    let topic = call.topic(TopicAction::Read, &request.stream_id, &request.topic_id)?;
     match topic.group(&request.group_id) {
         Ok(group) => Ok(Payload::of(&details(call, &topic, group)?)),
         Err(_) => Ok(Payload::empty()),
@@ -45,7 +46,7 @@ fn get(call: &Call<'_>) -> Result<Payload, Refusal> {
 
 fn list(call: &Call<'_>) -> Result<Payload, Refusal> {
     let request: GetConsumerGroupsRequest = call.decode()?;
-    let topic = call.engine.catalog.topic(&request.stream_id, &request.topic_id)?;
+    let topic = call.topic(TopicAction::Read, &request.stream_id, &request.topic_id)?;
     let groups: Result<Vec<_>, Refusal> =
         topic.groups.iter().map(|group| Ok(details(call, &topic, group)?.group)).collect();
     Ok(Payload::of(&GetConsumerGroupsResponse { groups: groups? }))
@@ -53,16 +54,19 @@ fn list(call: &Call<'_>) -> Result<Payload, Refusal> {
 
 fn create(call: &Call<'_>) -> Result<Payload, Refusal> {
     let request: CreateConsumerGroupRequest = call.decode()?;
+    let topic = call.topic(TopicAction::Read, &request.stream_id, &request.topic_id)?;
+    let (stream_id, topic_id) = (numeric(topic.meta.stream_id), numeric(topic.meta.id));
     let catalog = &call.engine.catalog;
-    let group = catalog.create_group(&request.stream_id, &request.topic_id, &request.name)?;
-    let topic = catalog.topic(&request.stream_id, &request.topic_id)?;
+    let group = catalog.create_group(&stream_id, &topic_id, &request.name)?;
+    let topic = catalog.topic(&stream_id, &topic_id)?;
     Ok(Payload::of(&details(call, &topic, &group)?))
 }
 
 fn delete(call: &Call<'_>) -> Result<Payload, Refusal> {
     let request: DeleteConsumerGroupRequest = call.decode()?;
-    let catalog = &call.engine.catalog;
-    let group = catalog.delete_group(&request.stream_id, &request.topic_id, &request.group_id)?;
+    let topic = call.topic(TopicAction::Read, &request.stream_id, &request.topic_id)?;
+    let (stream_id, topic_id) = (numeric(topic.meta.stream_id), numeric(topic.meta.id));
+    let group = call.engine.catalog.delete_group(&stream_id, &topic_id, &request.group_id)?;
     let gone = key_of(&group);
     call.engine.groups().delete(|key| *key == gone);
     Ok(Payload::empty())
@@ -72,7 +76,7 @@ fn join(call: &mut Call<'_>) -> Result<Payload, Refusal> {
     let request: JoinConsumerGroupRequest = call.decode()?;
     // Looked up under the lock: partitions that are added meanwhile are shared out after this.
     let mut groups = call.engine.groups();
-    let topic = call.engine.catalog.topic(&request.stream_id, &request.topic_id)?;
+    let topic = call.topic(TopicAction::Read, &request.stream_id, &request.topic_id)?;
     let key = key_of(topic.group(&request.group_id)?);
     groups.join(key, call.peer.id, topic.meta.partitions_count);
     call.peer.is_member = true;
@@ -81,7 +85,7 @@ fn join(call: &mut Call<'_>) -> Result<Payload, Refusal> {
 
 fn leave(call: &mut Call<'_>) -> Result<Payload, Refusal> {
     let request: LeaveConsumerGroupRequest = call.decode()?;
-    let topic = call.engine.catalog.topic(&request.stream_id, &request.topic_id)?;
+    let topic = call.topic(TopicAction::Read, &request.stream_id, &request.topic_id)?;
     let key = key_of(topic.group(&request.group_id)?);
     let mut groups = call.engine.groups();
     groups.leave(key, call.peer.id).map_err(|NotMember| Code::ConsumerGroupMemberNotFound)?;
@@ -91,7 +95,7 @@ fn leave(call: &mut Call<'_>) -> Result<Payload, Refusal> {
 
 fn sync(call: &Call<'_>) -> Result<Payload, Refusal> {
     let request: SyncConsumerGroupRequest = call.decode()?;
-    let topic = call.engine.catalog.topic(&request.stream_id, &request.topic_id)?;
+    let topic = call.topic(TopicAction::Read, &request.stream_id, &request.topic_id)?;
     let key = key_of(topic.group(&request.group_id)?);
     let assignment = call.engine.groups().assignment(key, call.peer.id);
     let response = assignment.map(|assignment| SyncConsumerGroupResponse {

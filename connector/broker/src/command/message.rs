@@ -20,6 +20,7 @@ use crate::group::Ownership;
 use crate::log::{ReadFrom, Slice};
 use crate::partition::{Accepted, Partition};
 use crate::store::OffsetKey;
+use crate::user::TopicAction;
 use crate::wire::{Payload, Refusal};
 
 /// A batch or a read of at least this many bytes lets other connections run on another thread meanwhile.
@@ -40,7 +41,7 @@ pub(super) async fn run(code: u32, call: &Call<'_>) -> Result<Payload, Refusal> 
 /// Appends a batch and, in a topic that wants it, waits for the disk. The reply is the acknowledgement.
 async fn send(call: &Call<'_>) -> Result<Payload, Refusal> {
     let (header, batch) = split(call.body)?;
-    let topic = call.engine.catalog.topic(&header.stream_id, &header.topic_id)?;
+    let topic = call.topic(TopicAction::Send, &header.stream_id, &header.topic_id)?;
     let partition_id = choose_partition(&header.partitioning, topic.meta.partitions_count)?;
     let partition = topic.partition(partition_id)?;
     let append = || partition.append(&call.engine.store, batch, header.messages_count);
@@ -80,7 +81,7 @@ fn choose_partition(partitioning: &WirePartitioning, partitions_count: u32) -> R
 
 fn poll(call: &Call<'_>) -> Result<Payload, Refusal> {
     let request: PollMessagesRequest = call.decode()?;
-    let topic = call.engine.catalog.topic(&request.stream_id, &request.topic_id)?;
+    let topic = call.topic(TopicAction::Poll, &request.stream_id, &request.topic_id)?;
     let partition_id = request.partition_id.unwrap_or(0);
     if request.consumer.kind == KIND_CONSUMER_GROUP {
         let ownership = group::ownership(call, &topic, &request.consumer.id, partition_id)?;
@@ -157,7 +158,7 @@ fn resync() -> PollMessagesResponseHeader {
 /// Waits until what was appended to a partition is on the disk.
 async fn flush(call: &Call<'_>) -> Result<Payload, Refusal> {
     let request: FlushUnsavedBufferRequest = call.decode()?;
-    let topic = call.engine.catalog.topic(&request.stream_id, &request.topic_id)?;
+    let topic = call.topic(TopicAction::Send, &request.stream_id, &request.topic_id)?;
     topic.partition(request.partition_id)?.sync().await?;
     Ok(Payload::empty())
 }

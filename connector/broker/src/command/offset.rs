@@ -14,6 +14,7 @@ use super::{Call, group};
 use crate::catalog::Topic;
 use crate::group::Ownership;
 use crate::store::{ConsumerKey, OffsetDurability, OffsetKey};
+use crate::user::TopicAction;
 use crate::wire::{Payload, Refusal};
 
 pub(super) fn run(code: u32, call: &Call<'_>) -> Result<Payload, Refusal> {
@@ -28,7 +29,7 @@ pub(super) fn run(code: u32, call: &Call<'_>) -> Result<Payload, Refusal> {
 
 fn get(call: &Call<'_>) -> Result<Payload, Refusal> {
     let request: GetConsumerOffsetRequest = call.decode()?;
-    let topic = call.engine.catalog.topic(&request.stream_id, &request.topic_id)?;
+    let topic = call.topic(TopicAction::Poll, &request.stream_id, &request.topic_id)?;
     let key = offset_key(&topic, &request.consumer, request.partition_id)?;
     let bounds = topic.partition(key.partition_id)?.bounds()?;
     let stored = call.engine.store.offset(key).map(|stored_offset| ConsumerOffsetResponse {
@@ -42,7 +43,7 @@ fn get(call: &Call<'_>) -> Result<Payload, Refusal> {
 /// A lower offset than the stored one is taken: clients go back on purpose.
 fn store(call: &Call<'_>) -> Result<Payload, Refusal> {
     let request: StoreConsumerOffsetRequest = call.decode()?;
-    let topic = call.engine.catalog.topic(&request.stream_id, &request.topic_id)?;
+    let topic = call.topic(TopicAction::Poll, &request.stream_id, &request.topic_id)?;
     let key = offset_key(&topic, &request.consumer, request.partition_id)?;
     if request.offset >= topic.partition(key.partition_id)?.bounds()?.next_offset {
         return Err(Code::InvalidOffset.into());
@@ -60,7 +61,7 @@ fn store(call: &Call<'_>) -> Result<Payload, Refusal> {
 
 fn delete(call: &Call<'_>) -> Result<Payload, Refusal> {
     let request: DeleteConsumerOffsetRequest = call.decode()?;
-    let topic = call.engine.catalog.topic(&request.stream_id, &request.topic_id)?;
+    let topic = call.topic(TopicAction::Poll, &request.stream_id, &request.topic_id)?;
     let key = offset_key(&topic, &request.consumer, request.partition_id)?;
     topic.partition(key.partition_id)?;
     if !call.engine.store.delete_offset(key)? {

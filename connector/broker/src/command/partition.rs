@@ -6,8 +6,9 @@ use iggy_binary_protocol::requests::partitions::{CreatePartitionsRequest, Delete
 use iggy_binary_protocol::requests::segments::DeleteSegmentsRequest;
 use iggy_common::IggyErrorDiscriminants as Code;
 
-use super::{Call, change};
+use super::{Call, change, numeric};
 use crate::catalog::Topic;
+use crate::user::TopicAction;
 use crate::wire::{Payload, Refusal};
 
 pub(super) fn run(code: u32, call: &Call<'_>) -> Result<Payload, Refusal> {
@@ -22,8 +23,10 @@ pub(super) fn run(code: u32, call: &Call<'_>) -> Result<Payload, Refusal> {
 fn create(call: &Call<'_>) -> Result<Payload, Refusal> {
     let request: CreatePartitionsRequest = call.decode()?;
     require_count(request.partitions_count)?;
+    let topic = call.topic(TopicAction::Manage, &request.stream_id, &request.topic_id)?;
+    let (stream_id, topic_id) = (numeric(topic.meta.stream_id), numeric(topic.meta.id));
     let catalog = &call.engine.catalog;
-    let topic = catalog.create_partitions(&request.stream_id, &request.topic_id, request.partitions_count)?;
+    let topic = catalog.create_partitions(&stream_id, &topic_id, request.partitions_count)?;
     rebalance(call, &topic);
     Ok(Payload::empty())
 }
@@ -31,15 +34,17 @@ fn create(call: &Call<'_>) -> Result<Payload, Refusal> {
 fn delete(call: &Call<'_>) -> Result<Payload, Refusal> {
     let request: DeletePartitionsRequest = call.decode()?;
     require_count(request.partitions_count)?;
+    let topic = call.topic(TopicAction::Manage, &request.stream_id, &request.topic_id)?;
+    let (stream_id, topic_id) = (numeric(topic.meta.stream_id), numeric(topic.meta.id));
     let catalog = &call.engine.catalog;
-    let topic = catalog.delete_partitions(&request.stream_id, &request.topic_id, request.partitions_count)?;
+    let topic = catalog.delete_partitions(&stream_id, &topic_id, request.partitions_count)?;
     rebalance(call, &topic);
     Ok(Payload::empty())
 }
 
 fn delete_segments(call: &Call<'_>) -> Result<Payload, Refusal> {
     let request: DeleteSegmentsRequest = call.decode()?;
-    let topic = call.engine.catalog.topic(&request.stream_id, &request.topic_id)?;
+    let topic = call.topic(TopicAction::Manage, &request.stream_id, &request.topic_id)?;
     topic.partition(request.partition_id)?.delete_segments(request.segments_count)?;
     Ok(Payload::empty())
 }

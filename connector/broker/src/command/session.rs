@@ -1,19 +1,23 @@
 //! Logging in.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use iggy_binary_protocol::requests::users::{LoginRegisterRequest, LoginRegisterWithPatRequest};
 use iggy_binary_protocol::responses::users::LoginRegisterResponse;
 use iggy_binary_protocol::version::IGGY_PROTOCOL_VERSION;
 use iggy_binary_protocol::{ClientVersionInfo, EvictionReason, ProtocolVersion, WireDecode, WireName};
+use secrecy::ExposeSecret;
 
-use crate::credentials::Verdict;
+use crate::clock::now_micros;
 use crate::engine::Engine;
-use crate::peer::Peer;
+use crate::password::Verdict;
+use crate::peer::{Peer, Session};
+use crate::user::User;
 use crate::wire::{Payload, Refusal};
 
-/// The root user, by whom every session is held.
-pub(super) const ROOT_USER_ID: u32 = 0;
+/// What clients see as the version of the server.
+pub(super) const SERVER_VERSION: &str = concat!("guesthouse-", env!("CARGO_PKG_VERSION"));
 /// How long the answer to a wrong login is held back, times the wrong logins on the connection.
 const FAILED_LOGIN_PAUSE: Duration = Duration::from_millis(200);
 
@@ -23,22 +27,28 @@ pub(super) async fn login(engine: &Engine, peer: &mut Peer, body: &[u8]) -> Resu
     peer.unbind();
     let outcome = verify(engine, body).await;
     if outcome.is_err() {
-        peer.failed_logins += 1;
-        tokio::time::sleep(FAILED_LOGIN_PAUSE * peer.failed_logins).await;
+        hold_back(peer).await;
     }
-    outcome?;
+    let user_id = outcome?.meta.id;
     let session = engine.next_session();
-    peer.bind(session);
+    peer.bind(Session { number: session, user_id });
     peer.failed_logins = 0;
     Ok(Payload::of(&LoginRegisterResponse {
-        user_id: ROOT_USER_ID,
+        user_id,
         session,
         server_protocol_version: IGGY_PROTOCOL_VERSION,
-        server_version: WireName::new(concat!("guesthouse-", env!("CARGO_PKG_VERSION")))?,
+        server_version: WireName::new(SERVER_VERSION)?,
     }))
 }
 
-async fn verify(engine: &Engine, body: &[u8]) -> Result<(), Refusal> {
+/// Counts a wrong password against the connection, and makes it wait for the answer. After some the connection is
+/// closed.
+pub(super) async fn hold_back(peer: &mut Peer) {
+    peer.failed_logins += 1;
+    tokio::time::sleep(FAILED_LOGIN_PAUSE * peer.failed_logins).await;
+}
+
+async fn verify(engine: &Engine, body: &[u8]) -> Result<Arc<User>, Refusal> {
     let malformed = || Refusal::Evict(EvictionReason::MalformedLogin);
     let (client, length) = ClientVersionInfo::decode(body).map_err(|_| malformed())?;
     // Edge builds after 0.11.0 drop their tag from the number but speak otherwise, so only the exact one passes.
@@ -46,15 +56,22 @@ async fn verify(engine: &Engine, body: &[u8]) -> Result<(), Refusal> {
         return Err(Refusal::Protocol(ProtocolVersion(client.protocol_version)));
     }
     let tail = body.get(length..).ok_or_else(malformed)?;
-    if let Ok((login, _)) = LoginRegisterRequest::decode_after_prefix(client.clone(), tail) {
-        return match engine.gate.check(&login.username, &login.password).await {
-            Verdict::Welcome => Ok(()),
-            Verdict::Wrong => Err(Refusal::Evict(EvictionReason::InvalidCredentials)),
-        };
-    }
-    match LoginRegisterWithPatRequest::decode_after_prefix(client, tail) {
-        // There are no access tokens, so none is valid.
-        Ok(_) => Err(Refusal::Evict(EvictionReason::InvalidToken)),
-        Err(_) => Err(malformed()),
+    let user = if let Ok((login, _)) = LoginRegisterRequest::decode_after_prefix(client.clone(), tail) {
+        by_password(engine, &login).await?
+    } else {
+        let login = LoginRegisterWithPatRequest::decode_after_prefix(client, tail);
+        let (login, _) = login.map_err(|_| malformed())?;
+        let user = engine.users.by_token(login.token.expose_secret(), now_micros());
+        user.ok_or(Refusal::Evict(EvictionReason::InvalidToken))?
+    };
+    if user.is_active() { Ok(user) } else { Err(Refusal::Evict(EvictionReason::UserInactive)) }
+}
+
+async fn by_password(engine: &Engine, login: &LoginRegisterRequest) -> Result<Arc<User>, Refusal> {
+    let user = engine.users.named(&login.username);
+    let stored = user.as_ref().map(|user| user.meta.password_hash.as_str());
+    match (engine.gate.check(stored, login.password.expose_secret()).await, user) {
+        (Verdict::Right, Some(user)) => Ok(user),
+        _ => Err(Refusal::Evict(EvictionReason::InvalidCredentials)),
     }
 }

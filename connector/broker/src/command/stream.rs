@@ -12,8 +12,9 @@ use iggy_binary_protocol::{WireName, WireOptions};
 use iggy_common::IggyErrorDiscriminants as Code;
 
 use super::topic::{Extent, topic_header};
-use super::{Call, change};
+use super::{Call, change, numeric};
 use crate::catalog::Stream;
+use crate::user::{Action, StreamAction};
 use crate::wire::{Payload, Refusal};
 
 pub(super) fn run(code: u32, call: &Call<'_>) -> Result<Payload, Refusal> {
@@ -30,13 +31,15 @@ pub(super) fn run(code: u32, call: &Call<'_>) -> Result<Payload, Refusal> {
 
 fn get(call: &Call<'_>) -> Result<Payload, Refusal> {
     let request: GetStreamRequest = call.decode()?;
-    match call.engine.catalog.stream(&request.stream_id) {
+    match call.stream(StreamAction::Read, &request.stream_id) {
         Ok(stream) => Ok(Payload::of(&details(&stream)?)),
-        Err(_) => Ok(Payload::empty()),
+        Err(Refusal::Code(Code::StreamIdNotFound)) => Ok(Payload::empty()),
+        Err(refusal) => Err(refusal),
     }
 }
 
 fn list(call: &Call<'_>) -> Result<Payload, Refusal> {
+    call.require(Action::ListStreams)?;
     let streams = call.engine.catalog.streams();
     let streams: Result<Vec<_>, Refusal> = streams.iter().map(|stream| response(stream)).collect();
     Ok(Payload::of(&GetStreamsResponse { streams: streams? }))
@@ -44,6 +47,7 @@ fn list(call: &Call<'_>) -> Result<Payload, Refusal> {
 
 fn create(call: &Call<'_>) -> Result<Payload, Refusal> {
     let request: CreateStreamRequest = call.decode()?;
+    call.require(Action::CreateStream)?;
     require_no_options(&request.options)?;
     let stream = call.engine.catalog.create_stream(&request.name)?;
     Ok(Payload::of(&details(&stream)?))
@@ -52,20 +56,22 @@ fn create(call: &Call<'_>) -> Result<Payload, Refusal> {
 fn update(call: &Call<'_>) -> Result<Payload, Refusal> {
     let request: UpdateStreamRequest = call.decode()?;
     require_no_options(&request.options)?;
-    call.engine.catalog.rename_stream(&request.stream_id, &request.name)?;
+    let stream = call.stream(StreamAction::Manage, &request.stream_id)?;
+    call.engine.catalog.rename_stream(&numeric(stream.meta.id), &request.name)?;
     Ok(Payload::empty())
 }
 
 fn delete(call: &Call<'_>) -> Result<Payload, Refusal> {
     let request: DeleteStreamRequest = call.decode()?;
-    let stream_id = call.engine.catalog.delete_stream(&request.stream_id)?;
+    let stream = call.stream(StreamAction::Manage, &request.stream_id)?;
+    let stream_id = call.engine.catalog.delete_stream(&numeric(stream.meta.id))?;
     call.engine.groups().delete(|key| key.stream_id == stream_id);
     Ok(Payload::empty())
 }
 
 fn purge(call: &Call<'_>) -> Result<Payload, Refusal> {
     let request: PurgeStreamRequest = call.decode()?;
-    let stream = call.engine.catalog.stream(&request.stream_id)?;
+    let stream = call.stream(StreamAction::Manage, &request.stream_id)?;
     for topic in stream.topics.iter() {
         call.engine.catalog.purge_topic(topic)?;
     }

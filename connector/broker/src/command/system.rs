@@ -2,19 +2,24 @@
 
 use iggy_binary_protocol::WireEncode;
 use iggy_binary_protocol::codes::{
-    GET_CLIENT_CODE, GET_CLIENTS_CODE, GET_CLUSTER_METADATA_CODE, GET_ME_CODE,
+    DESCRIBE_OPTIONS_CODE, GET_CLIENT_CODE, GET_CLIENTS_CODE, GET_CLUSTER_METADATA_CODE, GET_ME_CODE,
+    GET_STATS_CODE,
 };
-use iggy_binary_protocol::requests::system::GetClientRequest;
+use iggy_binary_protocol::requests::system::describe_options::OPTIONS_SCOPE_TOPIC;
+use iggy_binary_protocol::requests::system::{DescribeOptionsRequest, GetClientRequest};
 use iggy_binary_protocol::responses::clients::{
     ClientDetailsResponse, ClientResponse, ConsumerGroupInfoResponse, GetClientsResponse,
 };
-use iggy_binary_protocol::responses::system::{ClusterMetadataResponse, ClusterNodeResponse};
+use iggy_binary_protocol::responses::system::{
+    ClusterMetadataResponse, ClusterNodeResponse, DescribeOptionsResponse,
+};
 use iggy_common::IggyErrorDiscriminants as Code;
 
 use super::Call;
-use super::session::ROOT_USER_ID;
+use super::stats::stats;
+use crate::catalog::describe_topic_options;
 use crate::group::MemberId;
-use crate::peer::Login;
+use crate::user::Action;
 use crate::wire::{Payload, Refusal};
 
 const TRANSPORT_TCP: u8 = 1;
@@ -26,12 +31,22 @@ const NO_USER_ID: u32 = u32::MAX;
 pub(super) fn run(code: u32, call: &Call<'_>) -> Result<Payload, Refusal> {
     match code {
         GET_CLUSTER_METADATA_CODE => Ok(Payload::of(&cluster(call))),
+        GET_STATS_CODE => {
+            call.require(Action::ReadServer)?;
+            Ok(Payload::of(&super::change(|| stats(call))?))
+        }
+        DESCRIBE_OPTIONS_CODE => describe_options(call),
         GET_ME_CODE => Ok(Payload::of_option(client(call, call.peer.id).as_ref())),
         GET_CLIENT_CODE => {
             let request: GetClientRequest = call.decode()?;
+            call.require(Action::ReadServer)?;
             Ok(Payload::of_option(client(call, MemberId(request.client_id)).as_ref()))
         }
-        GET_CLIENTS_CODE => Ok(Payload::of(&GetClientsResponse { clients: clients(call) })),
+        GET_CLIENTS_CODE => {
+            call.require(Action::ReadServer)?;
+            Ok(Payload::of(&GetClientsResponse { clients: clients(call) }))
+        }
+        // Snapshots of the process, and what serves clusters of several nodes.
         _ => Err(Code::FeatureUnavailable.into()),
     }
 }
@@ -51,12 +66,22 @@ fn cluster(call: &Call<'_>) -> impl WireEncode {
     ClusterMetadataResponse { name: "single-node".to_owned(), nodes: vec![node] }
 }
 
+/// The options that a scope knows. Streams and users have none.
+fn describe_options(call: &Call<'_>) -> Result<Payload, Refusal> {
+    let request: DescribeOptionsRequest = call.decode()?;
+    let entries = match request.scope {
+        OPTIONS_SCOPE_TOPIC => describe_topic_options(call.engine.catalog.segment_bytes_default())?,
+        _ => Vec::new(),
+    };
+    Ok(Payload::of(&DescribeOptionsResponse { entries }))
+}
+
 fn clients(call: &Call<'_>) -> Vec<ClientResponse> {
     let peers = call.engine.peers.list();
     let groups = call.engine.groups();
-    let of = |(id, remote, login): (MemberId, std::net::SocketAddr, Login)| ClientResponse {
+    let of = |(id, remote, user_id): (MemberId, std::net::SocketAddr, Option<u32>)| ClientResponse {
         client_id: id.0,
-        user_id: if login == Login::Root { ROOT_USER_ID } else { NO_USER_ID },
+        user_id: user_id.unwrap_or(NO_USER_ID),
         transport: TRANSPORT_TCP,
         address: remote.to_string(),
         consumer_groups_count: u32::try_from(groups.of_member(id).len()).unwrap_or(u32::MAX),

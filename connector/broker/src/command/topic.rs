@@ -13,8 +13,9 @@ use iggy_binary_protocol::responses::topics::{GetTopicResponse, GetTopicsRespons
 use iggy_binary_protocol::{MAX_PARTITIONS_PER_REQUEST, WireName};
 use iggy_common::IggyErrorDiscriminants as Code;
 
-use super::{Call, change};
+use super::{Call, change, numeric};
 use crate::catalog::{Topic, TopicUpdate};
+use crate::user::{StreamAction, TopicAction};
 use crate::wire::{Payload, Refusal};
 
 pub(super) fn run(code: u32, call: &Call<'_>) -> Result<Payload, Refusal> {
@@ -31,16 +32,20 @@ pub(super) fn run(code: u32, call: &Call<'_>) -> Result<Payload, Refusal> {
 
 fn get(call: &Call<'_>) -> Result<Payload, Refusal> {
     let request: GetTopicRequest = call.decode()?;
-    match call.engine.catalog.topic(&request.stream_id, &request.topic_id) {
+    match call.topic(TopicAction::Read, &request.stream_id, &request.topic_id) {
         Ok(topic) => Ok(Payload::of(&details(&topic)?)),
-        Err(_) => Ok(Payload::empty()),
+        Err(Refusal::Code(Code::StreamIdNotFound | Code::TopicIdNotFound)) => Ok(Payload::empty()),
+        Err(refusal) => Err(refusal),
     }
 }
 
 fn list(call: &Call<'_>) -> Result<Payload, Refusal> {
     let request: GetTopicsRequest = call.decode()?;
-    let Ok(stream) = call.engine.catalog.stream(&request.stream_id) else {
-        return Ok(Payload::of(&GetTopicsResponse { topics: Vec::new() }));
+    let stream = match call.stream(StreamAction::ListTopics, &request.stream_id) {
+        Err(Refusal::Code(Code::StreamIdNotFound)) => {
+            return Ok(Payload::of(&GetTopicsResponse { topics: Vec::new() }));
+        }
+        stream => stream?,
     };
     let topics: Result<Vec<_>, Refusal> = stream.topics.iter().map(|topic| topic_header(topic)).collect();
     Ok(Payload::of(&GetTopicsResponse { topics: topics? }))
@@ -51,22 +56,25 @@ fn create(call: &Call<'_>) -> Result<Payload, Refusal> {
     if request.partitions_count > MAX_PARTITIONS_PER_REQUEST {
         return Err(Code::TooManyPartitions.into());
     }
+    let stream = call.stream(StreamAction::CreateTopic, &request.stream_id)?;
     let catalog = &call.engine.catalog;
-    let topic =
-        catalog.create_topic(&request.stream_id, &request.name, request.partitions_count, request.options)?;
+    let stream_id = numeric(stream.meta.id);
+    let topic = catalog.create_topic(&stream_id, &request.name, request.partitions_count, request.options)?;
     Ok(Payload::of(&details(&topic)?))
 }
 
 fn update(call: &Call<'_>) -> Result<Payload, Refusal> {
     let request: UpdateTopicRequest = call.decode()?;
     let update = TopicUpdate { name: &request.name, options: &request.options };
-    call.engine.catalog.update_topic(&request.stream_id, &request.topic_id, &update)?;
+    let topic = call.topic(TopicAction::Manage, &request.stream_id, &request.topic_id)?;
+    call.engine.catalog.update_topic(&numeric(topic.meta.stream_id), &numeric(topic.meta.id), &update)?;
     Ok(Payload::empty())
 }
 
 fn delete(call: &Call<'_>) -> Result<Payload, Refusal> {
     let request: DeleteTopicRequest = call.decode()?;
-    let topic = call.engine.catalog.delete_topic(&request.stream_id, &request.topic_id)?;
+    let topic = call.topic(TopicAction::Manage, &request.stream_id, &request.topic_id)?;
+    let topic = call.engine.catalog.delete_topic(&numeric(topic.meta.stream_id), &numeric(topic.meta.id))?;
     let gone = (topic.meta.stream_id, topic.meta.id);
     call.engine.groups().delete(|key| (key.stream_id, key.topic_id) == gone);
     Ok(Payload::empty())
@@ -74,7 +82,7 @@ fn delete(call: &Call<'_>) -> Result<Payload, Refusal> {
 
 fn purge(call: &Call<'_>) -> Result<Payload, Refusal> {
     let request: PurgeTopicRequest = call.decode()?;
-    let topic = call.engine.catalog.topic(&request.stream_id, &request.topic_id)?;
+    let topic = call.topic(TopicAction::Manage, &request.stream_id, &request.topic_id)?;
     call.engine.catalog.purge_topic(&topic)?;
     Ok(Payload::empty())
 }

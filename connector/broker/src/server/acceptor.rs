@@ -54,11 +54,20 @@ impl Acceptor {
                     }
                 },
                 Some(ended) = self.connections.join_next() => report(ended),
-                _ = retention_due.tick() => block_in_place(|| retention::sweep(&self.engine.catalog, now_micros())),
+                _ = retention_due.tick() => block_in_place(|| self.clean_up()),
             }
         };
         drop(self.listener);
         finish(self.connections, deadline).await
+    }
+
+    /// Lets go of what has expired. Blocks.
+    fn clean_up(&self) {
+        let now_micros = now_micros();
+        retention::sweep(&self.engine.catalog, now_micros);
+        if let Err(error) = self.engine.users.forget_expired_tokens(now_micros) {
+            tracing::warn!(%error, "expired access tokens could not be deleted");
+        }
     }
 
     /// Starts to serve a connection, unless there are too many. Then it is closed at once.

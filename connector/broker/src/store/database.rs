@@ -6,7 +6,7 @@ use redb::{ReadTransaction, ReadableDatabase, ReadableTable, TableDefinition, Wr
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use super::StoreError;
+use super::{StoreError, UserMeta};
 
 /// Single numbers by name.
 pub(super) const COUNTERS: TableDefinition<'_, &str, u64> = TableDefinition::new("counters");
@@ -16,6 +16,10 @@ pub(super) const META: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("
 pub(super) const STREAMS: TableDefinition<'_, u32, &[u8]> = TableDefinition::new("streams");
 /// Topics by stream and id.
 pub(super) const TOPICS: TableDefinition<'_, (u32, u32), &[u8]> = TableDefinition::new("topics");
+/// Users by id.
+pub(super) const USERS: TableDefinition<'_, u32, &[u8]> = TableDefinition::new("users");
+/// Access tokens by user and name.
+pub(super) const TOKENS: TableDefinition<'_, (u32, &str), &[u8]> = TableDefinition::new("tokens");
 /// Groups by stream, topic and id.
 pub(super) const GROUPS: TableDefinition<'_, (u32, u32, u32), &[u8]> = TableDefinition::new("groups");
 /// Offsets by stream, topic, partition, kind of consumer and consumer.
@@ -28,8 +32,18 @@ pub(super) type OffsetRow = (u32, u32, u32, u8, u32);
 
 const FILE_NAME: &str = "meta.redb";
 const FORMAT_KEY: &str = "format";
-const FORMAT: u64 = 1;
+/// Format 2 has users and access tokens; format 1 had only the root user, as a setting.
+const FORMAT: u64 = 2;
 const CACHE_BYTES: usize = 4 * 1024 * 1024;
+
+const ROOT_KEY_OF_FORMAT_1: &str = "root";
+
+/// The root user as format 1 kept it.
+#[derive(serde::Deserialize)]
+struct RootOfFormat1 {
+    username: String,
+    password_hash: String,
+}
 
 /// The open file.
 #[derive(Debug)]
@@ -58,13 +72,33 @@ impl Database {
                 txn.open_table(GROUPS)?;
                 txn.open_table(OFFSETS)?;
                 txn.open_table(FLOORS)?;
+                txn.open_table(USERS)?;
+                txn.open_table(TOKENS)?;
             }
             Ok(found)
         })?;
         match found {
             None | Some(FORMAT) => Ok(database),
+            Some(1) => database.migrate_from_1().map(|()| database),
             Some(found) => Err(StoreError::UnknownFormat { path: database.path, found, known: FORMAT }),
         }
+    }
+
+    /// Makes the root user, which format 1 kept as a setting, the first of the users.
+    fn migrate_from_1(&self) -> Result<(), StoreError> {
+        let root: Option<RootOfFormat1> = self.value(ROOT_KEY_OF_FORMAT_1)?;
+        let root = root.map(|root| UserMeta::root(root.username, root.password_hash));
+        let value = root.map(|root| self.encode(&root)).transpose()?;
+        self.write("migrate the catalog to format 2", |txn| {
+            txn.open_table(TOKENS)?;
+            let mut users = txn.open_table(USERS)?;
+            if let Some(value) = &value {
+                users.insert(0, value.as_slice())?;
+            }
+            txn.open_table(META)?.remove(ROOT_KEY_OF_FORMAT_1)?;
+            txn.open_table(COUNTERS)?.insert(FORMAT_KEY, FORMAT)?;
+            Ok(())
+        })
     }
 
     /// Runs `work` in a transaction that is on the disk when this returns. An error leaves everything as it was.

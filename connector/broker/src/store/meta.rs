@@ -1,4 +1,4 @@
-//! What is stored, as plain values: the catalog's entries, the keys, the root user.
+//! What is stored, as plain values: the catalog's entries and the keys.
 
 use serde::{Deserialize, Serialize};
 
@@ -104,15 +104,6 @@ pub(crate) struct OffsetKey {
     pub(crate) partition_id: u32,
     /// Whose offset.
     pub(crate) consumer: ConsumerKey,
-}
-
-/// The root user as stored.
-#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) struct StoredCredentials {
-    /// User name.
-    pub(crate) username: String,
-    /// Password hash in the PHC string format.
-    pub(crate) password_hash: String,
 }
 
 impl PartitionKey {

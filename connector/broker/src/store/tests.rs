@@ -233,12 +233,54 @@ fn log_ends_are_uncertain_only_after_another_boot_without_a_clean_stop() {
 }
 
 #[test]
-fn the_root_user_is_kept() {
+fn users_and_tokens_are_kept_and_go_together() {
     let (dir, store) = new_store();
-    assert!(store.root_credentials().unwrap().is_none());
-    let root = StoredCredentials { username: "iggy".to_owned(), password_hash: "$argon2id$".to_owned() };
-    store.set_root_credentials(&root).unwrap();
-    assert!(killed(&dir).1.root_credentials().unwrap() == Some(root));
+    assert!(store.root_user().unwrap().is_none());
+    let root = UserMeta::root("iggy".to_owned(), "$argon2id$".to_owned());
+    let ann = UserMeta { id: 1, name: "ann".to_owned(), permissions: Some(vec![1]), ..root.clone() };
+    let token = |user_id, name: &str| TokenMeta {
+        user_id,
+        name: name.to_owned(),
+        hash: format!("{user_id}{name}"),
+        expires_at_micros: Some(9),
+    };
+    store.put_user(&root).unwrap();
+    store.put_user(&ann).unwrap();
+    for (user_id, name) in [(0, "a"), (1, "a"), (1, "b")] {
+        store.put_token(&token(user_id, name)).unwrap();
+    }
+    store.delete_token(1, "b").unwrap();
+    let image = killed(&dir).1.load_users().unwrap();
+    assert_eq!(image.next_user_id, 2);
+    assert!(image.users == [root.clone(), ann] && image.tokens == [token(0, "a"), token(1, "a")]);
+    store.delete_user(1).unwrap();
+    let image = killed(&dir).1.load_users().unwrap();
+    assert_eq!(image.next_user_id, 2, "numbers are not given twice");
+    assert!(image.users == [root] && image.tokens == [token(0, "a")]);
+}
+
+#[test]
+fn a_directory_of_format_1_keeps_its_root_user_and_catalog() {
+    let (dir, store) = new_store();
+    store.put_stream(&stream(3)).unwrap();
+    // The pair that format 1 kept as a setting.
+    let root = store.database.encode(&("iggy", "$argon2id$")).unwrap();
+    let age = |txn: &WriteTransaction| {
+        txn.delete_table(database::USERS)?;
+        txn.delete_table(database::TOKENS)?;
+        txn.open_table(database::META)?.insert("root", root.as_slice())?;
+        txn.open_table(COUNTERS)?.insert("format", 1)?;
+        Ok(())
+    };
+    store.database.write("test", age).unwrap();
+    drop(store);
+    for _ in 0..2 {
+        let store = open(&dir);
+        let root = store.root_user().unwrap().unwrap();
+        assert_eq!((root.name.as_str(), root.password_hash.as_str()), ("iggy", "$argon2id$"));
+        assert_eq!(store.load().unwrap().streams, [stream(3)]);
+        assert_eq!(store.load_users().unwrap().next_user_id, 1);
+    }
 }
 
 #[test]

@@ -10,6 +10,7 @@ use iggy_binary_protocol::{
 use iggy_common::IggyErrorDiscriminants as Code;
 
 use crate::log::{AppendError, LogError};
+use crate::password::HashError;
 use crate::store::StoreError;
 
 /// Size of a frame without a body.
@@ -64,6 +65,9 @@ pub(crate) enum Refusal {
     /// A log could not be read or written.
     #[error(transparent)]
     Log(#[from] LogError),
+    /// A password could not be hashed.
+    #[error(transparent)]
+    Hash(#[from] HashError),
     /// The store failed.
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -91,7 +95,7 @@ impl Refusal {
             Self::Append(AppendError::InvalidMessage(_)) => Code::InvalidMessageChecksum,
             Self::Append(_) => Code::CannotAppendMessage,
             Self::Log(_) => Code::CannotReadMessage,
-            Self::Store(_) => Code::IoError,
+            Self::Hash(_) | Self::Store(_) => Code::IoError,
         }
     }
 
@@ -99,7 +103,7 @@ impl Refusal {
     pub(crate) fn is_our_fault(&self) -> bool {
         match self {
             Self::Append(error) => matches!(error, AppendError::Write(_) | AppendError::Refusing { .. }),
-            Self::Log(_) | Self::Store(_) => true,
+            Self::Log(_) | Self::Hash(_) | Self::Store(_) => true,
             Self::Code(_) | Self::Evict(_) | Self::Protocol(_) => false,
         }
     }

@@ -10,3 +10,5 @@ mod lifecycle;
 mod login;
 mod messages;
 mod rebalance;
+mod system;
+mod users;

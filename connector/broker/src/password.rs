@@ -1,0 +1,92 @@
+//! Password hashes. A check costs the same whether or not the user exists, and hashes are computed one after
+//! another, so that guessing is slow and cannot take the machine.
+
+use argon2::password_hash::phc::PasswordHash;
+use argon2::password_hash::{PasswordHasher, PasswordVerifier};
+use argon2::{Algorithm, Argon2, Params, Version};
+use tokio::sync::Semaphore;
+use tokio::task::block_in_place;
+
+const SALT_BYTES: usize = 16;
+/// Cost of one hash: 12 MiB and two passes, about 10 ms.
+const MEMORY_KIB: u32 = 12 * 1024;
+const PASSES: u32 = 2;
+
+/// The random source or the hash function failed.
+#[derive(Debug, thiserror::Error)]
+#[error("cannot hash a password: {0}")]
+pub struct HashError(String);
+
+/// What a check of a password turned out to be.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Verdict {
+    Right,
+    Wrong,
+}
+
+/// Hashes and checks passwords, one at a time.
+pub(crate) struct Gate {
+    /// Checked in place of the hash of a user that does not exist.
+    decoy: String,
+    turn: Semaphore,
+}
+
+impl Gate {
+    /// A gate that nobody waits at. Blocks for one hash.
+    pub(crate) fn new() -> Result<Self, HashError> {
+        let nobody: [u8; SALT_BYTES] = rand::random();
+        Ok(Self { decoy: hash(&nobody)?, turn: Semaphore::new(1) })
+    }
+
+    /// Hashes a password for the store. Waits for its turn; cancelling loses nothing.
+    pub(crate) async fn hash(&self, password: &str) -> Result<String, HashError> {
+        let _turn = self.turn.acquire().await.map_err(|closed| HashError(closed.to_string()))?;
+        block_in_place(|| hash(password.as_bytes()))
+    }
+
+    /// Checks a password against a stored hash; without one it is always wrong, and takes as long. Waits for its
+    /// turn behind other logins; cancelling forgets the login.
+    pub(crate) async fn check(&self, stored: Option<&str>, password: &str) -> Verdict {
+        let Ok(_turn) = self.turn.acquire().await else { return Verdict::Wrong };
+        let verdict = block_in_place(|| verify(stored.unwrap_or(&self.decoy), password));
+        if stored.is_some() { verdict } else { Verdict::Wrong }
+    }
+}
+
+/// A hash in the PHC string format, with a salt of its own. Takes about 10 ms.
+pub(crate) fn hash(password: &[u8]) -> Result<String, HashError> {
+    let salt: [u8; SALT_BYTES] = rand::random();
+    let params = Params::new(MEMORY_KIB, PASSES, 1, None).map_err(|error| HashError(error.to_string()))?;
+    let hasher = Argon2::new(Algorithm::Argon2id, Version::V0x13, params);
+    let hash: PasswordHash =
+        hasher.hash_password_with_salt(password, &salt).map_err(|error| HashError(error.to_string()))?;
+    Ok(hash.to_string())
+}
+
+fn verify(stored: &str, password: &str) -> Verdict {
+    let Ok(hash) = PasswordHash::new(stored) else {
+        tracing::error!("a stored password hash cannot be read; the user has to be given a new password");
+        return Verdict::Wrong;
+    };
+    // The costs come from the hash.
+    match Argon2::default().verify_password(password.as_bytes(), &hash) {
+        Ok(()) => Verdict::Right,
+        Err(_) => Verdict::Wrong,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn only_the_password_itself_is_right_and_nobody_is_ever_right() {
+        let gate = Gate::new().unwrap();
+        let stored = gate.hash("secret").await.unwrap();
+        assert_eq!(gate.check(Some(&stored), "secret").await, Verdict::Right);
+        assert_eq!(gate.check(Some(&stored), "Secret").await, Verdict::Wrong);
+        assert_eq!(gate.check(Some("spoilt"), "secret").await, Verdict::Wrong);
+        assert_eq!(gate.check(None, "secret").await, Verdict::Wrong);
+        assert_ne!(stored, gate.hash("secret").await.unwrap(), "every hash has a salt of its own");
+    }
+}
