@@ -3,30 +3,39 @@
 //! What a codec cannot read comes back whole, with a stable code and a reason, so that it can be put into the dead
 //! letter queue. Nothing a message contains makes a codec panic.
 
+mod binary;
+mod decoded;
 mod emit;
 mod envelope;
+#[cfg(test)]
+mod fixtures;
+mod format;
 mod headers;
 mod json;
+mod messagepack;
+mod postcard;
 mod raw;
 
 use bytestring::ByteString;
 use guesthouse_connector::OutgoingMessage;
 
+use self::decoded::Decoded;
 use crate::event::{Event, Message};
 use crate::identity::EmitId;
 use crate::outcome::Emit;
 
 pub(crate) use emit::{EmitError, EmitRules};
+pub use format::Format;
 pub(crate) use headers::HOPS;
 pub(crate) use json::{Publication, read_publication};
 pub use raw::{RawCodec, RawEventType, RawTenant};
 
 /// How the messages of a subscription are read, and how the emits of its handlers are written.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Codec {
-    /// JSON envelopes, root and contract.
-    #[default]
-    Json,
+    /// Envelopes, root and contract. Those whose `content-type` names no other format are in this one, and emits are
+    /// written in it.
+    Enveloped(Format),
     /// No envelope: the payload is the message, and headers say the rest.
     Raw(RawCodec),
 }
@@ -46,6 +55,12 @@ pub(crate) enum DecodeErrorCode {
     JsonSyntax,
     /// The payload is JSON, but not an envelope.
     JsonEnvelope,
+    /// The payload is not an envelope in MessagePack.
+    MessagePackEnvelope,
+    /// The payload is a postcard record of another version, or none.
+    PostcardVersion,
+    /// The payload is not an envelope in postcard.
+    PostcardEnvelope,
     /// The header `tenant-id` names another tenant than the envelope.
     TenantMismatch,
     /// The header `event-type` or `event-id` says something else than the envelope.
@@ -62,6 +77,9 @@ impl DecodeErrorCode {
         match self {
             Self::JsonSyntax => "json-syntax",
             Self::JsonEnvelope => "json-envelope",
+            Self::MessagePackEnvelope => "messagepack-envelope",
+            Self::PostcardVersion => "postcard-version",
+            Self::PostcardEnvelope => "postcard-envelope",
             Self::TenantMismatch => "tenant-mismatch",
             Self::HeaderMismatch => "header-mismatch",
             Self::HeaderMissing => "header-missing",
@@ -81,6 +99,12 @@ impl DecodeError {
     }
 }
 
+impl Default for Codec {
+    fn default() -> Self {
+        Self::Enveloped(Format::default())
+    }
+}
+
 impl Codec {
     /// Reads a message. The event's fields are slices of it wherever that is possible.
     ///
@@ -92,7 +116,10 @@ impl Codec {
     )]
     pub(crate) fn decode(&self, message: Message) -> Result<Event, (Message, DecodeError)> {
         match self {
-            Self::Json => json::decode(message),
+            Self::Enveloped(usual) => match Decoded::read(&message, *usual) {
+                Ok(decoded) => Ok(decoded.into_event(message)),
+                Err(error) => Err((message, error)),
+            },
             Self::Raw(raw) => raw.decode(message),
         }
     }
@@ -131,7 +158,9 @@ impl Codec {
     ) -> Result<OutgoingMessage, EmitError> {
         emit::check(emit)?;
         match self {
-            Self::Json => json::encode_emit(cause, emit, id, now_micros),
+            Self::Enveloped(Format::Json) => json::encode_emit(cause, emit, id, now_micros),
+            Self::Enveloped(Format::MessagePack) => messagepack::encode_emit(cause, emit, id, now_micros),
+            Self::Enveloped(Format::Postcard) => postcard::encode_emit(cause, emit, id, now_micros),
             Self::Raw(_) => raw::encode_emit(cause, emit, id),
         }
     }

@@ -26,7 +26,7 @@ use guesthouse_connector::{ConnectorConfig, TopicSpec};
 use self::events::Retention;
 use self::section::{Reader, Section};
 use self::written::Node;
-use crate::codec::Codec;
+use crate::codec::{Codec, Format};
 use crate::dispatch::DispatchSettings;
 use crate::handler::HandlerConfig;
 use crate::sandbox::{CacheSettings, SandboxSettings};
@@ -42,6 +42,8 @@ pub struct Config {
     pub connector: ConnectorConfig,
     /// Topics that must exist in the stream, and how they must be.
     pub topology: Vec<TopicSpec>,
+    /// What envelopes are written in, where a subscription says nothing else.
+    pub serialization: Format,
     /// What is read, and as which groups.
     pub subscriptions: Vec<SubscriptionConfig>,
     /// Who handles what is read.
@@ -83,6 +85,7 @@ impl Default for Config {
         Self {
             topology: events::topology(&connector, &Retention::default(), &dead_letters),
             connector,
+            serialization: Format::default(),
             subscriptions: vec![SubscriptionConfig::default()],
             handlers: Vec::new(),
             dead_letters,
@@ -102,7 +105,7 @@ impl Default for SubscriptionConfig {
             name: "default".to_owned(),
             group: "guesthouse".to_owned(),
             topics: vec![events::DOMAIN_TOPIC.to_owned()],
-            codec: Codec::Json,
+            codec: Codec::default(),
         }
     }
 }
@@ -161,16 +164,17 @@ impl Config {
 }
 
 fn resolve(root: &Section<'_>) -> Config {
-    let (mut connector, retention) = root.section("events", events::read);
+    let (mut connector, retention, serialization) = root.section("events", events::read);
     let dead_letters = root.section("dead_letters", runtime::dead_letters);
     let dispatch = root.section("dispatch", runtime::dispatch);
     connector.poll_messages_max = dispatch.poll_events_max;
-    let subscriptions = subscriptions::read(root, &dead_letters);
+    let subscriptions = subscriptions::read(root, &dead_letters, serialization);
     let sandbox = root.section("sandbox", runtime::sandbox);
     let handlers = handlers::read(root, &subscriptions, &dead_letters, &sandbox.ceilings);
     Config {
         topology: events::topology(&connector, &retention, &dead_letters),
         connector,
+        serialization,
         subscriptions,
         handlers,
         dead_letters,

@@ -60,7 +60,7 @@ pub mod telemetry;
 pub mod trial;
 mod verdict;
 
-pub use codec::{Codec, RawCodec, RawEventType, RawTenant};
+pub use codec::{Codec, Format, RawCodec, RawEventType, RawTenant};
 pub use config::{Config, ConfigError, DeadLetterConfig, Mistake, Mistakes, Place, SubscriptionConfig};
 pub use counters::{Counters, HandlerCounters, HandlerState, TenantCounters};
 pub use crash_journal::CrashJournalError;

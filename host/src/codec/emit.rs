@@ -4,9 +4,10 @@ use bytes::Bytes;
 use guesthouse_connector::{HeaderError, Headers, OutgoingMessage, PAYLOAD_BYTES_MAX, Partitioning};
 
 use super::Codec;
+use super::format::Format;
 use super::headers::{
-    CONTENT_TYPE, EVENT_ID, EVENT_TYPE, HOPS, PARTITION_KEY, PROFILE, SCHEMA_VERSION, TENANT_ID, TRACEPARENT,
-    hops,
+    CONTENT_TYPE, EVENT_ID, EVENT_TYPE, HOPS, PARTITION_KEY, PROFILE, PROFILE_ROOT, SCHEMA_VERSION,
+    TENANT_ID, TRACEPARENT, hops,
 };
 use crate::event::Event;
 use crate::handler::HandlerName;
@@ -50,6 +51,12 @@ pub(crate) enum EmitError {
     /// A header breaks a limit.
     #[error("an emit cannot have this header: {0}")]
     Header(#[from] HeaderError),
+    /// An id of the cause is not one that an envelope can have.
+    #[error("the cause has the id `{0}`, and an envelope takes only UUIDs")]
+    Id(String),
+    /// The format cannot express the emit.
+    #[error("the envelope of an emit cannot be written: {0}")]
+    Unwritable(String),
     /// Handlers feed each other in a circle.
     #[error(
         "the event is the end of a chain of {HOPS_MAX} emits, and handlers that feed each other are stopped there"
@@ -121,6 +128,21 @@ pub(super) fn headers(cause: &Event, emit: &Emit, id: EmitId) -> Result<Headers,
         headers.insert(TRACEPARENT, &**traceparent)?;
     }
     Ok(headers)
+}
+
+/// The message of an envelope in some format.
+pub(super) fn enveloped(
+    cause: &Event,
+    emit: &Emit,
+    id: EmitId,
+    (format, payload): (Format, Vec<u8>),
+) -> Result<OutgoingMessage, EmitError> {
+    let mut headers = headers(cause, emit, id)?;
+    if headers.insert(CONTENT_TYPE, format.media_type())?.is_some() {
+        return Err(EmitError::ReservedHeader(CONTENT_TYPE.to_owned()));
+    }
+    headers.insert(PROFILE, PROFILE_ROOT)?;
+    message(cause, emit, id, (headers, payload.into()))
 }
 
 /// Sets the content type unless the guest did.

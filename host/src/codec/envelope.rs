@@ -11,7 +11,7 @@ use super::{DecodeError, DecodeErrorCode};
 use crate::event::Tenant;
 
 /// Longest event type, so that it fits into a header.
-const EVENT_TYPE_BYTES_MAX: usize = 255;
+pub(super) const EVENT_TYPE_BYTES_MAX: usize = 255;
 /// Longest piece of a wrong value that is shown.
 const SHOWN_CHARS_MAX: usize = 64;
 

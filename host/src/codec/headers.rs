@@ -15,6 +15,9 @@ pub(crate) const SCHEMA_VERSION: &str = "schema-version";
 pub(crate) const TENANT_ID: &str = "tenant-id";
 pub(crate) const TRACEPARENT: &str = "traceparent";
 
+/// The profile of an envelope that carries its event as it is.
+pub(super) const PROFILE_ROOT: &str = "root";
+
 /// The headers of a message that codecs look at.
 #[derive(Debug, Default)]
 pub(super) struct EventHeaders<'a> {

@@ -7,104 +7,43 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
+use super::binary::json_of;
+use super::decoded::{Decoded, Repeated};
 use super::emit::{self, EmitError};
 use super::envelope::Envelope;
+use super::format::Format;
 use super::headers::{
-    CONTENT_TYPE, EVENT_ID, EVENT_TYPE, EventHeaders, PROFILE, SCHEMA_VERSION, TENANT_ID, own, text,
+    CONTENT_TYPE, EVENT_ID, EVENT_TYPE, EventHeaders, PROFILE, PROFILE_ROOT, SCHEMA_VERSION, TENANT_ID, own,
 };
 use super::{DecodeError, DecodeErrorCode, slice, topic_for};
 use crate::event::{Event, Message, Tenant};
 use crate::identity::EmitId;
 use crate::outcome::Emit;
 
-const MEDIA_TYPE: &str = "application/json";
-const PROFILE_ROOT: &str = "root";
 const PROFILE_CONTRACT: &str = "contract";
 
-#[expect(
-    clippy::result_large_err,
-    reason = "the message must come back whole, and boxing it would cost more"
-)]
-pub(super) fn decode(message: Message) -> Result<Event, (Message, DecodeError)> {
-    match Decoded::read(&message) {
-        Ok(decoded) => Ok(decoded.into_event(message)),
-        Err(error) => Err((message, error)),
-    }
-}
-
-/// Everything of an event but the message it came in.
-struct Decoded {
-    id: ByteString,
-    event_type: ByteString,
-    schema_version: u16,
-    tenant: Tenant,
-    key: Option<ByteString>,
-    correlation_id: Option<ByteString>,
-    causation_id: Option<ByteString>,
-    actor: Option<ByteString>,
-    traceparent: Option<ByteString>,
-    timestamp_micros: u64,
-    payload: Bytes,
-}
-
-impl Decoded {
-    fn read(message: &Message) -> Result<Self, DecodeError> {
-        let whole = ByteString::try_from(message.payload.clone()).map_err(|error| {
-            let reason = format!("not UTF-8 from byte {} on", error.valid_up_to());
-            DecodeError::new(DecodeErrorCode::JsonSyntax, reason)
-        })?;
-        let envelope = Envelope::read(&whole)?;
-        let headers = EventHeaders::read(&message.headers);
-        compare(&envelope, &headers)?;
-        let timestamp_micros = envelope.timestamp_micros(&whole)?;
-        Ok(Self {
-            payload: whole.as_bytes().slice_ref(envelope.event.get().as_bytes()),
-            id: slice(&whole, envelope.id.0),
-            event_type: slice(&whole, envelope.event_type.0),
-            schema_version: envelope.schema_version,
-            tenant: Tenant::from_name(slice(&whole, envelope.tenant_id.0)),
-            key: headers.partition_key.map(own),
-            correlation_id: envelope.correlation_id.map(|id| slice(&whole, id.0)),
-            causation_id: envelope.causation_id.map(|id| slice(&whole, id.0)),
-            actor: envelope.actor_id.map(|id| slice(&whole, id.0)),
-            traceparent: headers.traceparent(),
-            timestamp_micros,
-        })
-    }
-
-    fn into_event(self, message: Message) -> Event {
-        Event {
-            message,
-            id: self.id,
-            event_type: self.event_type,
-            schema_version: self.schema_version,
-            tenant: self.tenant,
-            key: self.key,
-            correlation_id: self.correlation_id,
-            causation_id: self.causation_id,
-            actor: self.actor,
-            traceparent: self.traceparent,
-            timestamp_micros: self.timestamp_micros,
-            content_type: ByteString::from_static(MEDIA_TYPE),
-            payload: self.payload,
-        }
-    }
-}
-
-/// Refuses a message whose headers and envelope disagree: whoever routes by one would trust the other.
-fn compare(envelope: &Envelope<'_>, headers: &EventHeaders<'_>) -> Result<(), DecodeError> {
-    let pairs = [
-        (TENANT_ID, headers.tenant_id, &envelope.tenant_id.0, DecodeErrorCode::TenantMismatch),
-        (EVENT_TYPE, headers.event_type, &envelope.event_type.0, DecodeErrorCode::HeaderMismatch),
-        (EVENT_ID, headers.event_id, &envelope.id.0, DecodeErrorCode::HeaderMismatch),
-    ];
-    for (name, header, field, code) in pairs {
-        if let Some(header) = header.map(text).filter(|header| !header.eq_ignore_ascii_case(field)) {
-            let reason = format!("header `{name}` is `{header}`, but the envelope says `{field}`");
-            return Err(DecodeError::new(code, reason));
-        }
-    }
-    Ok(())
+pub(super) fn read(message: &Message, headers: &EventHeaders<'_>) -> Result<Decoded, DecodeError> {
+    let whole = ByteString::try_from(message.payload.clone()).map_err(|error| {
+        let reason = format!("not UTF-8 from byte {} on", error.valid_up_to());
+        DecodeError::new(DecodeErrorCode::JsonSyntax, reason)
+    })?;
+    let envelope = Envelope::read(&whole)?;
+    let (tenant_id, event_type) = (&*envelope.tenant_id.0, &*envelope.event_type.0);
+    Repeated { tenant_id, event_type, id: &envelope.id.0 }.compare(headers)?;
+    let timestamp_micros = envelope.timestamp_micros(&whole)?;
+    Ok(Decoded {
+        payload: whole.as_bytes().slice_ref(envelope.event.get().as_bytes()),
+        id: slice(&whole, envelope.id.0),
+        event_type: slice(&whole, envelope.event_type.0),
+        schema_version: envelope.schema_version,
+        tenant: Tenant::from_name(slice(&whole, envelope.tenant_id.0)),
+        key: headers.partition_key.map(own),
+        correlation_id: envelope.correlation_id.map(|id| slice(&whole, id.0)),
+        causation_id: envelope.causation_id.map(|id| slice(&whole, id.0)),
+        actor: envelope.actor_id.map(|id| slice(&whole, id.0)),
+        traceparent: headers.traceparent(),
+        timestamp_micros,
+    })
 }
 
 /// A root envelope to be written, fields in wire order.
@@ -129,7 +68,7 @@ pub(super) fn encode_emit(
     id: EmitId,
     now_micros: u64,
 ) -> Result<OutgoingMessage, EmitError> {
-    let event: &RawValue = serde_json::from_slice(&emit.payload).map_err(EmitError::NotJson)?;
+    let event = json_of(emit)?;
     let envelope = RootEnvelope {
         id: id.to_string(),
         event_type: &emit.event_type,
@@ -144,12 +83,7 @@ pub(super) fn encode_emit(
         retry_count: 0,
     };
     let payload = serde_json::to_vec(&envelope).map_err(EmitError::NotJson)?;
-    let mut headers = emit::headers(cause, emit, id)?;
-    if headers.insert(CONTENT_TYPE, MEDIA_TYPE)?.is_some() {
-        return Err(EmitError::ReservedHeader(CONTENT_TYPE.to_owned()));
-    }
-    headers.insert(PROFILE, PROFILE_ROOT)?;
-    emit::message(cause, emit, id, (headers, payload.into()))
+    emit::enveloped(cause, emit, id, (Format::Json, payload))
 }
 
 /// Microseconds since 1970 as the platform writes times.
@@ -190,7 +124,7 @@ pub(crate) fn read_publication(payload: Bytes) -> Result<Publication, DecodeErro
 
 fn publication_headers(envelope: &Envelope<'_>) -> Result<Headers, guesthouse_connector::HeaderError> {
     let mut headers = Headers::new();
-    headers.insert(CONTENT_TYPE, MEDIA_TYPE)?;
+    headers.insert(CONTENT_TYPE, Format::Json.media_type())?;
     headers.insert(PROFILE, profile_of(envelope.event))?;
     headers.insert(EVENT_TYPE, &*envelope.event_type.0)?;
     headers.insert(SCHEMA_VERSION, envelope.schema_version)?;

@@ -10,6 +10,7 @@ use guesthouse_connector::{
 use super::DeadLetterConfig;
 use super::section::{Effect, Section};
 use super::value::{name, number, text, truth};
+use crate::codec::Format;
 
 /// The topic for domain events.
 pub(super) const DOMAIN_TOPIC: &str = "domain";
@@ -49,13 +50,13 @@ impl Default for Retention {
     }
 }
 
-pub(super) fn read(events: &Section<'_>) -> (ConnectorConfig, Retention) {
+pub(super) fn read(events: &Section<'_>) -> (ConnectorConfig, Retention, Format) {
     events.optional("transport", |transport| match transport {
         "iggy" => Ok(()),
         _ => Err("Guesthouse reads from Iggy only, expected iggy".to_owned()),
     });
     events.section("iggy", |iggy| {
-        iggy.optional("serialization", serialization);
+        let format = iggy.value("serialization", Format::default(), serialization);
         let mut config = ConnectorConfig::default();
         config.mode = iggy.value("mode", config.mode, mode);
         iggy.section("topology", |topology| {
@@ -69,7 +70,7 @@ pub(super) fn read(events: &Section<'_>) -> (ConnectorConfig, Retention) {
         let (embedded, remote) = (of_mode(ConnectorMode::Embedded), of_mode(ConnectorMode::Remote));
         iggy.section_with("embedded", embedded, |section| read_embedded(section, &mut config));
         iggy.section_with("remote", remote, |section| read_remote(section, remote, &mut config));
-        (config, iggy.section("retention", retention))
+        (config, iggy.section("retention", retention), format)
     })
 }
 
@@ -106,15 +107,17 @@ fn mode(text: &str) -> Result<ConnectorMode, String> {
     text.parse().map_err(|_| "expected embedded (or bundled) or remote (or external)".to_owned())
 }
 
-fn serialization(text: &str) -> Result<(), String> {
-    let problem = match text.to_ascii_lowercase().as_str() {
-        "json" => return Ok(()),
+fn serialization(text: &str) -> Result<Format, String> {
+    let word = text.to_ascii_lowercase();
+    if let Some(format) = Format::ALL.into_iter().find(|format| format.as_str() == word) {
+        return Ok(format);
+    }
+    let problem = match word.as_str() {
         "raw" => "raw is set per subscription, as its `codec`",
-        "bincode" => "Bincode was retired; postcard took its place, which is not built yet",
-        "postcard" | "messagepack" => "not built yet",
+        "bincode" => "Bincode was retired and postcard took its place",
         _ => "no such serialization",
     };
-    Err(format!("{problem}; expected json"))
+    Err(format!("{problem}; expected json, messagepack or postcard"))
 }
 
 fn read_embedded(section: &Section<'_>, config: &mut ConnectorConfig) {

@@ -284,7 +284,7 @@ impl<'a> Iggy<'a> {
         let remote_password = connector.remote_password.is_some() || !remote.password.is_empty();
         Self {
             mode: connector.mode.as_str(),
-            serialization: "json",
+            serialization: config.serialization.as_str(),
             topology: Topology {
                 stream_name: &connector.stream_name,
                 domain_partitions: connector.partitions,
@@ -328,7 +328,7 @@ impl PrintedRetention {
 impl<'a> Subscription<'a> {
     fn of(subscription: &'a SubscriptionConfig) -> Self {
         let (codec, raw) = match &subscription.codec {
-            Codec::Json => ("json", None),
+            Codec::Enveloped(format) => (format.as_str(), None),
             Codec::Raw(raw) => {
                 let tenant = match &raw.tenant {
                     RawTenant::Fixed(tenant) => tenant.as_str(),

@@ -7,7 +7,7 @@ use bytestring::ByteString;
 use super::section::Section;
 use super::value::{name, word};
 use super::{DeadLetterConfig, SubscriptionConfig};
-use crate::codec::{Codec, RawCodec, RawEventType, RawTenant};
+use crate::codec::{Codec, Format, RawCodec, RawEventType, RawTenant};
 use crate::event::Tenant;
 
 /// Says that a header gives the value.
@@ -15,18 +15,24 @@ const FROM_HEADER: &str = "header";
 
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum CodecName {
-    Json,
+    Enveloped(Format),
     Raw,
 }
 
-pub(super) fn read(root: &Section<'_>, dead_letters: &DeadLetterConfig) -> Vec<SubscriptionConfig> {
-    let written = root.sections("subscriptions", |section| one(section, dead_letters));
-    let subscriptions = written.unwrap_or_else(|| vec![SubscriptionConfig::default()]);
+/// Reads the subscriptions; those that name no codec have envelopes in the format `usual`.
+pub(super) fn read(
+    root: &Section<'_>,
+    dead_letters: &DeadLetterConfig,
+    usual: Format,
+) -> Vec<SubscriptionConfig> {
+    let written = root.sections("subscriptions", |section| one(section, dead_letters, usual));
+    let default = SubscriptionConfig { codec: Codec::Enveloped(usual), ..SubscriptionConfig::default() };
+    let subscriptions = written.unwrap_or_else(|| vec![default]);
     refuse_shared(root, &subscriptions);
     subscriptions
 }
 
-fn one(section: &Section<'_>, dead_letters: &DeadLetterConfig) -> Option<SubscriptionConfig> {
+fn one(section: &Section<'_>, dead_letters: &DeadLetterConfig, usual: Format) -> Option<SubscriptionConfig> {
     let default = SubscriptionConfig::default();
     let subscription_name = section.required("name", name);
     let group = section.value("group", default.group, name);
@@ -36,13 +42,15 @@ fn one(section: &Section<'_>, dead_letters: &DeadLetterConfig) -> Option<Subscri
         let problem = format!("`{}` holds dead letters, which are not read like events", dead_letters.topic);
         section.refuse("topics", &problem);
     }
-    let codec = read_codec(section);
+    let codec = read_codec(section, usual);
     Some(SubscriptionConfig { name: subscription_name?, group, topics, codec })
 }
 
-fn read_codec(section: &Section<'_>) -> Codec {
-    let words = [("json", CodecName::Json), ("raw", CodecName::Raw)];
-    let codec = section.value("codec", CodecName::Json, word(&words));
+fn read_codec(section: &Section<'_>, usual: Format) -> Codec {
+    let [json, messagepack, postcard] =
+        Format::ALL.map(|format| (format.as_str(), CodecName::Enveloped(format)));
+    let words = [json, messagepack, postcard, ("raw", CodecName::Raw)];
+    let codec = section.optional("codec", word(&words)).unwrap_or(CodecName::Enveloped(usual));
     let raw = section.section("raw", |raw| {
         if codec == CodecName::Raw {
             raw.require("tenant");
@@ -60,13 +68,16 @@ fn read_codec(section: &Section<'_>) -> Codec {
     });
     match (codec, raw) {
         (CodecName::Raw, Some(raw)) => Codec::Raw(raw),
-        (CodecName::Json, None) if !section.has("raw") => Codec::Json,
-        (CodecName::Json, _) => {
-            section.refuse("raw", "has no effect with `codec: json`; remove it or set `codec: raw`");
-            Codec::Json
+        (CodecName::Enveloped(format), raw) => {
+            if raw.is_some() || section.has("raw") {
+                let problem =
+                    format!("has no effect with `codec: {}`; remove it or set `codec: raw`", format.as_str());
+                section.refuse("raw", &problem);
+            }
+            Codec::Enveloped(format)
         }
         // What is missing was reported.
-        (CodecName::Raw, None) => Codec::Json,
+        (CodecName::Raw, None) => Codec::Enveloped(usual),
     }
 }
 

@@ -142,8 +142,8 @@ dead_letters: 7
     for expected in [
         "line 2: events.transport: `outbox`: Guesthouse reads from Iggy only, expected iggy",
         "line 4: events.iggy.mode: `embeded`: expected embedded (or bundled) or remote (or external)",
-        "line 5: events.iggy.serialization: `bincode`: Bincode was retired; postcard took its place, which is not \
-         built yet; expected json",
+        "line 5: events.iggy.serialization: `bincode`: Bincode was retired and postcard took its place; \
+         expected json, messagepack or postcard",
         "line 6: events.iggy.topology.domain_partitions: `0`: expected a whole number from 1 to 1000",
         "line 7: events.iggy.retension: unknown key, did you mean `retention`?",
         "line 12: handlers[0].limits.deadline: `250`: expected a time above zero with its unit, such as 250ms, up to 10m",
@@ -164,13 +164,23 @@ dead_letters: 7
 fn serializations_that_are_not_built_are_refused_by_name() {
     for (word, expected) in [
         ("raw", "raw is set per subscription"),
-        ("postcard", "not built yet; expected json"),
-        ("messagepack", "not built yet; expected json"),
-        ("xml", "no such serialization; expected json"),
+        ("xml", "no such serialization; expected json, messagepack or postcard"),
     ] {
         let found = mistake(&format!("events: {{iggy: {{serialization: {word}}}}}"));
         assert!(found.contains(expected), "{found}");
     }
+}
+
+#[test]
+fn subscriptions_without_a_codec_have_the_serialization_of_all() {
+    let text = "\
+events: {iggy: {serialization: MessagePack}}
+subscriptions: [{name: a}, {name: b, group: b, codec: postcard}]
+";
+    let config = Config::parse(text, Path::new(""), Vec::new()).unwrap();
+    let codecs: Vec<_> = config.subscriptions.iter().map(|subscription| subscription.codec.clone()).collect();
+    assert_eq!(codecs, [Codec::Enveloped(Format::MessagePack), Codec::Enveloped(Format::Postcard)]);
+    assert!(config.to_yaml_masked().contains("serialization: messagepack"));
 }
 
 #[test]
@@ -415,7 +425,7 @@ fn what_does_not_fit_together_is_refused() {
         ("subscriptions: [{name: a}, {name: b}]".into(), "each would miss events of the other"),
         (raw("codec: raw, raw: {tenant: header}"), "subscriptions[0].raw.event_type: is missing"),
         (raw("raw: {tenant: header, event_type: header}"), "has no effect with `codec: json`"),
-        (raw("codec: bincode"), "expected json or raw"),
+        (raw("codec: bincode"), "expected json or messagepack or postcard or raw"),
     ] {
         let found = mistake(&text);
         assert!(found.contains(expected), "{text}\n{found}");

@@ -60,7 +60,7 @@ impl Stage {
     /// With handlers of these pools.
     fn with(handlers: Vec<(HandlerConfig, Pool)>) -> Self {
         let effects =
-            Effects::new(Arc::new(Codec::Json), "group".to_owned(), "dlq".to_owned(), BTreeMap::new());
+            Effects::new(Arc::new(Codec::default()), "group".to_owned(), "dlq".to_owned(), BTreeMap::new());
         let settings = DispatchSettings::default();
         let handlers = handlers.into_iter().map(|(config, pool)| (Arc::new(config), pool)).collect();
         let mut dispatcher = Dispatcher::new(handlers, effects, settings, 7);

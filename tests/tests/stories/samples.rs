@@ -1,6 +1,8 @@
 //! Goal: every sample event of the platform reaches the guests that it is meant for, under the right tenant.
-//! Method: publish the ten samples to their topics and read the lines that `audit-log` writes about them.
+//! Method: publish the ten samples to their topics, in JSON and in MessagePack, and read the lines that `audit-log`
+//! writes about them.
 
+use guesthouse_connector::OutgoingMessage;
 use guesthouse_tests::envelope::{PLATFORM, message, text};
 use guesthouse_tests::house::{handler, with};
 use guesthouse_tests::program::GuestLine;
@@ -9,6 +11,23 @@ use serde_json::{Value, json};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn every_sample_reaches_its_guest() {
+    let messages = samples().iter().map(message).collect();
+    each_reaches_its_guest("json", messages).await;
+}
+
+/// The bytes are the platform's own.
+#[tokio::test(flavor = "multi_thread")]
+async fn every_sample_in_messagepack_reaches_its_guest() {
+    let packed = |(sample, known): (&Value, Value)| {
+        let mut message = message(sample);
+        message.payload = bytes_of(text(&known, "msgpack_hex")).into();
+        message
+    };
+    let known: Vec<Value> = read("rustok-sample-events.meta.json");
+    each_reaches_its_guest("messagepack", samples().iter().zip(known).map(packed).collect()).await;
+}
+
+async fn each_reaches_its_guest(serialization: &str, messages: Vec<OutgoingMessage>) {
     let samples = samples();
     let house = House::new();
     let mut config = house.config(&[
@@ -19,11 +38,12 @@ async fn every_sample_reaches_its_guest() {
         ),
     ]);
     config["subscriptions"][0]["topics"] = json!(["domain", "system"]);
+    config["events"]["iggy"]["serialization"] = json!(serialization);
     let mut host = house.start("host", &config);
     host.until_reading(16).await;
     let client = house.client().await;
-    for sample in &samples {
-        client.publish_messages(topic_of(sample), vec![message(sample)]).await;
+    for (sample, message) in samples.iter().zip(messages) {
+        client.publish_messages(topic_of(sample), vec![message]).await;
     }
 
     let counters = host.until("all samples are settled", |counters| counters.settled == 10).await;
@@ -53,6 +73,15 @@ fn topic_of(sample: &Value) -> &'static str {
 }
 
 fn samples() -> Vec<Value> {
-    let file = builds::repository().join("tests/data/rustok-sample-events.json");
+    read("rustok-sample-events.json")
+}
+
+fn read(file: &str) -> Vec<Value> {
+    let file = builds::repository().join("tests/data").join(file);
     serde_json::from_slice(&std::fs::read(file).unwrap()).unwrap()
+}
+
+fn bytes_of(hex: &str) -> Vec<u8> {
+    let digits = |pair| u8::from_str_radix(str::from_utf8(pair).unwrap(), 16).unwrap();
+    hex.as_bytes().chunks(2).map(digits).collect()
 }

@@ -1,36 +1,13 @@
 //! What the `json` codec reads, refuses and writes.
 
-use std::sync::Arc;
-
-use guesthouse_connector::{HeaderValue, Offset, PartitionId, RawHeaders};
+use guesthouse_connector::RawHeaders;
 
 use super::*;
 use crate::codec::Codec;
-use crate::event::{Source, SourceTopic};
-use crate::handler::HandlerName;
-use crate::identity::EventIdentity;
+use crate::codec::fixtures::{emit, emit_id, header, message, samples};
 
-const SAMPLES: &str = include_str!("../../../../tests/data/rustok-sample-events.json");
-const SAMPLES_META: &str = include_str!("../../../../tests/data/rustok-sample-events.meta.json");
 const ID: &str = "01a01e73-d391-f057-ce73-018173b720d4";
 const TENANT: &str = "7f3c9a52-4b1e-4d6a-9c80-5e2f1ab34d10";
-
-fn message(payload: impl Into<Bytes>, headers: &[(&str, &str)]) -> Message {
-    let topic = Arc::new(SourceTopic { stream: "rustok".into(), topic: "domain".into() });
-    let source = Source {
-        topic,
-        partition: PartitionId(0),
-        offset: Offset(0),
-        message_id: 1,
-        timestamp_micros: 0,
-        origin_timestamp_micros: 0,
-    };
-    let mut encoded = Headers::new();
-    for (name, value) in headers {
-        encoded.insert(*name, *value).unwrap();
-    }
-    Message { source, headers: RawHeaders(encoded.encode()), payload: payload.into() }
-}
 
 fn envelope(change: impl Fn(&mut serde_json::Map<String, serde_json::Value>)) -> String {
     let mut value = serde_json::json!({
@@ -44,50 +21,30 @@ fn envelope(change: impl Fn(&mut serde_json::Map<String, serde_json::Value>)) ->
 }
 
 fn decoded(text: impl Into<Bytes>) -> Event {
-    Codec::Json.decode(message(text, &[])).map_err(|(_, error)| error).unwrap()
+    Codec::default().decode(message(text, &[])).map_err(|(_, error)| error).unwrap()
 }
 
 fn refused(text: impl Into<Bytes>, headers: &[(&str, &str)]) -> DecodeError {
-    Codec::Json.decode(message(text, headers)).unwrap_err().1
-}
-
-fn emit(payload: &'static [u8]) -> Emit {
-    Emit {
-        event_type: ByteString::from_static("order.counted"),
-        schema_version: 2,
-        topic: None,
-        key: None,
-        headers: vec![("region".into(), "eu".into())],
-        payload: Bytes::from_static(payload),
-    }
+    Codec::default().decode(message(text, headers)).unwrap_err().1
 }
 
 fn encoded(cause: &Event, emit: &Emit) -> Result<OutgoingMessage, EmitError> {
-    let handler = HandlerName::new("totals").unwrap();
-    let id = EmitId::of(EventIdentity::of(&cause.message), &handler, 0);
-    Codec::Json.encode_emit(cause, emit, id, 1_787_217_302_417_305)
-}
-
-fn header(message: &OutgoingMessage, name: &str) -> String {
-    message.headers.get(name).map(HeaderValue::to_string).unwrap_or_default()
+    Codec::default().encode_emit(cause, emit, emit_id(cause), 1_787_217_302_417_305)
 }
 
 /// The platform's own samples decode, root and contract, and the payload is the `event` member byte for byte.
 #[test]
 fn the_platforms_samples_decode() {
-    let samples: Vec<&RawValue> = serde_json::from_str(SAMPLES).unwrap();
-    let meta: Vec<serde_json::Value> = serde_json::from_str(SAMPLES_META).unwrap();
-    assert_eq!(samples.len(), meta.len());
-    for (sample, meta) in samples.iter().zip(&meta) {
-        let event = decoded(sample.get().to_owned());
+    for (sample, meta) in samples() {
+        let event = decoded(sample.clone());
         assert_eq!(meta["event_type"], *event.event_type);
         assert_eq!(meta["partition_key"], event.tenant.as_str());
-        let member: std::collections::BTreeMap<&str, &RawValue> = serde_json::from_str(sample.get()).unwrap();
+        let member: std::collections::BTreeMap<&str, &RawValue> = serde_json::from_str(&sample).unwrap();
         assert_eq!(event.payload, member["event"].get().as_bytes());
-        let publication = read_publication(Bytes::from(sample.get().to_owned())).unwrap();
+        let publication = read_publication(Bytes::from(sample.clone())).unwrap();
         assert_eq!(meta["topic"], publication.topic);
         assert_eq!(meta["profile"], header(&publication.message, "profile"));
-        assert_eq!(publication.message.payload, sample.get().as_bytes());
+        assert_eq!(publication.message.payload, sample.as_bytes());
     }
 }
 
@@ -187,14 +144,14 @@ fn headers_that_disagree_with_the_envelope_are_refused() {
     assert_eq!(refused(text.clone(), &[("event-type", "order.paid")]).code(), "header-mismatch");
     let agreeing =
         [("tenant-id", TENANT), ("event-id", ID), ("partition-key", "k"), ("traceparent", "00-a-b-01")];
-    let event = Codec::Json.decode(message(text, &agreeing)).unwrap();
+    let event = Codec::default().decode(message(text, &agreeing)).unwrap();
     assert_eq!((event.key.as_deref(), event.traceparent.as_deref()), (Some("k"), Some("00-a-b-01")));
 }
 
 #[test]
 fn an_emit_reads_back_as_an_event_of_the_same_tenant() {
     let traced = [("traceparent", "00-a-b-01")];
-    let cause = Codec::Json.decode(message(envelope(|_| {}), &traced)).unwrap();
+    let cause = Codec::default().decode(message(envelope(|_| {}), &traced)).unwrap();
     let sent = encoded(&cause, &Emit { key: Some("order-1".into()), ..emit(b" {\"n\": 1} ") }).unwrap();
     assert_eq!(sent.partition, Partitioning::Key("order-1".into()));
     for (name, expected) in [
@@ -212,7 +169,7 @@ fn an_emit_reads_back_as_an_event_of_the_same_tenant() {
     }
     let mut received = message(sent.payload.clone(), &[]);
     received.headers = RawHeaders(sent.headers.encode());
-    let event = Codec::Json.decode(received).unwrap();
+    let event = Codec::default().decode(received).unwrap();
     assert_eq!((&event.tenant, event.key.as_deref()), (&cause.tenant, Some("order-1")));
     assert_eq!(event.correlation_id.as_deref(), Some(ID));
     assert_eq!(event.causation_id.as_deref(), Some(ID));

@@ -285,7 +285,7 @@ async fn an_event_whose_emits_cannot_be_published_writes_nothing() {
     let directory = tempfile::tempdir().unwrap();
     let store = state::open(&file(&directory)).unwrap();
     let rules = EmitRules {
-        codec: Codec::Json,
+        codec: Codec::default(),
         handler: HandlerName::new("counter").unwrap(),
         topics: vec!["audit".to_owned()],
     };

@@ -1,0 +1,114 @@
+//! The `messagepack` codec: the platform's envelopes with named fields, ids as 16 bytes and the time in microseconds.
+//! The event in it is walked and becomes JSON for guests.
+
+mod walk;
+
+use std::io::Cursor;
+
+use bytes::Bytes;
+use bytestring::ByteString;
+use guesthouse_connector::OutgoingMessage;
+use rmp_serde::Serializer;
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+
+use self::walk::{Json, Packed};
+use super::binary::{BinaryEnvelope, EmitIds, json_of};
+use super::decoded::Decoded;
+use super::emit::{self, EmitError};
+use super::format::Format;
+use super::headers::EventHeaders;
+use super::{DecodeError, DecodeErrorCode};
+use crate::event::Event;
+use crate::identity::EmitId;
+use crate::outcome::Emit;
+
+/// Deepest nesting that is read, as deep as the JSON of guests may be.
+const DEPTH_MAX: usize = 128;
+
+/// The fields of an envelope that are read. Others are ignored.
+#[derive(Deserialize)]
+struct Envelope {
+    id: Uuid,
+    event_type: String,
+    #[serde(default)]
+    schema_version: u16,
+    #[serde(default)]
+    correlation_id: Option<Uuid>,
+    #[serde(default)]
+    causation_id: Option<Uuid>,
+    tenant_id: Uuid,
+    timestamp: i64,
+    #[serde(default)]
+    actor_id: Option<Uuid>,
+    event: Json,
+}
+
+/// An envelope to be written, fields in wire order.
+#[derive(Serialize)]
+struct RootEnvelope<'a> {
+    id: Uuid,
+    event_type: &'a str,
+    schema_version: u16,
+    correlation_id: Uuid,
+    causation_id: Uuid,
+    tenant_id: Uuid,
+    trace_id: Option<&'a str>,
+    timestamp: i64,
+    actor_id: Option<Uuid>,
+    event: Packed<'a>,
+    retry_count: u32,
+}
+
+pub(super) fn read(payload: &Bytes, headers: &EventHeaders<'_>) -> Result<Decoded, DecodeError> {
+    let wrong = |reason: String| DecodeError::new(DecodeErrorCode::MessagePackEnvelope, reason);
+    let mut deserializer = rmp_serde::Deserializer::new(Cursor::new(&payload[..]));
+    deserializer.set_max_depth(DEPTH_MAX);
+    let envelope = Envelope::deserialize(&mut deserializer).map_err(|error| wrong(error.to_string()))?;
+    let left = payload.len() as u64 - deserializer.position();
+    if left > 0 {
+        return Err(wrong(format!("{left} bytes follow the envelope")));
+    }
+    let envelope = BinaryEnvelope {
+        id: envelope.id,
+        event_type: ByteString::from(envelope.event_type),
+        schema_version: envelope.schema_version,
+        correlation_id: envelope.correlation_id,
+        causation_id: envelope.causation_id,
+        tenant_id: envelope.tenant_id,
+        timestamp_micros: envelope.timestamp,
+        actor_id: envelope.actor_id,
+        event: envelope.event.into(),
+    };
+    envelope.check(headers, DecodeErrorCode::MessagePackEnvelope)
+}
+
+pub(super) fn encode_emit(
+    cause: &Event,
+    emit: &Emit,
+    id: EmitId,
+    now_micros: u64,
+) -> Result<OutgoingMessage, EmitError> {
+    let ids = EmitIds::of(cause, id, now_micros)?;
+    let envelope = RootEnvelope {
+        id: ids.id,
+        event_type: &emit.event_type,
+        schema_version: emit.schema_version,
+        correlation_id: ids.correlation_id,
+        causation_id: ids.causation_id,
+        tenant_id: ids.tenant_id,
+        trace_id: None,
+        timestamp: ids.timestamp_micros,
+        actor_id: ids.actor_id,
+        event: Packed(json_of(emit)?),
+        retry_count: 0,
+    };
+    let mut payload = Vec::new();
+    envelope
+        .serialize(&mut Serializer::new(&mut payload).with_struct_map())
+        .map_err(|error| EmitError::Unwritable(error.to_string()))?;
+    emit::enveloped(cause, emit, id, (Format::MessagePack, payload))
+}
+
+#[cfg(test)]
+mod tests;
