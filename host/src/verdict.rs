@@ -6,7 +6,7 @@ use crate::outcome::Outcome;
 use crate::retry::{OnFault, RetryPolicy};
 
 /// How long a lane rests after a fault of the host's own.
-const HOST_FAULT_WAIT: Duration = Duration::from_millis(500);
+pub(crate) const HOST_FAULT_WAIT: Duration = Duration::from_millis(500);
 
 /// What the host does about a failed attempt.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -111,8 +111,12 @@ impl Dispatcher {
     ) -> Option<(Delivery, Rest)> {
         let plan = self.plans.get(handler.0)?;
         let config = Arc::clone(&plan.config);
-        let first = *delivery.first_failure.get_or_insert((now.instant, now.unix_micros));
-        // What it waited for a pause to end does not make it older.
+        // A fault of the host makes an event no older, and neither does a pause that it waited for.
+        let since_first = match outcome {
+            Outcome::HostFault { .. } => delivery.first_failure,
+            _ => Some(*delivery.first_failure.get_or_insert((now.instant, now.unix_micros))),
+        };
+        let first = since_first.unwrap_or((now.instant, now.unix_micros));
         let since = plan.pauses.resumed(&delivery.event.tenant).max(Some(first.0)).unwrap_or(first.0);
         let age = now.instant.saturating_duration_since(since);
         let history = History { attempts: delivery.attempts + 1, age };

@@ -279,6 +279,19 @@ fn a_fault_of_the_host_is_nobodys_attempt() {
 }
 
 #[test]
+fn a_fault_of_the_host_makes_no_event_older() {
+    let retry = RetryPolicy { age_max: Some(Duration::from_secs(60)), ..RetryPolicy::default() };
+    let mut stage = Stage::new(HandlerConfig { retry, ..handler(OrderBy::Tenant, 64) });
+    stage.read(&["a"]);
+    let call = stage.call();
+    stage.end(&call, CallResult::Failed(Outcome::HostFault { reason: "no thread".to_owned() }));
+    stage.pass(HOUR);
+    let call = stage.call();
+    stage.end(&call, CallResult::Failed(self::retry()));
+    assert!(!stage.dispatcher.has_job(), "it was tried once");
+}
+
+#[test]
 fn a_revoked_partition_leaves_nothing_to_publish_or_commit() {
     let mut stage = Stage::new(handler(OrderBy::Tenant, 1));
     stage.read(&["a", "a", "b"]);
