@@ -37,6 +37,9 @@ pub struct Counters {
     pub batches_split: u64,
     /// Partitions assigned now.
     pub partitions: u64,
+    /// Partitions that are not polled now because of a bound, by what is full: `lane`, `tenant`, `partition` or `host`.
+    /// One can wait for several.
+    pub paused_partitions: BTreeMap<String, u64>,
     /// Messages that the broker dropped, because they were old or too many, before they were read.
     pub lost_to_retention: u64,
     /// Times that the offsets of a partition went back, because the broker forgot messages or the topic was purged.
@@ -149,6 +152,7 @@ impl Counters {
         self.undecodable += other.undecodable;
         self.batches_split += other.batches_split;
         self.partitions += other.partitions;
+        add_counts(&mut self.paused_partitions, &other.paused_partitions);
         self.lost_to_retention += other.lost_to_retention;
         self.log_went_back += other.log_went_back;
         self.publish_failures += other.publish_failures;

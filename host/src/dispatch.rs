@@ -5,6 +5,7 @@
 //! has no clock and no randomness of its own, so a simulation can drive it through every order of events.
 
 mod attempts;
+pub(crate) mod bounds;
 mod breaker;
 pub(crate) mod effects;
 pub(crate) mod pace;
@@ -12,6 +13,8 @@ pub(crate) mod partitions;
 mod pauses;
 mod plan;
 pub(crate) mod queues;
+mod settings;
+mod tenants;
 mod trust;
 
 #[cfg(test)]
@@ -27,6 +30,7 @@ use rand::SeedableRng;
 use rand::rngs::SmallRng;
 
 use self::attempts::CallFacts;
+use self::bounds::HostLoad;
 use self::breaker::{Change, Tally};
 use self::effects::{EffectId, Effects, PublishJob};
 use self::partitions::{AssignmentId, Commit, Due, PartitionKey, Partitions, Polling, Ticket};
@@ -44,8 +48,9 @@ use crate::outcome::Outcome;
 use crate::route::{HandlerIndex, Routes};
 use crate::sandbox::{Answer, CallEvent, CallId, CallReport, CallResult, PerPool, Pool};
 
+pub use self::bounds::Bound;
 pub use self::breaker::{BreakerPolicy, OnFailing};
-pub use self::partitions::DispatchSettings;
+pub use self::settings::DispatchSettings;
 
 /// What a subscription read: an event, or a message that no codec could read.
 pub(crate) type Decoded = Result<Arc<Event>, Box<(Message, DecodeError)>>;
@@ -114,8 +119,8 @@ impl Dispatcher {
         Self {
             plans: handlers.into_iter().map(|(config, pool)| Plan::new(config, pool)).collect(),
             routes,
+            queues: Queues::new(settings.lane),
             partitions: Partitions::new(settings),
-            queues: Queues::default(),
             calls: HashMap::new(),
             calls_made: 0,
             calls_under_way: PerPool::default(),
@@ -134,6 +139,12 @@ impl Dispatcher {
     /// With events that may have killed earlier hosts: each runs alone, or no more.
     pub(crate) fn with_suspects(self, suspects: Arc<Suspects>) -> Self {
         Self { suspects, ..self }
+    }
+
+    /// Sharing the bounds of its host with other subscriptions.
+    pub(crate) fn with_host_load(mut self, host: Arc<HostLoad>) -> Self {
+        self.partitions.share(host);
+        self
     }
 
     /// A partition is this host's from now on.
@@ -278,6 +289,9 @@ impl Dispatcher {
 
     /// Partitions whose polling must pause or go on.
     pub(crate) fn take_polling_changes(&mut self) -> Vec<(PartitionKey, Polling)> {
+        for (place, polling) in self.queues.take_fillings() {
+            self.partitions.lane_filled(place, polling);
+        }
         self.partitions.take_polling_changes()
     }
 
@@ -309,6 +323,8 @@ impl Dispatcher {
         let mut counters = self.counters.clone();
         counters.unsettled = self.partitions.unsettled_events() as u64;
         counters.partitions = self.partitions.count() as u64;
+        let paused = self.partitions.paused().into_iter();
+        counters.paused_partitions = paused.map(|(why, count)| (why.as_str().to_owned(), count)).collect();
         let blocked = self.queues.blocked_lanes();
         for (at, plan) in self.plans.iter().enumerate() {
             let blocked_lanes = blocked.get(&HandlerIndex(at)).copied().unwrap_or_default();
@@ -322,7 +338,9 @@ impl Dispatcher {
         let mut found = std::mem::take(&mut self.found);
         self.routes.find(&event.tenant, &event.event_type, &mut found);
         let parts = u32::try_from(found.len()).unwrap_or(u32::MAX);
-        if let Some(ticket) = self.partitions.enter(partition, entering(&event.message, parts)) {
+        if let Some(ticket) =
+            self.partitions.enter(partition, entering(&event.message, parts), Some(&event.tenant))
+        {
             self.counters.received(&event.tenant, found.len());
             for handler in &found {
                 self.deliver(*handler, event, ticket);
@@ -348,7 +366,7 @@ impl Dispatcher {
     }
 
     fn bury(&mut self, at: PartitionKey, (message, error): &(Message, DecodeError), now: Now) {
-        let Some(ticket) = self.partitions.enter(at, entering(message, 1)) else { return };
+        let Some(ticket) = self.partitions.enter(at, entering(message, 1), None) else { return };
         self.counters.undecodable();
         let outcome = Outcome::Undecodable { code: error.code(), reason: error.to_string() };
         let job = self.effects.undecodable(message, &outcome, now);
@@ -433,7 +451,7 @@ impl Dispatcher {
     }
 
     fn settle_part(&mut self, ticket: Ticket, now: Now) {
-        if let Some(Settled::Whole { origin_micros }) = self.partitions.settle_part(ticket) {
+        if let Some(Settled::Whole { origin_micros, .. }) = self.partitions.settle_part(ticket) {
             self.counters.settled(now.unix_micros.saturating_sub(origin_micros));
         }
     }

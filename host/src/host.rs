@@ -15,6 +15,7 @@ use crate::config::{Config, SubscriptionConfig};
 use crate::counters::Counters;
 use crate::crash_journal::{CrashJournalError, Suspects};
 use crate::dispatch::Dispatcher;
+use crate::dispatch::bounds::HostLoad;
 use crate::dispatch::effects::Effects;
 use crate::event::SourceTopic;
 use crate::handler::{HandlerConfig, HandlerName};
@@ -159,13 +160,17 @@ impl HostBuilder {
             close(connector.as_ref(), ownership).await;
             return Err(BuildError::Connect(error));
         }
+        let load = Arc::new(HostLoad::new(config.dispatch.host));
         let subscriptions: Vec<Subscription> = config
             .subscriptions
             .iter()
             .map(|subscription| {
                 let mut subscription =
                     assemble(subscription, &config, (&sandbox, &connector, state.as_ref()), &admitted);
-                subscription.dispatcher = subscription.dispatcher.with_suspects(Arc::clone(&suspects));
+                subscription.dispatcher = subscription
+                    .dispatcher
+                    .with_suspects(Arc::clone(&suspects))
+                    .with_host_load(Arc::clone(&load));
                 subscription
             })
             .collect();

@@ -23,9 +23,14 @@ pub(crate) struct Ledger {
     unsettled_bytes: usize,
 }
 
+/// Whose an event is, as the caller numbers its tenants.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct TenantSlot(pub(crate) usize);
+
 #[derive(Debug)]
 struct OpenEvent {
     offset: Offset,
+    tenant: Option<TenantSlot>,
     bytes: usize,
     /// Deliveries and effects that must end before the event is settled.
     parts: u32,
@@ -45,10 +50,10 @@ pub(crate) struct Entering {
 
 impl Ledger {
     /// Enters an event that is settled when `parts` parts of it are. With no parts it is settled at once.
-    pub(crate) fn enter(&mut self, event: Entering) -> Entry {
+    pub(crate) fn enter(&mut self, event: Entering, tenant: Option<TenantSlot>) -> Entry {
         let Entering { offset, parts, bytes, origin_micros } = event;
         let entry = Entry(self.front + self.open.len() as u64);
-        self.open.push_back(OpenEvent { offset, bytes, parts, origin_micros });
+        self.open.push_back(OpenEvent { offset, tenant, bytes, parts, origin_micros });
         self.unsettled_events += 1;
         self.unsettled_bytes += bytes;
         if parts == 0 {
@@ -69,9 +74,9 @@ impl Ledger {
         if event.parts > 0 {
             return Settled::InPart;
         }
-        let (bytes, origin_micros) = (event.bytes, event.origin_micros);
+        let (bytes, origin_micros, tenant) = (event.bytes, event.origin_micros, event.tenant);
         self.close(bytes);
-        Settled::Whole { origin_micros }
+        Settled::Whole { origin_micros, bytes, tenant }
     }
 
     /// The highest offset up to which every event is settled; none when not even the first one is.
@@ -87,6 +92,11 @@ impl Ledger {
     /// Bytes of the events that were read and are not settled.
     pub(crate) fn unsettled_bytes(&self) -> usize {
         self.unsettled_bytes
+    }
+
+    /// Bytes and tenant of each event that was read and is not settled.
+    pub(crate) fn unsettled(&self) -> impl Iterator<Item = (usize, Option<TenantSlot>)> {
+        self.open.iter().filter(|event| event.parts > 0).map(|event| (event.bytes, event.tenant))
     }
 
     /// Events the ledger remembers: the unsettled ones and those settled above the watermark.
@@ -113,6 +123,10 @@ pub(crate) enum Settled {
     Whole {
         /// When its producer made it, in microseconds since 1970.
         origin_micros: u64,
+        /// Its bytes, as it entered.
+        bytes: usize,
+        /// Whose it is, as it entered.
+        tenant: Option<TenantSlot>,
     },
 }
 
@@ -124,14 +138,14 @@ mod tests {
         Entering { offset: Offset(offset), parts, bytes: 5, origin_micros: 0 }
     }
 
-    const WHOLE: Settled = Settled::Whole { origin_micros: 0 };
+    const WHOLE: Settled = Settled::Whole { origin_micros: 0, bytes: 5, tenant: None };
 
     #[test]
     fn the_watermark_waits_for_the_oldest() {
         let mut ledger = Ledger::default();
-        let first = ledger.enter(event(10, 1));
-        let second = ledger.enter(event(11, 1));
-        let third = ledger.enter(event(14, 1));
+        let first = ledger.enter(event(10, 1), None);
+        let second = ledger.enter(event(11, 1), None);
+        let third = ledger.enter(event(14, 1), None);
         assert_eq!(ledger.settle_part(second), WHOLE);
         assert_eq!(ledger.watermark(), None);
         assert_eq!(ledger.unsettled_events(), 2);
@@ -146,7 +160,7 @@ mod tests {
     #[test]
     fn an_event_is_settled_when_all_its_parts_are() {
         let mut ledger = Ledger::default();
-        let entry = ledger.enter(event(0, 2));
+        let entry = ledger.enter(event(0, 2), None);
         assert_eq!(ledger.settle_part(entry), Settled::InPart);
         assert_eq!(ledger.watermark(), None);
         assert_eq!(ledger.settle_part(entry), WHOLE);
@@ -156,8 +170,8 @@ mod tests {
     #[test]
     fn an_event_without_parts_is_settled_in_its_turn() {
         let mut ledger = Ledger::default();
-        let first = ledger.enter(event(0, 1));
-        ledger.enter(event(1, 0));
+        let first = ledger.enter(event(0, 1), None);
+        ledger.enter(event(1, 0), None);
         assert_eq!(ledger.watermark(), None);
         ledger.settle_part(first);
         assert_eq!(ledger.watermark(), Some(Offset(1)));

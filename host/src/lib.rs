@@ -64,7 +64,7 @@ pub use codec::{Codec, Format, RawCodec, RawEventType, RawTenant};
 pub use config::{Config, ConfigError, DeadLetterConfig, Mistake, Mistakes, Place, SubscriptionConfig};
 pub use counters::{Counters, HandlerCounters, HandlerState, TenantCounters};
 pub use crash_journal::CrashJournalError;
-pub use dispatch::{BreakerPolicy, DispatchSettings, OnFailing};
+pub use dispatch::{Bound, BreakerPolicy, DispatchSettings, OnFailing};
 pub use event::Tenant;
 pub use handler::{FailurePolicy, HandlerConfig, HandlerName, InvalidHandlerName};
 pub use histogram::Histogram;

@@ -8,7 +8,7 @@ use super::handlers::read_limits;
 use super::section::Section;
 use super::value::{bytes, duration, name, number, text, word};
 use crate::compiler::CompileSettings;
-use crate::dispatch::DispatchSettings;
+use crate::dispatch::{Bound, DispatchSettings};
 use crate::sandbox::{CacheSettings, GuestLimits, SandboxSettings};
 use crate::state::StateSettings;
 
@@ -32,15 +32,13 @@ pub(super) fn dead_letters(section: &Section<'_>) -> DeadLetterConfig {
 
 pub(super) fn dispatch(section: &Section<'_>) -> DispatchSettings {
     let default = DispatchSettings::default();
-    let bytes_max = default.in_flight_bytes_max as u64;
-    let in_flight_bytes = section.value("in_flight_bytes_max", bytes_max, bytes(1 << 10..=1 << 40));
+    let partition = bound(section, ["in_flight_events_max", "in_flight_bytes_max"], default.partition());
     DispatchSettings {
-        in_flight_events_max: section.value(
-            "in_flight_events_max",
-            default.in_flight_events_max,
-            number(1..=10_000_000),
-        ),
-        in_flight_bytes_max: usize::try_from(in_flight_bytes).unwrap_or(usize::MAX),
+        in_flight_events_max: partition.events_max,
+        in_flight_bytes_max: partition.bytes_max,
+        lane: bound(section, ["lane_events_max", "lane_bytes_max"], default.lane),
+        tenant: bound(section, ["tenant_events_max", "tenant_bytes_max"], default.tenant),
+        host: bound(section, ["host_events_max", "host_bytes_max"], default.host),
         commit_interval: section.value("commit_interval", default.commit_interval, duration),
         commit_events_max: section.value(
             "commit_events_max",
@@ -50,6 +48,14 @@ pub(super) fn dispatch(section: &Section<'_>) -> DispatchSettings {
         poll_events_max: section.value("poll_events_max", default.poll_events_max, number(1..=100_000)),
         drain: section.value("drain", default.drain, duration),
         hand_over: section.value("hand_over", default.hand_over, hand_over),
+    }
+}
+
+fn bound(section: &Section<'_>, [events, bytes_key]: [&'static str; 2], default: Bound) -> Bound {
+    let bytes_max = section.value(bytes_key, default.bytes_max as u64, bytes(1 << 10..=1 << 40));
+    Bound {
+        events_max: section.value(events, default.events_max, number(1..=10_000_000)),
+        bytes_max: usize::try_from(bytes_max).unwrap_or(usize::MAX),
     }
 }
 

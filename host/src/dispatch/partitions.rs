@@ -1,11 +1,17 @@
 //! The partitions a subscription holds: their ledgers, what may be committed, and when polling must pause.
 
-use std::time::{Duration, Instant};
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Instant;
 
 use foldhash::{HashMap, HashMapExt};
 use guesthouse_connector::{Offset, PartitionId};
 
-use crate::ledger::{Entering, Entry, Ledger, Settled};
+use super::bounds::{HostLoad, Load};
+use super::settings::DispatchSettings;
+use super::tenants::TenantGauges;
+use crate::event::Tenant;
+use crate::ledger::{Entering, Entry, Ledger, Settled, TenantSlot};
 
 /// Position of a topic in its subscription's list.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -30,45 +36,24 @@ pub(crate) struct Commit {
     pub(crate) offset: Offset,
 }
 
+/// One assignment of one partition.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(crate) struct Place {
+    pub(crate) partition: PartitionKey,
+    pub(crate) assignment: AssignmentId,
+}
+
 /// One event's place in the ledger of one assignment. It goes stale when the partition is revoked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(crate) struct Ticket {
-    partition: PartitionKey,
-    assignment: AssignmentId,
+    place: Place,
     entry: Entry,
 }
 
-/// When progress is committed and when polling pauses.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct DispatchSettings {
-    /// Unsettled events of one partition at which polling it pauses.
-    pub in_flight_events_max: usize,
-    /// Bytes of unsettled events of one partition at which polling it pauses.
-    pub in_flight_bytes_max: usize,
-    /// Longest time that progress stays uncommitted.
-    pub commit_interval: Duration,
-    /// Settled events of one partition after which progress is committed at once.
-    pub commit_events_max: u32,
-    /// Most events of one poll.
-    pub poll_events_max: u32,
-    /// How long a stopping host goes on with what it has read.
-    pub drain: Duration,
-    /// How long a host goes on with what it has read of a partition that was taken away, while the broker still takes
-    /// its offsets.
-    pub hand_over: Duration,
-}
-
-impl Default for DispatchSettings {
-    fn default() -> Self {
-        Self {
-            in_flight_events_max: 10_000,
-            in_flight_bytes_max: 64 << 20,
-            commit_interval: Duration::from_millis(100),
-            commit_events_max: 1_000,
-            poll_events_max: 1_000,
-            drain: Duration::from_secs(10),
-            hand_over: Duration::from_secs(5),
-        }
+impl Ticket {
+    /// Under which assignment the event was read.
+    pub(crate) fn place(self) -> Place {
+        self.place
     }
 }
 
@@ -88,10 +73,38 @@ enum Tenure {
     HandingOver { until: Instant },
 }
 
+/// Because of what a partition is not polled.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub(crate) enum Fullness {
+    /// A lane that it brings events for is full.
+    Lane,
+    /// A tenant that it brings events of is full.
+    Tenant,
+    /// It is full itself.
+    Partition,
+    /// The host is full.
+    Host,
+}
+
+impl Fullness {
+    pub(crate) fn as_str(self) -> &'static str {
+        match self {
+            Self::Lane => "lane",
+            Self::Tenant => "tenant",
+            Self::Partition => "partition",
+            Self::Host => "host",
+        }
+    }
+}
+
 #[derive(Debug)]
 struct Held {
     assignment: AssignmentId,
     tenure: Tenure,
+    /// Full lanes and tenants that it waits for.
+    full_lanes: u32,
+    full_tenants: u32,
+    is_full: bool,
     ledger: Ledger,
     /// The watermark last handed out for commit.
     offered: Option<Offset>,
@@ -105,11 +118,19 @@ struct Held {
 pub(crate) struct Partitions {
     settings: DispatchSettings,
     held: HashMap<PartitionKey, Held>,
+    tenants: TenantGauges,
+    host: Arc<HostLoad>,
 }
 
 impl Partitions {
     pub(crate) fn new(settings: DispatchSettings) -> Self {
-        Self { settings, held: HashMap::new() }
+        let (tenants, host) = (TenantGauges::new(settings.tenant), HostLoad::new(settings.host));
+        Self { settings, held: HashMap::new(), tenants, host: Arc::new(host) }
+    }
+
+    /// Shares the load of a host with other subscriptions, before anything is read.
+    pub(crate) fn share(&mut self, host: Arc<HostLoad>) {
+        self.host = host;
     }
 
     /// Starts a new ledger for a partition. One that was already held starts again.
@@ -117,6 +138,9 @@ impl Partitions {
         let held = Held {
             assignment,
             tenure: Tenure::Open,
+            full_lanes: 0,
+            full_tenants: 0,
+            is_full: false,
             ledger: Ledger::default(),
             offered: None,
             offered_at: now,
@@ -155,35 +179,78 @@ impl Partitions {
 
     /// Forgets a partition and tells how many of its events were not settled. Their tickets go stale.
     pub(crate) fn revoke(&mut self, partition: PartitionKey) -> usize {
-        self.held.remove(&partition).map_or(0, |held| held.ledger.unsettled_events())
+        let Some(held) = self.held.remove(&partition) else { return 0 };
+        for (bytes, tenant) in held.ledger.unsettled() {
+            self.unload(bytes, tenant);
+        }
+        held.ledger.unsettled_events()
     }
 
-    /// Enters an event; none when the partition is no longer held, or only to be handed over.
-    pub(crate) fn enter(&mut self, partition: PartitionKey, event: Entering) -> Option<Ticket> {
+    /// Enters an event, of a tenant if one is known; none when the partition is no longer held, or only to be handed
+    /// over.
+    pub(crate) fn enter(
+        &mut self,
+        partition: PartitionKey,
+        event: Entering,
+        tenant: Option<&Tenant>,
+    ) -> Option<Ticket> {
         let held = self.held.get_mut(&partition).filter(|held| held.tenure == Tenure::Open)?;
-        let entry = held.ledger.enter(event);
+        let place = Place { partition, assignment: held.assignment };
         if event.parts == 0 {
             held.settled_since = held.settled_since.saturating_add(1);
+            return Some(Ticket { place, entry: held.ledger.enter(event, None) });
         }
-        Some(Ticket { partition, assignment: held.assignment, entry })
+        self.host.add(event.bytes);
+        let (slot, stopped) = tenant.map(|tenant| self.tenants.add(tenant, event.bytes, place)).unzip();
+        let entry = held.ledger.enter(event, slot);
+        if stopped.flatten().is_some() {
+            held.full_tenants += 1;
+        }
+        Some(Ticket { place, entry })
     }
 
     /// Whether the event of a ticket is still this host's to handle.
     pub(crate) fn is_current(&self, ticket: Ticket) -> bool {
-        self.held.get(&ticket.partition).is_some_and(|held| held.assignment == ticket.assignment)
+        self.at(ticket.place).is_some()
     }
 
     /// Settles one part of an event; none when the ticket is stale.
     pub(crate) fn settle_part(&mut self, ticket: Ticket) -> Option<Settled> {
-        let held = self.held.get_mut(&ticket.partition)?;
-        if held.assignment != ticket.assignment {
-            return None;
-        }
+        let held = self.at_mut(ticket.place)?;
         let settled = held.ledger.settle_part(ticket.entry);
-        if settled != Settled::InPart {
+        if let Settled::Whole { bytes, tenant, .. } = settled {
             held.settled_since = held.settled_since.saturating_add(1);
+            self.unload(bytes, tenant);
         }
         Some(settled)
+    }
+
+    /// A lane that a place brings events for is full, or no longer.
+    pub(crate) fn lane_filled(&mut self, place: Place, polling: Polling) {
+        let Some(held) = self.at_mut(place) else { return };
+        held.full_lanes = match polling {
+            Polling::Pause => held.full_lanes.saturating_add(1),
+            Polling::Go => held.full_lanes.saturating_sub(1),
+        };
+    }
+
+    /// An event is no longer under way.
+    fn unload(&mut self, bytes: usize, tenant: Option<TenantSlot>) {
+        self.host.remove(Load { events: 1, bytes });
+        let freed = tenant.map(|tenant| self.tenants.remove(tenant, bytes)).unwrap_or_default();
+        for place in freed {
+            if let Some(held) = self.at_mut(place) {
+                held.full_tenants = held.full_tenants.saturating_sub(1);
+            }
+        }
+    }
+
+    fn at(&self, place: Place) -> Option<&Held> {
+        self.held.get(&place.partition).filter(|held| held.assignment == place.assignment)
+    }
+
+    fn at_mut(&mut self, place: Place) -> Option<&mut Held> {
+        self.held.get_mut(&place.partition).filter(|held| held.assignment == place.assignment)
     }
 
     /// The offsets to commit now: of each partition the watermark, when it moved and either enough time has
@@ -213,21 +280,33 @@ impl Partitions {
     /// The partitions whose polling must change, with what it changes to. Polling pauses at the bounds and
     /// goes on at half of them.
     pub(crate) fn take_polling_changes(&mut self) -> Vec<(PartitionKey, Polling)> {
-        let (events_max, bytes_max) = (self.settings.in_flight_events_max, self.settings.in_flight_bytes_max);
+        let (bound, host_is_full) = (self.settings.partition(), self.host.is_full());
         let mut changes = Vec::new();
         for (key, held) in &mut self.held {
-            let (events, bytes) = (held.ledger.remembered_events(), held.ledger.unsettled_bytes());
-            let wanted = match held.polling {
-                Polling::Go if events >= events_max || bytes >= bytes_max => Polling::Pause,
-                Polling::Pause if events <= events_max / 2 && bytes <= bytes_max / 2 => Polling::Go,
-                unchanged => unchanged,
-            };
+            let load = Load { events: held.ledger.remembered_events(), bytes: held.ledger.unsettled_bytes() };
+            held.is_full = bound.is_full(load, held.is_full);
+            let pauses = host_is_full || held.is_full || held.full_lanes > 0 || held.full_tenants > 0;
+            let wanted = if pauses { Polling::Pause } else { Polling::Go };
             if wanted != held.polling {
                 held.polling = wanted;
                 changes.push((*key, wanted));
             }
         }
         changes
+    }
+
+    /// How many partitions are not polled because of each bound, where there are any.
+    pub(crate) fn paused(&self) -> BTreeMap<Fullness, u64> {
+        let mut paused = BTreeMap::new();
+        for held in self.held.values().filter(|held| held.polling == Polling::Pause) {
+            let mut count = |is_so, why| *paused.entry(why).or_default() += u64::from(is_so);
+            count(held.full_lanes > 0, Fullness::Lane);
+            count(held.full_tenants > 0, Fullness::Tenant);
+            count(held.is_full, Fullness::Partition);
+            count(self.host.is_full(), Fullness::Host);
+        }
+        paused.retain(|_, partitions| *partitions > 0);
+        paused
     }
 
     /// Events of all partitions that were read and are not settled.
@@ -252,7 +331,10 @@ pub(crate) enum Due {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
+    use crate::dispatch::bounds::Bound;
 
     const KEY: PartitionKey = PartitionKey { topic: TopicIndex(0), partition: PartitionId(3) };
 
@@ -274,8 +356,8 @@ mod tests {
     #[test]
     fn only_settled_events_are_committed_and_once() {
         let (mut partitions, start) = partitions(DispatchSettings::default());
-        let first = partitions.enter(KEY, event(7, 1)).unwrap();
-        let second = partitions.enter(KEY, event(8, 1)).unwrap();
+        let first = partitions.enter(KEY, event(7, 1), None).unwrap();
+        let second = partitions.enter(KEY, event(8, 1), None).unwrap();
         partitions.settle_part(second);
         assert_eq!(partitions.take_commits(Due::All, start), []);
         partitions.settle_part(first);
@@ -290,7 +372,7 @@ mod tests {
         let settings = DispatchSettings { commit_events_max: 3, ..DispatchSettings::default() };
         let (mut partitions, start) = partitions(settings);
         for offset in 0..3 {
-            partitions.enter(KEY, event(offset, 0));
+            partitions.enter(KEY, event(offset, 0), None);
         }
         assert_eq!(partitions.take_commits(Due::Now, start), [commit(2)]);
     }
@@ -298,7 +380,7 @@ mod tests {
     #[test]
     fn a_revoked_partition_makes_its_tickets_stale() {
         let (mut partitions, start) = partitions(DispatchSettings::default());
-        let ticket = partitions.enter(KEY, event(0, 1)).unwrap();
+        let ticket = partitions.enter(KEY, event(0, 1), None).unwrap();
         assert_eq!(partitions.revoke(KEY), 1);
         assert!(!partitions.is_current(ticket));
         partitions.assign(KEY, AssignmentId(2), start);
@@ -309,12 +391,12 @@ mod tests {
     #[test]
     fn a_partition_is_handed_over_once_all_is_settled_and_offered() {
         let (mut partitions, start) = partitions(DispatchSettings::default());
-        let first = partitions.enter(KEY, event(0, 1)).unwrap();
-        let second = partitions.enter(KEY, event(1, 1)).unwrap();
+        let first = partitions.enter(KEY, event(0, 1), None).unwrap();
+        let second = partitions.enter(KEY, event(1, 1), None).unwrap();
         partitions.settle_part(first);
         assert_eq!(partitions.take_commits(Due::All, start), [commit(0)]);
         partitions.hand_over(KEY, start);
-        assert_eq!(partitions.enter(KEY, event(2, 1)), None, "nothing more is read");
+        assert_eq!(partitions.enter(KEY, event(2, 1), None), None, "nothing more is read");
         assert_eq!((partitions.count(), partitions.unsettled_events()), (0, 1));
         assert_eq!(
             partitions.take_commits(Due::Now, start),
@@ -333,7 +415,7 @@ mod tests {
     #[test]
     fn a_hand_over_ends_in_time() {
         let (mut partitions, start) = partitions(DispatchSettings::default());
-        partitions.enter(KEY, event(0, 1)).unwrap();
+        partitions.enter(KEY, event(0, 1), None).unwrap();
         partitions.hand_over(KEY, start);
         let end = start + DispatchSettings::default().hand_over;
         assert_eq!(partitions.handed_over(end - Duration::from_millis(1)), []);
@@ -346,11 +428,52 @@ mod tests {
     fn polling_pauses_at_the_bound_and_goes_on_at_half() {
         let settings = DispatchSettings { in_flight_events_max: 4, ..DispatchSettings::default() };
         let (mut partitions, _) = partitions(settings);
-        let tickets: Vec<_> = (0..4).filter_map(|offset| partitions.enter(KEY, event(offset, 1))).collect();
+        let tickets: Vec<_> =
+            (0..4).filter_map(|offset| partitions.enter(KEY, event(offset, 1), None)).collect();
         assert_eq!(partitions.take_polling_changes(), [(KEY, Polling::Pause)]);
         partitions.settle_part(tickets[0]);
         assert_eq!(partitions.take_polling_changes(), []);
         partitions.settle_part(tickets[1]);
         assert_eq!(partitions.take_polling_changes(), [(KEY, Polling::Go)]);
+    }
+
+    const OTHER: PartitionKey = PartitionKey { topic: TopicIndex(0), partition: PartitionId(4) };
+
+    fn tenant(name: &str) -> Tenant {
+        Tenant::Named(name.into())
+    }
+
+    #[test]
+    fn a_full_tenant_stops_those_that_bring_more_of_it() {
+        let tenant_bound = Bound { events_max: 2, bytes_max: 100 };
+        let (mut partitions, start) =
+            partitions(DispatchSettings { tenant: tenant_bound, ..DispatchSettings::default() });
+        partitions.assign(OTHER, AssignmentId(1), start);
+        let mut enter = |partition, offset, name| {
+            partitions.enter(partition, event(offset, 1), Some(&tenant(name))).unwrap()
+        };
+        let tickets = [enter(KEY, 0, "flood"), enter(OTHER, 0, "calm"), enter(KEY, 1, "flood")];
+        assert_eq!(partitions.take_polling_changes(), [(KEY, Polling::Pause)]);
+        assert_eq!(partitions.paused(), [(Fullness::Tenant, 1)].into());
+        partitions.settle_part(tickets[0]);
+        assert_eq!(partitions.take_polling_changes(), [(KEY, Polling::Go)]);
+    }
+
+    #[test]
+    fn what_is_given_back_makes_room() {
+        let bound = Bound { events_max: 2, bytes_max: 100 };
+        let settings = DispatchSettings { tenant: bound, host: bound, ..DispatchSettings::default() };
+        let (mut partitions, start) = partitions(settings);
+        partitions.assign(OTHER, AssignmentId(1), start);
+        for offset in 0..2 {
+            partitions.enter(KEY, event(offset, 1), Some(&tenant("flood"))).unwrap();
+        }
+        partitions.enter(OTHER, event(0, 1), Some(&tenant("flood"))).unwrap();
+        assert_eq!(partitions.take_polling_changes().len(), 2);
+        assert_eq!(partitions.paused(), [(Fullness::Tenant, 2), (Fullness::Host, 2)].into());
+        assert_eq!(partitions.revoke(KEY), 2);
+        assert_eq!(partitions.take_polling_changes(), [(OTHER, Polling::Go)]);
+        partitions.assign(KEY, AssignmentId(2), start);
+        assert_eq!(partitions.take_polling_changes(), []);
     }
 }

@@ -3,6 +3,8 @@
 //! Queues with something to run stand in the ring of their pool and take turns, so a tenant with a long queue does
 //! not hold up the others. Inside a queue, ready lanes take turns too. A lane runs in one call at a time.
 
+mod pending;
+
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, VecDeque};
 use std::sync::Arc;
@@ -11,7 +13,9 @@ use std::time::{Duration, Instant};
 use foldhash::{HashMap, HashMapExt};
 use slab::Slab;
 
-use super::partitions::Ticket;
+use self::pending::Pending;
+use super::bounds::Bound;
+use super::partitions::{Place, Polling, Ticket};
 use super::trust::Trust;
 use crate::event::Event;
 use crate::lane::{OrderKey, QueueKey};
@@ -34,6 +38,13 @@ pub(crate) struct Delivery {
     pub(crate) company: Company,
     /// Deaths of the host that it has seen from inside a guest.
     pub(crate) deaths: u32,
+}
+
+impl Delivery {
+    /// Bytes of what it brings.
+    fn bytes(&self) -> usize {
+        self.event.message.payload.len()
+    }
 }
 
 /// With whom a delivery may share a guest call.
@@ -86,7 +97,7 @@ struct Lane {
     queue: usize,
     key: OrderKey,
     state: LaneState,
-    pending: VecDeque<Delivery>,
+    pending: Pending,
 }
 
 #[derive(Debug)]
@@ -110,7 +121,7 @@ pub(crate) struct Batch {
 }
 
 /// All deliveries that wait, of one subscription.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Queues {
     queues: Slab<Queue>,
     by_key: HashMap<QueueKey, usize>,
@@ -121,15 +132,38 @@ pub(crate) struct Queues {
     held: HashMap<HandlerIndex, Vec<usize>>,
     /// Lanes that are stopped.
     blocked: Vec<LaneId>,
+    lane_bound: Bound,
+    /// Places that wait for a full lane since the last time, and those that no longer do.
+    fillings: Vec<(Place, Polling)>,
 }
 
 impl Queues {
+    /// Nothing waits.
+    pub(crate) fn new(lane_bound: Bound) -> Self {
+        Self {
+            queues: Slab::new(),
+            by_key: HashMap::new(),
+            lanes: Slab::new(),
+            rings: PerPool::default(),
+            rests: BinaryHeap::new(),
+            held: HashMap::new(),
+            blocked: Vec::new(),
+            lane_bound,
+            fillings: Vec::new(),
+        }
+    }
+
+    /// Places that must wait from now on because a lane is full, and those that need not any more, in order.
+    pub(crate) fn take_fillings(&mut self) -> Vec<(Place, Polling)> {
+        std::mem::take(&mut self.fillings)
+    }
+
     /// Puts a delivery at the end of its lane. The queue's guests run in `best` once they are trusted.
     pub(crate) fn push(&mut self, key: &QueueKey, best: Pool, order: OrderKey, delivery: Delivery) {
         let queue_at = self.queue_of(key, best);
         let lane_id = self.lane_of(queue_at, order);
         if let Some(lane) = self.lanes.get_mut(lane_id.0) {
-            lane.pending.push_back(delivery);
+            lane.pending.push_back(delivery, self.lane_bound, &mut self.fillings);
         }
     }
 
@@ -173,7 +207,7 @@ impl Queues {
     /// Puts a delivery back at the head of its lane. Give them back in reverse order.
     pub(crate) fn give_back(&mut self, lane: LaneId, delivery: Delivery) {
         if let Some(lane) = self.lanes.get_mut(lane.0) {
-            lane.pending.push_front(delivery);
+            lane.pending.push_front(delivery, self.lane_bound, &mut self.fillings);
         }
     }
 
@@ -279,15 +313,18 @@ impl Queues {
                 return;
             };
             let Some(lane) = self.lanes.get_mut(id.0) else { return };
-            while lane.pending.pop_front_if(|delivery| !is_current(delivery.ticket)).is_some() {}
+            let (bound, fillings) = (self.lane_bound, &mut self.fillings);
+            let is_stale = |delivery: &Delivery| !is_current(delivery.ticket);
+            while lane.pending.pop_front_if(is_stale, bound, fillings).is_some() {}
             let before = items.len();
             let joins = |delivery: &Delivery, taken: usize| {
                 taken == 0 || (taken < room && delivery.company == Company::Shared)
             };
-            while let Some(delivery) = lane
-                .pending
-                .pop_front_if(|delivery| !is_current(delivery.ticket) || joins(delivery, items.len()))
-            {
+            while let Some(delivery) = lane.pending.pop_front_if(
+                |delivery| is_stale(delivery) || joins(delivery, items.len()),
+                bound,
+                fillings,
+            ) {
                 if !is_current(delivery.ticket) {
                     continue;
                 }
@@ -322,7 +359,8 @@ impl Queues {
         let ready = std::mem::take(&mut queue.ready);
         for id in ready {
             let Some(lane) = self.lanes.get_mut(id.0) else { continue };
-            lane.pending.retain(|delivery| is_current(delivery.ticket));
+            let is_current = |delivery: &Delivery| is_current(delivery.ticket);
+            lane.pending.retain(is_current, self.lane_bound, &mut self.fillings);
             if lane.pending.is_empty() {
                 self.close_lane(id);
             } else if let Some(queue) = self.queues.get_mut(queue_at) {
@@ -361,7 +399,7 @@ impl Queues {
             return id;
         }
         let lane =
-            Lane { queue: queue_at, key: key.clone(), state: LaneState::Ready, pending: VecDeque::new() };
+            Lane { queue: queue_at, key: key.clone(), state: LaneState::Ready, pending: Pending::default() };
         let id = LaneId(self.lanes.insert(lane));
         if let Some(queue) = self.queues.get_mut(queue_at) {
             queue.lanes_open += 1;

@@ -1,5 +1,6 @@
 //! The dispatcher under a test that plays broker, guests and clock.
 
+mod bounds;
 mod hand_over;
 mod simulation;
 
@@ -59,9 +60,13 @@ impl Stage {
 
     /// With handlers of these pools.
     fn with(handlers: Vec<(HandlerConfig, Pool)>) -> Self {
+        Self::bounded(handlers, DispatchSettings::default())
+    }
+
+    /// With handlers of these pools, and these settings.
+    fn bounded(handlers: Vec<(HandlerConfig, Pool)>, settings: DispatchSettings) -> Self {
         let effects =
             Effects::new(Arc::new(Codec::default()), "group".to_owned(), "dlq".to_owned(), BTreeMap::new());
-        let settings = DispatchSettings::default();
         let handlers = handlers.into_iter().map(|(config, pool)| (Arc::new(config), pool)).collect();
         let mut dispatcher = Dispatcher::new(handlers, effects, settings, 7);
         let now = Now { instant: Instant::now(), unix_micros: 1_000_000 };

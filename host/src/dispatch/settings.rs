@@ -1,0 +1,55 @@
+//! The settings of dispatching: how much is under way at once, and when progress is committed.
+
+use std::time::Duration;
+
+use super::bounds::Bound;
+
+/// How much is under way at once, and when progress is committed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DispatchSettings {
+    /// Unsettled events of one partition at which polling it pauses.
+    pub in_flight_events_max: usize,
+    /// Bytes of unsettled events of one partition at which polling it pauses.
+    pub in_flight_bytes_max: usize,
+    /// Events that wait in one lane at which the partitions that bring more pause.
+    pub lane: Bound,
+    /// Unsettled events of one tenant in one subscription at which the partitions that bring more pause.
+    pub tenant: Bound,
+    /// Unsettled events of all subscriptions of a host at which all partitions pause.
+    pub host: Bound,
+    /// Longest time that progress stays uncommitted.
+    pub commit_interval: Duration,
+    /// Settled events of one partition after which progress is committed at once.
+    pub commit_events_max: u32,
+    /// Most events of one poll.
+    pub poll_events_max: u32,
+    /// How long a stopping host goes on with what it has read.
+    pub drain: Duration,
+    /// How long a host goes on with what it has read of a partition that was taken away, while the broker still takes
+    /// its offsets.
+    pub hand_over: Duration,
+}
+
+impl Default for DispatchSettings {
+    fn default() -> Self {
+        Self {
+            in_flight_events_max: 10_000,
+            in_flight_bytes_max: 64 << 20,
+            lane: Bound { events_max: 10_000, bytes_max: 64 << 20 },
+            tenant: Bound { events_max: 20_000, bytes_max: 128 << 20 },
+            host: Bound { events_max: 100_000, bytes_max: 512 << 20 },
+            commit_interval: Duration::from_millis(100),
+            commit_events_max: 1_000,
+            poll_events_max: 1_000,
+            drain: Duration::from_secs(10),
+            hand_over: Duration::from_secs(5),
+        }
+    }
+}
+
+impl DispatchSettings {
+    /// The bound of one partition.
+    pub(crate) fn partition(&self) -> Bound {
+        Bound { events_max: self.in_flight_events_max, bytes_max: self.in_flight_bytes_max }
+    }
+}
