@@ -11,6 +11,7 @@ use std::sync::{Arc, Mutex, PoisonError, RwLock, RwLockReadGuard};
 use iggy_binary_protocol::WireIdentifier;
 use iggy_common::IggyErrorDiscriminants as Code;
 
+use crate::config::Limits;
 use crate::log::Recovery;
 use crate::partition::{OpenError, Partition};
 use crate::store::{GroupMeta, LogEnds, PartitionKey, Store, StreamMeta, TopicMeta};
@@ -58,6 +59,24 @@ pub(crate) struct Layout {
     pub(crate) data_dir: PathBuf,
     /// Size of a segment in topics that do not say.
     pub(crate) segment_bytes_default: u64,
+    pub(crate) quotas: Quotas,
+}
+
+/// How many things there may be. What an earlier run left counts, but is never refused.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Quotas {
+    streams_max: usize,
+    topics_max: usize,
+    partitions_max: usize,
+    groups_max: usize,
+}
+
+impl Quotas {
+    /// Those of the configuration.
+    pub(crate) fn of(limits: &Limits) -> Self {
+        let Limits { streams_max, topics_max, partitions_max, groups_max, .. } = *limits;
+        Self { streams_max, topics_max, partitions_max, groups_max }
+    }
 }
 
 impl Layout {

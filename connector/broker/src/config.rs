@@ -15,13 +15,16 @@ pub const DEFAULT_PORT: u16 = 8090;
 pub struct BrokerConfig {
     /// Directory of everything the broker keeps. Created, readable by its owner only, when missing.
     pub data_dir: PathBuf,
-    /// Where to listen. Port 0 takes any free one; [`Broker::address`](crate::Broker::address) says which.
+    /// Where to listen. Port 0 takes any free one; [`Broker::address`](crate::Broker::address) says which. Beyond
+    /// the loopback interface, connections must be encrypted and the password of the root user configured.
     pub address: SocketAddr,
     /// Name of the root user, who may do everything and creates the others.
     pub root_username: String,
     /// Password of that user, 3 to 100 bytes. Without one, the password in `<data_dir>/root.password` counts,
     /// which is made at the first start.
     pub root_password: Option<SecretString>,
+    /// Encrypts the connections with this certificate. Without one they are plain.
+    pub tls: Option<TlsFiles>,
     /// A segment file is sealed before it would grow beyond this many bytes. A topic can ask for less.
     pub segment_bytes_max: u64,
     /// What one peer, and all of them together, may use.
@@ -35,10 +38,20 @@ impl Default for BrokerConfig {
             address: SocketAddr::from((Ipv4Addr::LOCALHOST, DEFAULT_PORT)),
             root_username: "iggy".to_owned(),
             root_password: None,
+            tls: None,
             segment_bytes_max: 256 * 1024 * 1024,
             limits: Limits::default(),
         }
     }
+}
+
+/// The certificate of the broker, in files.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TlsFiles {
+    /// The certificate and those that vouch for it, as PEM.
+    pub certificate: PathBuf,
+    /// Its private key, as PEM.
+    pub key: PathBuf,
 }
 
 /// Bounds on what peers may use. Reaching one closes the connection that reached it, unless it says otherwise.
@@ -46,21 +59,36 @@ impl Default for BrokerConfig {
 pub struct Limits {
     /// Open connections. Further ones are closed at once.
     pub connections_max: usize,
+    /// Open connections from one address. Further ones are closed at once.
+    pub connections_per_address_max: usize,
     /// Open connections that have not logged in. Further ones are closed at once.
     pub strangers_max: usize,
     /// How long a connection may stay open without logging in.
     pub login_time_max: Duration,
     /// How long a member of a consumer group may be silent before its partitions go to the others.
     pub member_silence_max: Duration,
-    /// How long the rest of a frame may take, once its first byte has arrived.
+    /// How long the header of a frame may take, once its first byte has arrived; and the handshake of an encrypted
+    /// connection.
+    pub header_time_max: Duration,
+    /// How long the body of a frame may take, once its header has arrived.
     pub frame_time_max: Duration,
     /// How long a peer may take to accept a reply.
     pub write_time_max: Duration,
     /// Bytes of messages in one poll reply. One message is served even when it is larger.
     pub poll_bytes_max: u32,
-    /// Users, the root user included. The command that would create one more is refused.
+    /// Streams. The command that would create one more is refused; this holds for the following ones too.
+    pub streams_max: usize,
+    /// Topics of all streams.
+    pub topics_max: usize,
+    /// Partitions of all topics. Each keeps a file open.
+    pub partitions_max: usize,
+    /// Consumer groups of one topic.
+    pub groups_max: usize,
+    /// Stored offsets, of all consumers and groups.
+    pub offsets_max: usize,
+    /// Users, the root user included.
     pub users_max: usize,
-    /// Access tokens of one user. The command that would create one more is refused.
+    /// Access tokens of one user.
     pub tokens_max: usize,
 }
 
@@ -68,13 +96,20 @@ impl Default for Limits {
     fn default() -> Self {
         Self {
             connections_max: 1_024,
+            connections_per_address_max: 512,
             strangers_max: 64,
             login_time_max: Duration::from_secs(60),
             // Iggy's server waits for 1.2 heartbeat intervals of 30 s.
             member_silence_max: Duration::from_secs(36),
+            header_time_max: Duration::from_secs(10),
             frame_time_max: Duration::from_secs(30),
             write_time_max: Duration::from_secs(30),
             poll_bytes_max: 8 * 1024 * 1024,
+            streams_max: 1_000,
+            topics_max: 10_000,
+            partitions_max: 10_000,
+            groups_max: 1_000,
+            offsets_max: 1_000_000,
             users_max: 1_000,
             tokens_max: 100,
         }

@@ -5,7 +5,6 @@ use std::time::Duration;
 
 use iggy_binary_protocol::EvictionReason;
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
-use tokio::net::TcpStream;
 use tokio::sync::watch;
 use tokio::time::timeout;
 
@@ -42,7 +41,7 @@ enum ConnectionError {
 /// begun to arrive when `stop` is told is still answered.
 pub(crate) async fn serve(
     engine: Arc<Engine>,
-    mut stream: TcpStream,
+    mut stream: impl AsyncRead + AsyncWrite + Unpin,
     mut peer: Peer,
     stop: watch::Receiver<Stop>,
 ) {
@@ -53,17 +52,16 @@ pub(crate) async fn serve(
 
 async fn talk(
     engine: &Engine,
-    stream: &mut TcpStream,
+    stream: &mut (impl AsyncRead + AsyncWrite + Unpin),
     peer: &mut Peer,
     mut stop: watch::Receiver<Stop>,
 ) -> Result<(), ConnectionError> {
     let limits = &engine.limits;
-    let (source, mut sink) = stream.split();
-    let mut reader = FrameReader::new(source);
+    let mut reader = FrameReader::default();
     while peer.failed_logins < FAILED_LOGINS_MAX {
         let ready = tokio::select! {
             biased;
-            ready = wait(limits, peer, &mut reader) => ready,
+            ready = wait(limits, peer, reader.ready(stream)) => ready,
             _ = stop.wait_for(Option::is_some) => return Ok(()),
         };
         match ready {
@@ -72,16 +70,16 @@ async fn talk(
             Err(error) => {
                 if matches!(error, ConnectionError::Silent) {
                     let farewell = Reply::farewell(peer.client, EvictionReason::StaleClient);
-                    write(&mut sink, farewell, limits.write_time_max).await?;
+                    write(stream, farewell, limits.write_time_max).await?;
                 }
                 return Err(error);
             }
         }
         let body_max = if peer.session.is_some() { BODY_BYTES_MAX } else { STRANGER_BODY_BYTES_MAX };
-        let request = timeout(limits.frame_time_max, reader.read(body_max));
-        let request = request.await.map_err(|_| ConnectionError::SlowFrame)??;
+        let header = in_time(limits.header_time_max, reader.header(stream, body_max)).await?;
+        let request = in_time(limits.frame_time_max, reader.body(stream, header)).await?;
         let reply = command::answer(engine, peer, &request).await;
-        write(&mut sink, reply, limits.write_time_max).await?;
+        write(stream, reply, limits.write_time_max).await?;
         if stop.borrow().is_some() {
             return Ok(());
         }
@@ -90,12 +88,11 @@ async fn talk(
 }
 
 /// Waits for the next frame as long as this peer may take.
-async fn wait<R: AsyncRead + Unpin>(
+async fn wait(
     limits: &Limits,
     peer: &Peer,
-    reader: &mut FrameReader<R>,
+    ready: impl Future<Output = Result<Readiness, FrameError>>,
 ) -> Result<Readiness, ConnectionError> {
-    let ready = reader.ready();
     let in_time = if peer.session.is_none() {
         let left = limits.login_time_max.saturating_sub(peer.stranger_since.elapsed());
         timeout(left, ready).await.map_err(|_| ConnectionError::NoLogin)?
@@ -107,12 +104,22 @@ async fn wait<R: AsyncRead + Unpin>(
     Ok(in_time?)
 }
 
+async fn in_time<T>(
+    time_max: Duration,
+    part: impl Future<Output = Result<T, FrameError>>,
+) -> Result<T, ConnectionError> {
+    Ok(timeout(time_max, part).await.map_err(|_| ConnectionError::SlowFrame)??)
+}
+
 async fn write(
     sink: &mut (impl AsyncWrite + Unpin),
     reply: Reply,
     time_max: Duration,
 ) -> Result<(), ConnectionError> {
     let mut bytes = reply.into_buf();
-    let written = timeout(time_max, sink.write_all_buf(&mut bytes));
+    let written = timeout(time_max, async {
+        sink.write_all_buf(&mut bytes).await?;
+        sink.flush().await
+    });
     written.await.map_err(|_| ConnectionError::SlowReader)?.map_err(ConnectionError::Write)
 }

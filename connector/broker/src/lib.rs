@@ -40,8 +40,8 @@ mod log;
 mod machine;
 mod store;
 
-pub use config::{BrokerConfig, DEFAULT_PORT, Limits};
+pub use config::{BrokerConfig, DEFAULT_PORT, Limits, TlsFiles};
 pub use credentials::{CredentialsError, RootCredentials};
 pub use data_dir::{DataDirError, RunningBroker, running};
 pub use password::HashError;
-pub use server::{Broker, ShutdownError, StartError};
+pub use server::{Broker, ShutdownError, StartError, TlsError};

@@ -1,7 +1,7 @@
 //! The other end of a connection: who it is, and what ends with it.
 
 use std::collections::BTreeMap;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
@@ -132,6 +132,13 @@ impl Peers {
     pub(crate) fn list(&self) -> Vec<(MemberId, SocketAddr, Option<u32>)> {
         let table = self.lock();
         table.open.iter().map(|(id, (remote, user_id))| (MemberId(*id), *remote, *user_id)).collect()
+    }
+
+    /// How many connections from an address are open.
+    pub(crate) fn count_from(&self, address: IpAddr) -> usize {
+        let table = self.lock();
+        let remotes = table.open.values().map(|(remote, _)| remote.ip().to_canonical());
+        remotes.filter(|remote| *remote == address.to_canonical()).count()
     }
 
     fn lock(&self) -> MutexGuard<'_, PeerTable> {

@@ -2,6 +2,7 @@
 //! its own, so that file I/O here never holds up the program's tasks.
 
 mod acceptor;
+mod tls;
 
 use std::error::Error;
 use std::fmt;
@@ -10,21 +11,24 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use secrecy::ExposeSecret;
 use tokio::net::TcpListener;
 use tokio::runtime::{Builder, Runtime};
 use tokio::sync::watch;
 use tokio::task::{JoinError, JoinHandle};
 use tokio::time::Instant;
 
-use crate::catalog::{Catalog, Layout};
+use crate::catalog::{Catalog, Layout, Quotas};
 use crate::config::BrokerConfig;
 use crate::credentials::{CredentialsError, ResolveError, RootCredentials, enroll, resolve};
 use crate::data_dir::{DataDir, DataDirError, PasswordPlace};
 use crate::engine::{Engine, Kept};
 use crate::password::Gate;
-use crate::server::acceptor::Acceptor;
+use crate::server::acceptor::{Acceptor, Encryption};
 use crate::store::Store;
 use crate::user::Users;
+
+pub use tls::TlsError;
 
 /// Enough to serve one connection while another waits for the disk.
 const THREADS: usize = 2;
@@ -58,6 +62,19 @@ pub enum StartError {
         /// Why it failed.
         source: io::Error,
     },
+    /// The address can be reached from other machines, and the broker is not made for that.
+    #[error(
+        "{address} can be reached from other machines, which needs {missing}; configure that, or listen on 127.0.0.1"
+    )]
+    Exposed {
+        /// The configured address.
+        address: SocketAddr,
+        /// What would make it safe.
+        missing: &'static str,
+    },
+    /// The certificate cannot be used.
+    #[error(transparent)]
+    Tls(#[from] TlsError),
     /// The root user cannot be set up.
     #[error(transparent)]
     Credentials(#[from] CredentialsError),
@@ -178,21 +195,40 @@ struct Launched {
 
 /// The part of the start that runs on the broker's own threads.
 async fn launch(config: BrokerConfig, stop: watch::Receiver<Stop>) -> Result<Launched, StartError> {
+    require_guarded(&config)?;
+    let encryption = tokio::task::block_in_place(|| encryption(&config))?;
     let (engine, root) = tokio::task::block_in_place(|| open(&config))?;
     let refused = |source| StartError::Listen { address: config.address, source };
     let listener = TcpListener::bind(config.address).await.map_err(refused)?;
     let address = listener.local_addr().map_err(refused)?;
-    if !address.ip().is_loopback() {
-        tracing::warn!(%address, "broker listens beyond this machine, and logins travel unencrypted");
-    }
     let password = match config.root_password {
         Some(_) => PasswordPlace::Configuration,
         None => PasswordPlace::File,
     };
     engine.data_dir.announce(address, &root.username, password)?;
     let engine = Arc::new(engine);
-    let acceptor = tokio::spawn(Acceptor::new(listener, Arc::clone(&engine), stop).run());
+    let acceptor = tokio::spawn(Acceptor::new(listener, encryption, Arc::clone(&engine), stop).run());
     Ok(Launched { address, root, engine, acceptor })
+}
+
+/// Refuses to listen where strangers can come from unless they meet encryption and a password of the operator's.
+fn require_guarded(config: &BrokerConfig) -> Result<(), StartError> {
+    let exposed = |missing| Err(StartError::Exposed { address: config.address, missing });
+    if config.address.ip().to_canonical().is_loopback() {
+        return Ok(());
+    }
+    match &config.root_password {
+        _ if config.tls.is_none() => exposed("a TLS certificate"),
+        None => exposed("a configured root password"),
+        Some(password) if password.expose_secret() == config.root_username => {
+            exposed("a root password that is not the user name")
+        }
+        Some(_) => Ok(()),
+    }
+}
+
+fn encryption(config: &BrokerConfig) -> Result<Encryption, TlsError> {
+    config.tls.as_ref().map_or(Ok(Encryption::None), |files| Ok(Encryption::Tls(tls::acceptor(files)?)))
 }
 
 /// Opens everything that an earlier run may have left. Blocks.
@@ -203,8 +239,11 @@ fn open(config: &BrokerConfig) -> Result<(Engine, RootCredentials), StartError> 
     enroll(&root, &store)?;
     let gate = Gate::new().map_err(CredentialsError::from)?;
     let users = Users::open(Arc::clone(&store)).map_err(data)?;
-    let layout =
-        Layout { data_dir: config.data_dir.clone(), segment_bytes_default: config.segment_bytes_max };
+    let layout = Layout {
+        data_dir: config.data_dir.clone(),
+        segment_bytes_default: config.segment_bytes_max,
+        quotas: Quotas::of(&config.limits),
+    };
     let catalog = Catalog::open(Arc::clone(&store), layout).map_err(data)?;
     store.mark_running().map_err(data)?;
     let kept = Kept { data_dir, store, catalog, users };

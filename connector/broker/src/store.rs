@@ -261,6 +261,11 @@ impl Store {
         self.offsets().get(key)
     }
 
+    /// How many offsets are stored. From memory.
+    pub(crate) fn offsets_count(&self) -> usize {
+        self.offsets().count()
+    }
+
     /// Stores one offset so that it survives the death of the process. A few microseconds.
     ///
     /// # Errors

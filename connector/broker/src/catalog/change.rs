@@ -27,6 +27,7 @@ impl Catalog {
     pub(crate) fn create_stream(&self, name: &WireName) -> Result<Arc<Stream>, Refusal> {
         let mut next_stream_id = self.change();
         self.require_free_stream_name(name, None)?;
+        require_room(self.read().len(), self.layout.quotas.streams_max, Code::TooManyStreams)?;
         let meta = StreamMeta {
             id: *next_stream_id,
             name: name.as_str().to_owned(),
@@ -80,6 +81,7 @@ impl Catalog {
         if stream.topics.id_of(name).is_some() {
             return Err(Code::TopicNameAlreadyExists.into());
         }
+        require_room(self.topics().len(), self.layout.quotas.topics_max, Code::TooManyTopics)?;
         let meta = TopicMeta {
             stream_id: stream.meta.id,
             id: stream.meta.next_topic_id,
@@ -194,6 +196,8 @@ impl Catalog {
         if topic.groups.id_of(name).is_some() {
             return Err(Code::ConsumerGroupNameAlreadyExists.into());
         }
+        // No code says that there are too many groups; what they take room for are offsets.
+        require_room(topic.groups.len(), self.layout.quotas.groups_max, Code::TooManyConsumerOffsets)?;
         let group = GroupMeta {
             stream_id: topic.meta.stream_id,
             topic_id: topic.meta.id,
@@ -240,6 +244,11 @@ impl Catalog {
         let first = topic.meta.partitions_count;
         let end = first.checked_add(count).filter(|end| *end <= PARTITIONS_MAX);
         let end = end.ok_or(Code::TooManyPartitions)?;
+        let present: usize = self.topics().iter().map(|topic| topic.partitions.len()).sum();
+        let more = usize::try_from(count).unwrap_or(usize::MAX);
+        if present.saturating_add(more) > self.layout.quotas.partitions_max {
+            return Err(Code::TooManyPartitions.into());
+        }
         let settings = topic.options.log_settings(self.layout.segment_bytes_default);
         for partition_id in first..end {
             let key = PartitionKey { stream_id: topic.meta.stream_id, topic_id: topic.meta.id, partition_id };
@@ -262,6 +271,10 @@ impl Catalog {
             remove_empty(&self.layout.topic_dir(topic.meta.stream_id, topic.meta.id));
         }
     }
+}
+
+fn require_room(present: usize, present_max: usize, refused: Code) -> Result<(), Refusal> {
+    if present < present_max { Ok(()) } else { Err(refused.into()) }
 }
 
 fn remove_empty(dir: &Path) {

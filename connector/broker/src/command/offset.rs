@@ -78,6 +78,9 @@ pub(super) fn store_offset(
     offset: u64,
 ) -> Result<(), Refusal> {
     let store = &call.engine.store;
+    if store.offset(key).is_none() && store.offsets_count() >= call.engine.limits.offsets_max {
+        return Err(Code::TooManyConsumerOffsets.into());
+    }
     match topic.options.offset_durability() {
         OffsetDurability::Written => Ok(store.put_offset(key, offset)?),
         durability @ OffsetDurability::Synced => {

@@ -1,13 +1,15 @@
 //! Takes connections in and sees every one of them to its end.
 
 use std::io;
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Semaphore, watch};
 use tokio::task::{JoinError, JoinSet, block_in_place};
-use tokio::time::{Instant, MissedTickBehavior, interval, sleep, timeout_at};
+use tokio::time::{Instant, MissedTickBehavior, interval, sleep, timeout, timeout_at};
+use tokio_rustls::TlsAcceptor;
 
 use super::Stop;
 use crate::clock::now_micros;
@@ -22,10 +24,17 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 /// How often retention is applied; the first time right after the start.
 const RETENTION_INTERVAL: Duration = Duration::from_secs(60);
 
+/// How the connections are encrypted.
+pub(super) enum Encryption {
+    None,
+    Tls(TlsAcceptor),
+}
+
 /// The listening socket and the connections that came in through it.
 pub(super) struct Acceptor {
     // Dropped before the engine lets go of the data directory: who gets that, gets the port too.
     listener: TcpListener,
+    encryption: Encryption,
     connections: JoinSet<()>,
     strangers: Arc<Semaphore>,
     stop: watch::Receiver<Stop>,
@@ -33,9 +42,14 @@ pub(super) struct Acceptor {
 }
 
 impl Acceptor {
-    pub(super) fn new(listener: TcpListener, engine: Arc<Engine>, stop: watch::Receiver<Stop>) -> Self {
+    pub(super) fn new(
+        listener: TcpListener,
+        encryption: Encryption,
+        engine: Arc<Engine>,
+        stop: watch::Receiver<Stop>,
+    ) -> Self {
         let strangers = Arc::new(Semaphore::new(engine.limits.strangers_max));
-        Self { listener, connections: JoinSet::new(), strangers, stop, engine }
+        Self { listener, encryption, connections: JoinSet::new(), strangers, stop, engine }
     }
 
     /// Runs until `stop` is told; answers how many connections had to be cut off. Cancelling cuts off all.
@@ -47,7 +61,7 @@ impl Acceptor {
             tokio::select! {
                 deadline = stopped(&mut stop) => break deadline,
                 accepted = self.listener.accept() => match accepted {
-                    Ok((stream, _)) => self.take_in(stream),
+                    Ok((stream, remote)) => self.take_in(stream, remote),
                     Err(error) => {
                         tracing::warn!(%error, "cannot accept a connection");
                         sleep(ACCEPT_PAUSE).await;
@@ -71,27 +85,48 @@ impl Acceptor {
     }
 
     /// Starts to serve a connection, unless there are too many. Then it is closed at once.
-    fn take_in(&mut self, stream: TcpStream) {
+    fn take_in(&mut self, stream: TcpStream, remote: SocketAddr) {
         if self.connections.len() >= self.engine.limits.connections_max {
             tracing::warn!(open = self.connections.len(), "too many connections, a new one is closed");
+            return;
+        }
+        let from_there = self.engine.peers.count_from(remote.ip());
+        if from_there >= self.engine.limits.connections_per_address_max {
+            tracing::warn!(%remote, open = from_there, "too many connections from one address, a new one is closed");
             return;
         }
         let Ok(stranger) = Arc::clone(&self.strangers).try_acquire_owned() else {
             tracing::warn!("too many connections without a login, a new one is closed");
             return;
         };
-        let addresses = || -> io::Result<_> {
+        let local = || -> io::Result<_> {
             stream.set_nodelay(true)?;
-            Ok((stream.peer_addr()?, stream.local_addr()?))
+            stream.local_addr()
         };
-        match addresses() {
-            Ok((remote, local)) => {
+        match local() {
+            Ok(local) => {
                 let peer = Peer::new(&self.engine, remote, local, stranger);
-                let engine = Arc::clone(&self.engine);
-                self.connections.spawn(connection::serve(engine, stream, peer, self.stop.clone()));
+                self.spawn(stream, peer);
             }
             Err(error) => tracing::debug!(%error, "connection was gone before it was served"),
         }
+    }
+
+    fn spawn(&mut self, stream: TcpStream, peer: Peer) {
+        let (engine, stop) = (Arc::clone(&self.engine), self.stop.clone());
+        match &self.encryption {
+            Encryption::None => self.connections.spawn(connection::serve(engine, stream, peer, stop)),
+            Encryption::Tls(acceptor) => {
+                let handshake = timeout(engine.limits.header_time_max, acceptor.accept(stream));
+                self.connections.spawn(async move {
+                    match handshake.await {
+                        Ok(Ok(stream)) => connection::serve(engine, stream, peer, stop).await,
+                        Ok(Err(error)) => tracing::debug!(remote = %peer.remote, %error, "handshake failed"),
+                        Err(_) => tracing::debug!(remote = %peer.remote, "handshake was not over in time"),
+                    }
+                })
+            }
+        };
     }
 }
 

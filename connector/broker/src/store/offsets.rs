@@ -47,6 +47,11 @@ impl Offsets {
         self.known.get(&key).copied()
     }
 
+    /// How many offsets are stored.
+    pub(super) fn count(&self) -> usize {
+        self.known.len()
+    }
+
     /// Writes changes to the journal. Answers the file to sync if they must survive the loss of power.
     pub(super) fn change(
         &mut self,

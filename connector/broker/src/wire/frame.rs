@@ -2,7 +2,7 @@
 //! claims.
 
 use bytes::{Buf, BytesMut};
-use iggy_binary_protocol::HEADER_SIZE;
+use iggy_binary_protocol::{HEADER_SIZE, RequestHeader};
 use tokio::io::{AsyncRead, AsyncReadExt};
 
 use super::{FrameError, Request, parse_header};
@@ -24,37 +24,48 @@ pub(crate) enum Readiness {
 }
 
 /// Cuts a byte stream into requests.
-#[derive(Debug)]
-pub(crate) struct FrameReader<R> {
-    source: R,
+#[derive(Debug, Default)]
+pub(crate) struct FrameReader {
     buffer: BytesMut,
     /// Bytes at the front of the buffer that belong to the request handed out last.
     taken: usize,
 }
 
-impl<R: AsyncRead + Unpin> FrameReader<R> {
-    pub(crate) fn new(source: R) -> Self {
-        Self { source, buffer: BytesMut::new(), taken: 0 }
-    }
-
+impl FrameReader {
     /// Waits until a frame begins or the peer closes. Cancelling loses nothing.
-    pub(crate) async fn ready(&mut self) -> Result<Readiness, FrameError> {
+    pub(crate) async fn ready(
+        &mut self,
+        source: &mut (impl AsyncRead + Unpin),
+    ) -> Result<Readiness, FrameError> {
         self.release();
-        if self.buffer.is_empty() && self.fill(1).await? == 0 {
+        if self.buffer.is_empty() && self.fill(source, 1).await? == 0 {
             return Ok(Readiness::Closed);
         }
         Ok(Readiness::Frame)
     }
 
-    /// Reads the whole next frame. Its body may have `body_max` bytes; a larger claim is refused before anything
-    /// is reserved for it. After an error or a cancellation the stream is of no more use.
-    pub(crate) async fn read(&mut self, body_max: usize) -> Result<Request<'_>, FrameError> {
+    /// Reads the header of the next frame. Its body may have `body_max` bytes; a larger claim is refused before
+    /// anything is reserved for it. Cancelling loses nothing.
+    pub(crate) async fn header(
+        &mut self,
+        source: &mut (impl AsyncRead + Unpin),
+        body_max: usize,
+    ) -> Result<RequestHeader, FrameError> {
         self.release();
-        self.require(HEADER_SIZE).await?;
+        self.require(source, HEADER_SIZE).await?;
         let bytes = self.buffer.first_chunk::<HEADER_SIZE>().ok_or(FrameError::Torn)?;
-        let header = parse_header(bytes, body_max)?;
+        parse_header(bytes, body_max)
+    }
+
+    /// Reads the rest of the frame whose header was read last. After an error or a cancellation the stream is of
+    /// no more use.
+    pub(crate) async fn body(
+        &mut self,
+        source: &mut (impl AsyncRead + Unpin),
+        header: RequestHeader,
+    ) -> Result<Request<'_>, FrameError> {
         let size = usize::try_from(header.size).map_err(|_| FrameError::NotARequest)?;
-        self.require(size).await?;
+        self.require(source, size).await?;
         self.taken = size;
         let body = self.buffer.get(HEADER_SIZE..size).ok_or(FrameError::Torn)?;
         Ok(Request { header, body })
@@ -67,10 +78,14 @@ impl<R: AsyncRead + Unpin> FrameReader<R> {
         }
     }
 
-    async fn require(&mut self, bytes: usize) -> Result<(), FrameError> {
+    async fn require(
+        &mut self,
+        source: &mut (impl AsyncRead + Unpin),
+        bytes: usize,
+    ) -> Result<(), FrameError> {
         while self.buffer.len() < bytes {
             let missing = bytes - self.buffer.len();
-            if self.fill(missing).await? == 0 {
+            if self.fill(source, missing).await? == 0 {
                 return Err(FrameError::Torn);
             }
         }
@@ -78,9 +93,13 @@ impl<R: AsyncRead + Unpin> FrameReader<R> {
     }
 
     /// Reads once and answers how many bytes came.
-    async fn fill(&mut self, missing: usize) -> Result<usize, FrameError> {
+    async fn fill(
+        &mut self,
+        source: &mut (impl AsyncRead + Unpin),
+        missing: usize,
+    ) -> Result<usize, FrameError> {
         let most = self.buffer.len().max(READ_BYTES_MAX);
         self.buffer.reserve(missing.clamp(READ_BYTES_MIN, most));
-        Ok(self.source.read_buf(&mut self.buffer).await?)
+        Ok(source.read_buf(&mut self.buffer).await?)
     }
 }

@@ -7,6 +7,7 @@ mod kit;
 mod golden;
 mod hostile;
 mod lifecycle;
+mod limits;
 mod login;
 mod messages;
 mod rebalance;
