@@ -3,17 +3,21 @@
 //! Exit codes: 0, it did what was asked; 1, something failed while doing it; 2, it was asked in a way that cannot
 //! work: wrong arguments, a configuration with mistakes, or a component that is missing or refused.
 
+mod broker;
 mod check;
 mod dlq;
 mod inspect;
 mod progress;
 mod publish;
 mod run;
+mod signals;
 
 use std::io::{self, Write};
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
+
+use guesthouse_broker::StartError;
 
 use crate::config::{Config, ConfigError};
 use crate::host::BuildError;
@@ -30,6 +34,8 @@ pub struct Cli {
 enum Command {
     /// Read events and run their handlers until told to stop (SIGTERM or Ctrl-C; a second one ends at once).
     Run(run::RunArgs),
+    /// Run the embedded broker alone, for any client of Iggy, until told to stop (SIGTERM or Ctrl-C).
+    Broker(broker::BrokerArgs),
     /// Check a configuration and its components, and print it with all defaults and masked secrets.
     Check(ConfigArgs),
     /// Say what a component is, which imports need which grant, and whether it would be admitted.
@@ -73,6 +79,7 @@ impl Cli {
             Command::Run(_) => {
                 "warn,guest=info,guesthouse=info,guesthouse_connector=info,guesthouse_broker=info"
             }
+            Command::Broker(_) => "warn,guesthouse_broker=info",
             Command::Check(_) | Command::Inspect(_) | Command::Publish(_) | Command::Dlq(_) => "warn",
         }
     }
@@ -84,6 +91,7 @@ impl Cli {
     pub async fn execute(self, environment: Environment, mut console: Console<'_>) -> anyhow::Result<()> {
         let done = match self.command {
             Command::Run(args) => run::run(args, environment).await,
+            Command::Broker(args) => broker::broker(args, &mut console).await,
             Command::Check(args) => check::check(args, environment, &mut console).await,
             Command::Inspect(args) => inspect::inspect(args, &mut console).await,
             Command::Publish(args) => publish::publish(args, environment, &mut console).await,
@@ -105,7 +113,15 @@ pub fn exit_code(error: &anyhow::Error) -> u8 {
             Some(BuildError::Component { .. } | BuildError::Admission { .. })
         );
         let inspected = cause.is::<inspect::ComponentRefused>() || cause.is::<inspect::ComponentUnreadable>();
-        components || inspected || cause.is::<ConfigError>() || cause.is::<check::ComponentsRefused>()
+        let broker = matches!(
+            cause.downcast_ref::<StartError>(),
+            Some(StartError::Exposed { .. } | StartError::Tls(_) | StartError::Credentials(_))
+        );
+        components
+            || inspected
+            || broker
+            || cause.is::<ConfigError>()
+            || cause.is::<check::ComponentsRefused>()
     });
     if asked_wrongly { EXIT_USAGE } else { EXIT_FAILURE }
 }

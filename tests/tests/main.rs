@@ -4,6 +4,7 @@
 mod stories {
     mod block;
     mod breaker;
+    mod broker_alone;
     mod broker_restart;
     mod compiler;
     mod configured;

@@ -45,3 +45,8 @@ pub use credentials::{CredentialsError, RootCredentials};
 pub use data_dir::{DataDirError, RunningBroker, running};
 pub use password::HashError;
 pub use server::{Broker, ShutdownError, StartError, TlsError};
+
+/// The examples of the README are compiled.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

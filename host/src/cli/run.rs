@@ -5,10 +5,10 @@ use std::time::Duration;
 
 use anyhow::{Context, bail};
 use clap::Args;
-use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::oneshot;
 use tokio::time::{MissedTickBehavior, interval};
 
+use super::signals::Signals;
 use super::{ConfigArgs, Environment};
 use crate::counters::Counters;
 use crate::host::Host;
@@ -65,26 +65,6 @@ async fn serve(host: Host, signals: &mut Signals, report: Option<&Path>) -> anyh
                     tracing::warn!(error = format!("{error:#}"), "the report is out of date");
                 }
             }
-        }
-    }
-}
-
-/// The signals that ask a program to stop.
-struct Signals {
-    interrupt: Signal,
-    terminate: Signal,
-}
-
-impl Signals {
-    fn listen() -> anyhow::Result<Self> {
-        let listen = |kind| signal(kind).context("cannot listen for signals");
-        Ok(Self { interrupt: listen(SignalKind::interrupt())?, terminate: listen(SignalKind::terminate())? })
-    }
-
-    async fn next(&mut self) {
-        tokio::select! {
-            _ = self.interrupt.recv() => {}
-            _ = self.terminate.recv() => {}
         }
     }
 }

@@ -1,0 +1,89 @@
+//! `guesthouse broker`: runs the embedded broker alone, for any client of Iggy.
+
+use std::net::{Ipv4Addr, SocketAddr};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use anyhow::{Context, bail};
+use clap::Args;
+use guesthouse_broker::{Broker, BrokerConfig, DEFAULT_PORT, TlsFiles, running};
+use secrecy::SecretString;
+
+use super::Console;
+use super::signals::Signals;
+
+/// How long requests that are under way may take after the first signal.
+const DRAIN_MAX: Duration = Duration::from_secs(10);
+
+#[derive(Debug, Args)]
+pub(super) struct BrokerArgs {
+    /// Where the broker keeps everything; made when it is missing.
+    #[arg(long, value_name = "DIR", default_value = "data/iggy")]
+    data_dir: PathBuf,
+    /// Where to listen; port 0 takes any free one. Beyond this machine a certificate and a password file are needed.
+    #[arg(long, value_name = "IP:PORT", default_value_t = SocketAddr::from((Ipv4Addr::LOCALHOST, DEFAULT_PORT)))]
+    address: SocketAddr,
+    /// Name of the root user.
+    #[arg(long, value_name = "NAME", default_value = "iggy")]
+    username: String,
+    /// A file with the password of the root user. Without it, a random one is kept in the data directory.
+    #[arg(long, value_name = "FILE")]
+    password_file: Option<PathBuf>,
+    /// Encrypt connections with this certificate (PEM).
+    #[arg(long, value_name = "FILE", requires = "tls_key")]
+    tls_certificate: Option<PathBuf>,
+    /// The private key of the certificate (PEM).
+    #[arg(long, value_name = "FILE", requires = "tls_certificate")]
+    tls_key: Option<PathBuf>,
+}
+
+/// Runs until a signal. What was acknowledged is on the disk when this returns.
+pub(super) async fn broker(args: BrokerArgs, console: &mut Console<'_>) -> anyhow::Result<()> {
+    // From here on a signal stops the broker in order, even before it runs.
+    let mut signals = Signals::listen()?;
+    let starting = Broker::start(args.config()?);
+    let broker = tokio::select! {
+        broker = starting => broker?,
+        () = signals.next() => return Ok(()),
+    };
+    introduce(&args, &broker, console)?;
+    signals.next().await;
+    tokio::select! {
+        stopped = broker.shutdown(DRAIN_MAX) => Ok(stopped?),
+        () = signals.next() => bail!("ended at once by a second signal; what was acknowledged is kept"),
+    }
+}
+
+/// Says how to connect, for people and for programs that wait for the first line.
+fn introduce(args: &BrokerArgs, broker: &Broker, console: &mut Console<'_>) -> anyhow::Result<()> {
+    let generated = running(&args.data_dir).and_then(|running| running.password_file);
+    let password = args.password_file.clone().or(generated);
+    let encrypted = if args.tls_certificate.is_some() { ", encrypted" } else { "" };
+    writeln!(console.out, "listening on {}{encrypted}", broker.address())?;
+    writeln!(console.out, "user:     {}", broker.root_credentials().username)?;
+    writeln!(console.out, "password: in {}", password.as_deref().unwrap_or(Path::new("-")).display())?;
+    writeln!(console.out, "data:     {}", args.data_dir.display())?;
+    Ok(console.out.flush()?)
+}
+
+impl BrokerArgs {
+    fn config(&self) -> anyhow::Result<BrokerConfig> {
+        let password = self.password_file.as_deref().map(read_password).transpose()?;
+        let tls = self.tls_certificate.clone().zip(self.tls_key.clone());
+        Ok(BrokerConfig {
+            data_dir: self.data_dir.clone(),
+            address: self.address,
+            root_username: self.username.clone(),
+            root_password: password,
+            tls: tls.map(|(certificate, key)| TlsFiles { certificate, key }),
+            ..BrokerConfig::default()
+        })
+    }
+}
+
+/// The file without the line end that editors leave.
+fn read_password(file: &Path) -> anyhow::Result<SecretString> {
+    let text = std::fs::read_to_string(file);
+    let text = text.with_context(|| format!("cannot read the password file {}", file.display()))?;
+    Ok(text.trim_end_matches(['\r', '\n']).into())
+}
