@@ -22,7 +22,7 @@ use tokio::time::timeout;
 use tracing::debug;
 
 use crate::address::TopicAddress;
-use crate::endpoint::Endpoint;
+use crate::endpoint::{Endpoint, Login};
 use crate::error::ConnectorError;
 
 pub(crate) use group::GroupTarget;
@@ -51,24 +51,26 @@ pub(crate) struct Target {
 }
 
 impl Client {
-    /// Connects and logs in, trying the addresses in their order.
+    /// Connects and logs in, trying the addresses in turn.
     ///
     /// # Errors
     ///
     /// The reason of the last address; refused credentials at once.
     pub(crate) async fn open(endpoint: &Arc<Endpoint>) -> Result<Self, ConnectorError> {
         let mut failure = ConnectorError::NotConnected;
-        for address in &endpoint.addresses {
+        for (place, address) in endpoint.addresses_in_turn() {
             match Self::open_one(endpoint, address).await {
                 Ok(client) => {
-                    endpoint.note_answering(true);
+                    endpoint.note_opened(place, address);
                     return Ok(client);
                 }
-                Err(error) if error.is_transient() => failure = error,
-                Err(error) => return Err(error),
+                Err(error) => failure = error,
+            }
+            if !failure.is_transient() {
+                break;
             }
         }
-        endpoint.note_answering(false);
+        endpoint.note_failed_attempt(&failure);
         Err(failure)
     }
 
@@ -78,7 +80,7 @@ impl Client {
             .map_err(|error| Fault::new(error).describe(what()))?;
         match timeout(endpoint.timeouts.connect, sdk.connect()).await {
             Ok(Ok(())) => Ok(Self { sdk, endpoint: Arc::clone(endpoint), usable: AtomicBool::new(true) }),
-            Ok(Err(error)) => Err(Fault::new(error).describe(what())),
+            Ok(Err(error)) => Err(Fault::new(error).describe(what_failed(endpoint, address))),
             Err(_) => Err(Fault::Late(endpoint.timeouts.connect).describe(what())),
         }
     }
@@ -110,11 +112,13 @@ impl Client {
             Ok(answer) => answer.map_err(Fault::new),
             Err(_) => Err(Fault::Late(patience)),
         };
-        let lost = answer.as_ref().is_err_and(Fault::loses_connection);
-        if lost {
-            self.usable.store(false, Ordering::Relaxed);
+        match &answer {
+            Err(fault) if fault.loses_connection() => {
+                self.usable.store(false, Ordering::Relaxed);
+                self.endpoint.note_lost(fault.as_error("connection lost"));
+            }
+            _ => self.endpoint.note_answer(),
         }
-        self.endpoint.note_answering(!lost);
         answer
     }
 }
@@ -138,6 +142,14 @@ impl Target {
     }
 }
 
+/// What to look at when a connection cannot be opened; the SDK logs the details.
+fn what_failed(endpoint: &Endpoint, address: &str) -> String {
+    match &endpoint.tls {
+        Some(_) => format!("connecting to {address} with TLS (reachable? certificate valid for tls.domain?)"),
+        None => format!("connecting to {address}"),
+    }
+}
+
 fn identifier(what: &str, name: &str) -> Result<Identifier, ConnectorError> {
     Identifier::named(name).map_err(|_| {
         ConnectorError::Topology(format!(
@@ -148,7 +160,12 @@ fn identifier(what: &str, name: &str) -> Result<Identifier, ConnectorError> {
 }
 
 fn sdk_config(endpoint: &Endpoint, address: &str) -> TcpClientConfig {
-    let credentials = Credentials::UsernamePassword(endpoint.username.clone(), endpoint.password.clone());
+    let credentials = match &endpoint.login {
+        Login::Password { username, password } => {
+            Credentials::UsernamePassword(username.clone(), password.clone())
+        }
+        Login::Token(token) => Credentials::PersonalAccessToken(token.clone()),
+    };
     let tls = endpoint.tls.as_ref();
     let ca_file = tls.and_then(|tls| tls.ca_file.as_ref());
     TcpClientConfig {

@@ -54,6 +54,9 @@ pub struct ConnectorConfig {
     /// Takes the place of `remote.password`, for programs that keep secrets apart.
     #[serde(skip)]
     pub remote_password: Option<SecretString>,
+    /// A personal access token that takes the place of `remote.username` and the password.
+    #[serde(skip)]
+    pub remote_token: Option<SecretString>,
     /// Who the root user of the embedded broker is.
     #[serde(skip)]
     pub embedded_credentials: EmbeddedCredentials,
@@ -77,9 +80,10 @@ pub struct EmbeddedConnectorConfig {
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct RemoteConnectorConfig {
-    /// Their addresses as `host:port`, tried in this order whenever a connection is opened.
+    /// Their addresses as `host:port`. A connection is opened to the first one that accepts it, from the one that
+    /// accepted the last connection on.
     pub addresses: Vec<String>,
-    /// Must be `tcp`.
+    /// Must be `tcp`: over `http` there are no consumer groups, and so nothing that reads events.
     pub protocol: String,
     /// Who logs in.
     pub username: String,
@@ -179,6 +183,7 @@ impl Default for ConnectorConfig {
             poll_messages_max: 1_000,
             timeouts: Timeouts::default(),
             remote_password: None,
+            remote_token: None,
             embedded_credentials: EmbeddedCredentials::default(),
         }
     }

@@ -13,9 +13,11 @@ use secrecy::SecretString;
 
 use crate::address::{GroupAddress, Offset, PartitionId, TopicAddress};
 use crate::config::{ConnectorConfig, ConnectorMode, RemoteConnectorConfig};
+use crate::consumer::{ConsumerCursor, GroupConsumer, SubscriberMessage};
 use crate::error::ConnectorError;
 use crate::group::GroupCursor;
 use crate::message::{OutgoingMessage, PublishRequest, ReceivedMessage};
+use crate::status::ConnectionStatus;
 use crate::topology::{TopicSpec, TopicState};
 
 pub use embedded::EmbeddedConnector;
@@ -41,7 +43,10 @@ pub trait IggyConnector: Send + Sync + fmt::Debug + 'static {
     /// Whether the broker answered the last time somebody asked it something; a ping asks every few seconds.
     fn is_connected(&self) -> bool;
 
-    /// Publishes one message and waits until it is confirmed.
+    /// How the way to the broker is doing: where it goes, since when it is lost and why.
+    fn connection_status(&self) -> ConnectionStatus;
+
+    /// Publishes one message and waits until it is confirmed. The configured topic is created if it does not exist.
     ///
     /// # Errors
     ///
@@ -72,6 +77,22 @@ pub trait IggyConnector: Send + Sync + fmt::Debug + 'static {
         partition: u32,
     ) -> Result<Box<dyn MessageSubscriber>, ConnectorError>;
 
+    /// Opens a member of a consumer group that hands out one message at a time; creates the group if it does not exist.
+    /// [`open_group_cursor`](Self::open_group_cursor) is the faster way, for those who keep account of offsets.
+    ///
+    /// # Errors
+    ///
+    /// As [`open_group_cursor`](Self::open_group_cursor).
+    async fn open_consumer_group(
+        &self,
+        stream: &str,
+        topic: &str,
+        group_name: &str,
+    ) -> Result<Box<dyn ConsumerCursor>, ConnectorError> {
+        let group = GroupAddress::new(TopicAddress::new(stream, topic), group_name);
+        Ok(Box::new(GroupConsumer::start(self.open_group_cursor(&group).await?, &group)))
+    }
+
     /// Opens a connection of its own for a new member of a consumer group; creates the group if it does not exist.
     ///
     /// # Errors
@@ -84,7 +105,23 @@ pub trait IggyConnector: Send + Sync + fmt::Debug + 'static {
     /// # Errors
     ///
     /// [`ConnectorError::Topology`] when an existing topic has another number of partitions.
-    async fn ensure_topology(&self, stream: &str, topics: &[TopicSpec]) -> Result<(), ConnectorError>;
+    async fn ensure_topics(&self, stream: &str, topics: &[TopicSpec]) -> Result<(), ConnectorError>;
+
+    /// [`ensure_topics`](Self::ensure_topics) for topics that are all alike and keep their messages for ever.
+    ///
+    /// # Errors
+    ///
+    /// As [`ensure_topics`](Self::ensure_topics).
+    async fn ensure_topology(
+        &self,
+        stream: &str,
+        topics: &[&str],
+        partitions: u32,
+        replication_factor: u8,
+    ) -> Result<(), ConnectorError> {
+        let spec = |name: &&str| TopicSpec::new(*name, partitions, replication_factor);
+        self.ensure_topics(stream, &topics.iter().map(spec).collect::<Vec<_>>()).await
+    }
 
     /// Deletes a topic with all its messages, groups and stored offsets; harmless when it does not exist.
     ///
@@ -157,6 +194,25 @@ pub trait MessageSubscriber: Send + Sync {
     ///
     /// See [`recv`](Self::recv).
     async fn receive(&mut self) -> Result<Option<ReceivedMessage>, ConnectorError>;
+
+    /// The next message and where it comes from; `None` when nothing is there now. Ask again later.
+    ///
+    /// # Errors
+    ///
+    /// See [`recv`](Self::recv).
+    async fn recv_with_metadata(&mut self) -> Result<Option<SubscriberMessage>, ConnectorError>;
+
+    /// Refuses: a reader of one partition belongs to no group, and so has nobody to acknowledge to.
+    ///
+    /// # Errors
+    ///
+    /// Always [`ConnectorError::Subscribe`]; [`ConsumerCursor::acknowledge`] is what keeps a position.
+    async fn ack(&mut self, _ack_token: &str) -> Result<(), ConnectorError> {
+        Err(ConnectorError::Subscribe(
+            "a reader of one partition has no position to keep; open a consumer group to acknowledge"
+                .to_owned(),
+        ))
+    }
 }
 
 /// Some messages of a batch are not confirmed.

@@ -2,41 +2,62 @@
 
 use std::fmt;
 use std::path::Path;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use secrecy::{ExposeSecret, SecretString};
 
 use crate::config::{ConnectorConfig, RemoteConnectorConfig, Timeouts, TlsConfig};
 use crate::error::ConnectorError;
+use crate::status::{ConnectionStatus, SharedStatus};
 
 /// The longest that the SDK itself waits for an answer; a longer timeout of ours would never fire.
 const REQUEST_TIMEOUT_MAX: Duration = Duration::from_secs(30);
 
+/// The most bytes of a user name, a password or a token; a login carries their lengths in one byte each.
+const CREDENTIAL_BYTES_MAX: usize = 255;
+
 /// A broker, or the brokers of one cluster, shared by all connections to it.
 pub(crate) struct Endpoint {
-    /// `host:port`, at least one, tried in this order.
-    pub(crate) addresses: Vec<String>,
-    pub(crate) username: String,
-    pub(crate) password: SecretString,
+    /// `host:port`, at least one.
+    addresses: Vec<String>,
+    /// The place of the address that accepted the last connection; the next one tries it first.
+    preferred: AtomicUsize,
+    pub(crate) login: Login,
     /// `None` sends everything in the clear.
     pub(crate) tls: Option<TlsConfig>,
     pub(crate) timeouts: Timeouts,
     /// Whether the last request on any connection was answered.
-    pub(crate) answering: AtomicBool,
+    answering: AtomicBool,
+    status: SharedStatus,
+}
+
+/// As whom connections log in.
+#[derive(Debug)]
+pub(crate) enum Login {
+    /// A user.
+    Password { username: String, password: SecretString },
+    /// Whoever the personal access token was made for.
+    Token(SecretString),
 }
 
 impl Endpoint {
+    fn new(addresses: Vec<String>, login: Login, tls: Option<TlsConfig>, timeouts: Timeouts) -> Self {
+        Self {
+            addresses,
+            preferred: AtomicUsize::new(0),
+            login,
+            tls,
+            timeouts,
+            answering: AtomicBool::new(false),
+            status: SharedStatus::default(),
+        }
+    }
+
     /// The endpoint of a broker on this machine.
     pub(crate) fn local(address: String, username: String, password: SecretString) -> Self {
-        Self {
-            addresses: vec![address],
-            username,
-            password,
-            tls: None,
-            timeouts: Timeouts::default(),
-            answering: AtomicBool::new(false),
-        }
+        let login = Login::Password { username, password };
+        Self::new(vec![address], login, None, Timeouts::default())
     }
 
     /// Checks the remote part of a configuration.
@@ -49,14 +70,7 @@ impl Endpoint {
         check_remote(remote)?;
         let tls = remote.tls_enabled.then(|| config.tls.clone());
         check_ca_file(tls.as_ref().and_then(|tls| tls.ca_file.as_deref()))?;
-        Ok(Self {
-            addresses: remote.addresses.clone(),
-            username: remote.username.clone(),
-            password: remote_password(config)?,
-            tls,
-            timeouts: config.timeouts,
-            answering: AtomicBool::new(false),
-        })
+        Ok(Self::new(remote.addresses.clone(), login(config)?, tls, config.timeouts))
     }
 
     /// Takes over the timeouts of a configuration.
@@ -68,12 +82,52 @@ impl Endpoint {
         self.timeouts.request.min(REQUEST_TIMEOUT_MAX)
     }
 
+    /// Every address once: the one that accepted the last connection, then those that are configured after it, and
+    /// those before it.
+    pub(crate) fn addresses_in_turn(&self) -> impl Iterator<Item = (usize, &str)> {
+        let first = self.preferred.load(Ordering::Relaxed);
+        let places = (0..self.addresses.len()).cycle().skip(first).take(self.addresses.len());
+        places.filter_map(|place| Some((place, self.addresses.get(place)?.as_str())))
+    }
+
     pub(crate) fn is_answering(&self) -> bool {
         self.answering.load(Ordering::Relaxed)
     }
 
-    pub(crate) fn note_answering(&self, answering: bool) {
-        self.answering.store(answering, Ordering::Relaxed);
+    pub(crate) fn status(&self) -> ConnectionStatus {
+        self.status.get()
+    }
+
+    /// A connection was opened to the address at this place.
+    pub(crate) fn note_opened(&self, place: usize, address: &str) {
+        self.preferred.store(place, Ordering::Relaxed);
+        self.answering.store(true, Ordering::Relaxed);
+        self.status.note_opened(address);
+    }
+
+    /// No connection could be opened.
+    pub(crate) fn note_failed_attempt(&self, error: &ConnectorError) {
+        self.answering.store(false, Ordering::Relaxed);
+        self.status.note_failed_attempt(error);
+    }
+
+    /// A request was answered.
+    pub(crate) fn note_answer(&self) {
+        if !self.answering.swap(true, Ordering::Relaxed) {
+            self.status.note_answer();
+        }
+    }
+
+    /// A connection was lost.
+    pub(crate) fn note_lost(&self, error: ConnectorError) {
+        self.answering.store(false, Ordering::Relaxed);
+        self.status.note_lost(error);
+    }
+
+    /// All connections were closed on purpose.
+    pub(crate) fn note_closed(&self) {
+        self.answering.store(false, Ordering::Relaxed);
+        self.status.note_closed();
     }
 }
 
@@ -81,7 +135,7 @@ impl fmt::Debug for Endpoint {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Endpoint")
             .field("addresses", &self.addresses)
-            .field("username", &self.username)
+            .field("login", &self.login)
             .field("tls", &self.tls)
             .finish_non_exhaustive()
     }
@@ -121,15 +175,36 @@ fn check_ca_file(ca_file: Option<&Path>) -> Result<(), ConnectorError> {
     }
 }
 
-fn remote_password(config: &ConnectorConfig) -> Result<SecretString, ConnectorError> {
+fn login(config: &ConnectorConfig) -> Result<Login, ConnectorError> {
     let password =
         config.remote_password.clone().unwrap_or_else(|| SecretString::from(config.remote.password.clone()));
-    if password.expose_secret().is_empty() {
-        return Err(ConnectorError::Config(
+    let has_password = !password.expose_secret().is_empty();
+    match &config.remote_token {
+        Some(_) if has_password => {
+            Err(ConnectorError::Config("remote has a password and a token, expected one of them".to_owned()))
+        }
+        Some(token) => {
+            check_credential("remote.token", token.expose_secret())?;
+            Ok(Login::Token(token.clone()))
+        }
+        None if !has_password => Err(ConnectorError::Config(
             "remote.password is empty, set it or name a secret that holds it; there is no default".to_owned(),
-        ));
+        )),
+        None => {
+            check_credential("remote.username", &config.remote.username)?;
+            check_credential("remote.password", password.expose_secret())?;
+            Ok(Login::Password { username: config.remote.username.clone(), password })
+        }
     }
-    Ok(password)
+}
+
+fn check_credential(key: &str, value: &str) -> Result<(), ConnectorError> {
+    match value.len() {
+        1..=CREDENTIAL_BYTES_MAX => Ok(()),
+        bytes => Err(ConnectorError::Config(format!(
+            "{key} is {bytes} bytes long, expected 1 to {CREDENTIAL_BYTES_MAX}"
+        ))),
+    }
 }
 
 #[cfg(test)]
@@ -153,6 +228,9 @@ mod tests {
         assert!(refused(|c| c.remote.addresses.clear()).contains("remote.addresses"));
         assert!(refused(|c| c.remote.addresses = vec!["host".into()]).contains("host:port"));
         assert!(refused(|c| c.remote.password.clear()).contains("remote.password"));
+        assert!(refused(|c| c.remote.password = "x".repeat(256)).contains("256 bytes"));
+        assert!(refused(|c| c.remote.username.clear()).contains("remote.username"));
+        assert!(refused(|c| c.remote_token = Some("token".into())).contains("one of them"));
         assert!(
             refused(|c| {
                 c.remote.tls_enabled = true;
@@ -168,14 +246,42 @@ mod tests {
             c.remote.password.clear();
             c.remote_password = Some(SecretString::from("other"));
         }));
-        assert_eq!(endpoint.unwrap().password.expose_secret(), "other");
+        let Login::Password { password, .. } = &endpoint.unwrap().login else {
+            panic!("expected a password")
+        };
+        assert_eq!(password.expose_secret(), "other");
+    }
+
+    #[test]
+    fn a_token_needs_no_password() {
+        let endpoint = Endpoint::remote(&config(|c| {
+            c.remote.password.clear();
+            c.remote_token = Some("token".into());
+        }));
+        assert!(matches!(endpoint.unwrap().login, Login::Token(_)));
+    }
+
+    #[test]
+    fn the_address_that_answered_last_is_tried_first() {
+        let endpoint = Endpoint::remote(&config(|c| {
+            c.remote.addresses = ["a:1", "b:2", "c:3"].map(str::to_owned).to_vec();
+        }));
+        let endpoint = endpoint.unwrap();
+        let turn = || endpoint.addresses_in_turn().map(|(_, address)| address).collect::<Vec<_>>();
+        assert_eq!(turn(), ["a:1", "b:2", "c:3"]);
+        endpoint.note_opened(1, "b:2");
+        assert_eq!(turn(), ["b:2", "c:3", "a:1"]);
     }
 
     #[test]
     fn nothing_prints_a_password() {
-        let config = config(|c| c.remote_password = Some(SecretString::from("sesame")));
-        let endpoint = Endpoint::remote(&config).unwrap();
-        let printed = format!("{config:?} {endpoint:?}");
+        let password = config(|c| c.remote_password = Some(SecretString::from("sesame")));
+        let token = config(|c| {
+            c.remote.password.clear();
+            c.remote_token = Some(SecretString::from("sesame"));
+        });
+        let endpoints = [&password, &token].map(|config| Endpoint::remote(config).unwrap());
+        let printed = format!("{password:?} {token:?} {endpoints:?}");
         assert!(!printed.contains("sesame") && !printed.contains("secret"));
     }
 }

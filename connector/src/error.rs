@@ -45,6 +45,45 @@ impl ConnectorError {
     }
 }
 
+impl ConnectorError {
+    /// All codes that [`stable_code`](Self::stable_code) gives.
+    pub const STABLE_CODES: [&str; 10] = [
+        "iggy.connector.connection_failed",
+        "iggy.connector.not_connected",
+        "iggy.connector.publish_refused",
+        "iggy.connector.subscribe_failed",
+        "iggy.connector.receive_failed",
+        "iggy.connector.topology_mismatch",
+        "iggy.connector.auth_refused",
+        "iggy.connector.timed_out",
+        "iggy.connector.config_invalid",
+        "iggy.connector.broker_refused",
+    ];
+
+    /// The name of the kind of error for logs, metrics and runbooks; it never changes.
+    #[must_use]
+    pub const fn stable_code(&self) -> &'static str {
+        match self {
+            Self::Connection(_) => "iggy.connector.connection_failed",
+            Self::NotConnected => "iggy.connector.not_connected",
+            Self::Publish(_) => "iggy.connector.publish_refused",
+            Self::Subscribe(_) => "iggy.connector.subscribe_failed",
+            Self::Receive(_) => "iggy.connector.receive_failed",
+            Self::Topology(_) => "iggy.connector.topology_mismatch",
+            Self::Auth(_) => "iggy.connector.auth_refused",
+            Self::Timeout(_) => "iggy.connector.timed_out",
+            Self::Config(_) => "iggy.connector.config_invalid",
+            Self::Iggy(_) => "iggy.connector.broker_refused",
+        }
+    }
+
+    /// The same as [`is_transient`](Self::is_transient), by the name that the platform uses.
+    #[must_use]
+    pub fn is_retryable(&self) -> bool {
+        self.is_transient()
+    }
+}
+
 impl From<std::io::Error> for ConnectorError {
     fn from(error: std::io::Error) -> Self {
         Self::Connection(error.to_string())
@@ -54,5 +93,30 @@ impl From<std::io::Error> for ConnectorError {
 impl From<tokio::time::error::Elapsed> for ConnectorError {
     fn from(error: tokio::time::error::Elapsed) -> Self {
         Self::Timeout(error.to_string())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_error_has_a_code_of_its_own_and_a_fixed_text() {
+        let errors = [
+            (ConnectorError::Connection("x".into()), "connection error: x", true),
+            (ConnectorError::NotConnected, "not connected", true),
+            (ConnectorError::Publish("x".into()), "publish error: x", false),
+            (ConnectorError::Subscribe("x".into()), "subscribe error: x", false),
+            (ConnectorError::Receive("x".into()), "receive error: x", false),
+            (ConnectorError::Topology("x".into()), "topology error: x", false),
+            (ConnectorError::Auth("x".into()), "authentication error: x", false),
+            (ConnectorError::Timeout("x".into()), "timeout: x", true),
+            (ConnectorError::Config("x".into()), "configuration error: x", false),
+            (ConnectorError::Iggy("x".into()), "iggy SDK error: x", false),
+        ];
+        for ((error, text, retryable), code) in errors.into_iter().zip(ConnectorError::STABLE_CODES) {
+            assert_eq!((error.to_string().as_str(), error.stable_code()), (text, code));
+            assert_eq!(error.is_retryable(), retryable, "{code}");
+        }
     }
 }

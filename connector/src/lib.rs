@@ -24,7 +24,7 @@
 //!     age_max: None,
 //!     size_bytes_max: None,
 //! };
-//! connector.ensure_topology("rustok", &[domain]).await?;
+//! connector.ensure_topics("rustok", &[domain]).await?;
 //! connector.publish(PublishRequest::simple("tenant-1", b"hello".to_vec(), "event-1")).await?;
 //!
 //! let group = GroupAddress::new(TopicAddress::new("rustok", "domain"), "readers");
@@ -51,6 +51,7 @@ mod backoff;
 mod client;
 mod config;
 mod connector;
+mod consumer;
 mod endpoint;
 mod error;
 mod group;
@@ -60,6 +61,7 @@ mod link;
 mod message;
 mod partitioning;
 mod publisher;
+mod status;
 mod topology;
 
 pub use address::{GroupAddress, Offset, PartitionId, TopicAddress};
@@ -71,10 +73,12 @@ pub use connector::{
     EmbeddedConnector, IggyConnector, MessageSubscriber, PublishBatchError, RemoteConnector, attach,
     connector,
 };
+pub use consumer::{ConsumerCursor, SubscriberMessage, SubscriberMessageMetadata};
 pub use error::ConnectorError;
 pub use group::{Assignment, CursorStep, GroupCursor, StoreOutcome};
 pub use headers::{
     HEADERS_BYTES_MAX, HeaderError, HeaderValue, HeaderValueRef, Headers, RawHeaders, RawHeadersIter,
 };
 pub use message::{OutgoingMessage, PAYLOAD_BYTES_MAX, Partitioning, PublishRequest, ReceivedMessage};
+pub use status::{ConnectionState, ConnectionStatus};
 pub use topology::{Durability, PartitionState, TopicSpec, TopicState};

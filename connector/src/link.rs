@@ -14,15 +14,24 @@ use tokio::time::{MissedTickBehavior, interval};
 use tracing::debug;
 
 use crate::client::Client;
+use crate::config::ConnectorConfig;
 use crate::endpoint::Endpoint;
 use crate::error::ConnectorError;
 use crate::line::Line;
 use crate::publisher::Publisher;
+use crate::topology::TopicSpec;
 
 use publish::PartitionCounts;
 
 /// How often the connections are asked for a sign of life.
 const WATCH_INTERVAL: Duration = Duration::from_secs(5);
+
+/// The topic of the configuration and its stream.
+#[derive(Debug)]
+pub(crate) struct Home {
+    pub(crate) stream: String,
+    pub(crate) topic: TopicSpec,
+}
 
 /// Connections to one endpoint, and the tasks that belong to them; dropping it ends both.
 #[derive(Debug)]
@@ -32,12 +41,14 @@ pub(crate) struct Link {
     publisher: Publisher,
     partition_counts: PartitionCounts,
     poll_messages_max: u32,
+    /// Made by the first [`publish`](Self::publish) to it when it does not exist.
+    home: Home,
     _watch: JoinSet<()>,
 }
 
 impl Link {
     /// Opens the reading connection, which proves that the endpoint and the credentials are right.
-    pub(crate) async fn open(endpoint: Endpoint, poll_messages_max: u32) -> Result<Self, ConnectorError> {
+    pub(crate) async fn open(endpoint: Endpoint, config: &ConnectorConfig) -> Result<Self, ConnectorError> {
         let endpoint = Arc::new(endpoint);
         let reading = Arc::new(Line::new(Arc::clone(&endpoint)));
         reading.client().await?;
@@ -50,7 +61,8 @@ impl Link {
             reading,
             publisher,
             partition_counts: PartitionCounts::default(),
-            poll_messages_max,
+            poll_messages_max: config.poll_messages_max,
+            home: Home::of(config),
             _watch: tasks,
         })
     }
@@ -75,11 +87,18 @@ impl Link {
             line.close().await;
         }
         self.reading.close().await;
-        self.endpoint.note_answering(false);
+        self.endpoint.note_closed();
     }
 
     async fn client(&self) -> Result<Arc<Client>, ConnectorError> {
         self.reading.client().await
+    }
+}
+
+impl Home {
+    fn of(config: &ConnectorConfig) -> Self {
+        let topic = TopicSpec::new(&config.topic_name, config.partitions, config.replication_factor);
+        Self { stream: config.stream_name.clone(), topic }
     }
 }
 

@@ -31,6 +31,21 @@ pub struct TopicSpec {
     pub size_bytes_max: Option<u64>,
 }
 
+impl TopicSpec {
+    /// A topic that keeps its messages for ever.
+    #[must_use]
+    pub fn new(name: impl Into<String>, partitions: u32, replication_factor: u8) -> Self {
+        Self {
+            name: name.into(),
+            partitions,
+            replication_factor,
+            durability: Durability::default(),
+            age_max: None,
+            size_bytes_max: None,
+        }
+    }
+}
+
 /// A topic as it is.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TopicState {

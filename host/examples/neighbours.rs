@@ -52,7 +52,7 @@ async fn run() -> Outcome<()> {
     let config = config(data.path(), &guests)?;
     let connector = connector(config.connector.mode);
     connector.connect(&config.connector).await?;
-    connector.ensure_topology(&config.connector.stream_name, &config.topology).await?;
+    connector.ensure_topics(&config.connector.stream_name, &config.topology).await?;
     let host = Host::builder().config(config).connector(Arc::clone(&connector)).build().await?;
     let handle = host.handle();
     let running = tokio::spawn(host.run(std::future::pending()));

@@ -62,7 +62,7 @@ async fn run() -> Outcome<()> {
     let config = load.config(data.path())?;
     let connector = connector(config.connector.mode);
     connector.connect(&config.connector).await?;
-    connector.ensure_topology(&config.connector.stream_name, &config.topology).await?;
+    connector.ensure_topics(&config.connector.stream_name, &config.topology).await?;
     let publisher = Publisher::new(&config, &load, Arc::clone(&connector));
 
     publisher.fill(0).await?;

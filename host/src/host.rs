@@ -155,7 +155,7 @@ impl HostBuilder {
             Some(shared) => (shared, Ownership::Shared),
             None => (open(&config).await?, Ownership::Owned),
         };
-        let ensured = connector.ensure_topology(&config.connector.stream_name, &config.topology).await;
+        let ensured = connector.ensure_topics(&config.connector.stream_name, &config.topology).await;
         if let Err(error) = ensured {
             close(connector.as_ref(), ownership).await;
             return Err(BuildError::Connect(error));

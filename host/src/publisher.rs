@@ -168,7 +168,7 @@ async fn attempt(
         return Attempt { topic: to.topic, confirmed, failure: None };
     };
     if let (ConnectorError::Topology(_), Some(spec)) = (&error, spec)
-        && let Err(error) = connector.ensure_topology(&to.stream, &[spec]).await
+        && let Err(error) = connector.ensure_topics(&to.stream, &[spec]).await
     {
         tracing::debug!(topic = %to, %error, "cannot create the topic again");
     }

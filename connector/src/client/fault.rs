@@ -39,9 +39,14 @@ impl Fault {
 
     /// The public error, naming what was asked.
     pub(super) fn describe(self, what: impl fmt::Display) -> ConnectorError {
+        self.as_error(what)
+    }
+
+    /// The same of a fault that somebody else still looks at.
+    pub(super) fn as_error(&self, what: impl fmt::Display) -> ConnectorError {
         match self {
             Self::Late(patience) => ConnectorError::Timeout(format!("{what}: no answer within {patience:?}")),
-            Self::Refused(error) => describe_refusal(&error, &what),
+            Self::Refused(error) => describe_refusal(error, &what),
         }
     }
 }
@@ -55,6 +60,9 @@ fn describe_refusal(error: &IggyError, what: &dyn fmt::Display) -> ConnectorErro
     match error {
         IggyError::InvalidCredentials | IggyError::InvalidUsername | IggyError::InvalidPassword => {
             ConnectorError::Auth(format!("{text}; check user name and password"))
+        }
+        IggyError::InvalidPersonalAccessToken | IggyError::PersonalAccessTokenExpired(..) => {
+            ConnectorError::Auth(format!("{text}; check the personal access token"))
         }
         IggyError::Unauthenticated | IggyError::Unauthorized | IggyError::UserInactive => {
             ConnectorError::Auth(text)

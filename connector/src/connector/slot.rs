@@ -14,6 +14,7 @@ use crate::error::ConnectorError;
 use crate::group::GroupCursor;
 use crate::link::Link;
 use crate::message::{OutgoingMessage, PublishRequest, ReceivedMessage};
+use crate::status::ConnectionStatus;
 use crate::topology::{TopicSpec, TopicState};
 
 /// Where a kind of connector keeps its link while it is connected.
@@ -62,7 +63,7 @@ impl<H: Home> IggyConnector for H {
         }
         check_config(config)?;
         let endpoint = self.open(config).await?.with_timeouts(config.timeouts);
-        match Link::open(endpoint, config.poll_messages_max).await {
+        match Link::open(endpoint, config).await {
             Ok(link) => {
                 self.slot().replace(Some(Arc::new(link)));
                 Ok(())
@@ -77,6 +78,10 @@ impl<H: Home> IggyConnector for H {
     fn is_connected(&self) -> bool {
         let link = self.slot().current();
         link.is_some_and(|link| link.endpoint().is_answering())
+    }
+
+    fn connection_status(&self) -> ConnectionStatus {
+        self.slot().current().map(|link| link.endpoint().status()).unwrap_or_default()
     }
 
     async fn publish(&self, request: PublishRequest) -> Result<(), ConnectorError> {
@@ -110,8 +115,8 @@ impl<H: Home> IggyConnector for H {
         GroupCursor::open(Arc::clone(link.endpoint()), group, link.poll_messages_max()).await
     }
 
-    async fn ensure_topology(&self, stream: &str, topics: &[TopicSpec]) -> Result<(), ConnectorError> {
-        self.slot().connected()?.ensure_topology(stream, topics).await
+    async fn ensure_topics(&self, stream: &str, topics: &[TopicSpec]) -> Result<(), ConnectorError> {
+        self.slot().connected()?.ensure_topics(stream, topics).await
     }
 
     async fn delete_topic(&self, topic: &TopicAddress) -> Result<(), ConnectorError> {

@@ -8,7 +8,7 @@ use bytes::Bytes;
 use tokio::time::Instant;
 use uuid::Uuid;
 
-use super::Link;
+use super::{Home, Link};
 use crate::address::{PartitionId, TopicAddress};
 use crate::client::Target;
 use crate::connector::PublishBatchError;
@@ -41,6 +41,7 @@ struct Share {
 impl Link {
     pub(crate) async fn publish(&self, request: PublishRequest) -> Result<(), ConnectorError> {
         let to = TopicAddress { stream: request.stream, topic: request.topic };
+        self.ensure_home(&to).await?;
         let mut headers = Headers::new();
         if !request.event_id.is_empty() {
             headers
@@ -54,6 +55,21 @@ impl Link {
             headers,
         };
         self.publish_batch(&to, vec![message]).await.map_err(|error| error.source)
+    }
+
+    /// Creates the configured topic if it is meant and does not exist.
+    async fn ensure_home(&self, to: &TopicAddress) -> Result<(), ConnectorError> {
+        let Home { stream, topic } = &self.home;
+        let is_home = to.stream == *stream && to.topic == topic.name;
+        if !is_home || self.partition_counts.recent(to).is_some() {
+            return Ok(());
+        }
+        let found = self.client().await?.topic(&Target::new(to)?).await?;
+        match found {
+            Some(found) => self.partition_counts.remember(to, found.partitions_count()),
+            None => self.ensure_topics(stream, std::slice::from_ref(topic)).await?,
+        }
+        Ok(())
     }
 
     pub(crate) async fn publish_batch(

@@ -8,6 +8,7 @@ use super::Link;
 use crate::address::{GroupAddress, Offset, PartitionId, TopicAddress};
 use crate::client::{FoundTopic, GroupTarget, Polled, Range, Reader, Target};
 use crate::connector::MessageSubscriber;
+use crate::consumer::SubscriberMessage;
 use crate::error::ConnectorError;
 use crate::message::ReceivedMessage;
 use crate::topology::{PartitionState, TopicState};
@@ -109,5 +110,10 @@ impl MessageSubscriber for PartitionSubscriber {
             self.next = message.offset.next();
         }
         Ok(message)
+    }
+
+    async fn recv_with_metadata(&mut self) -> Result<Option<SubscriberMessage>, ConnectorError> {
+        let message = self.receive().await?;
+        Ok(message.map(|message| SubscriberMessage::of(&message, &self.topic, self.partition)))
     }
 }

@@ -9,7 +9,7 @@ use crate::error::ConnectorError;
 use crate::topology::TopicSpec;
 
 impl Link {
-    pub(crate) async fn ensure_topology(
+    pub(crate) async fn ensure_topics(
         &self,
         stream: &str,
         topics: &[TopicSpec],

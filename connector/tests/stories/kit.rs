@@ -95,7 +95,7 @@ impl House {
 
     /// A new topic.
     pub(crate) async fn topic(&self, name: &str, partitions: u32) -> TopicAddress {
-        self.connector.ensure_topology(&self.stream, &[spec(name, partitions)]).await.unwrap();
+        self.connector.ensure_topics(&self.stream, &[spec(name, partitions)]).await.unwrap();
         TopicAddress::new(&self.stream, name)
     }
 }
@@ -127,7 +127,7 @@ pub(crate) fn remote_config(broker: &Broker) -> ConnectorConfig {
 }
 
 /// The server that the environment names, if any.
-fn outside_server() -> Option<ConnectorConfig> {
+pub(crate) fn outside_server() -> Option<ConnectorConfig> {
     let text = std::env::var("GUESTHOUSE_TEST_IGGY").ok()?;
     let (user, address) = text.rsplit_once('@').expect("user:password@host:port");
     let (username, password) = user.split_once(':').expect("user:password@host:port");

@@ -11,6 +11,10 @@ mod proxy;
 #[cfg(test)]
 mod config;
 #[cfg(test)]
+mod consumer;
+#[cfg(test)]
+mod failover;
+#[cfg(test)]
 mod group;
 #[cfg(test)]
 mod outage;
@@ -22,5 +26,9 @@ mod read;
 mod refusal;
 #[cfg(test)]
 mod restart;
+#[cfg(test)]
+mod secrets;
+#[cfg(test)]
+mod tls;
 #[cfg(test)]
 mod topology;

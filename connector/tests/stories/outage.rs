@@ -38,7 +38,7 @@ impl Scene {
         config.timeouts.request = request_timeout;
         config.timeouts.connect = Duration::from_secs(2);
         far.connect(&config).await.unwrap();
-        near.ensure_topology("stream", &[spec("topic", 1)]).await.unwrap();
+        near.ensure_topics("stream", &[spec("topic", 1)]).await.unwrap();
         let topic = TopicAddress::new("stream", "topic");
         Self { near, far, topic, proxy, broker, _dir: dir }
     }

@@ -41,7 +41,7 @@ async fn assert_all_refuse(connector: &dyn IggyConnector) {
     assert_eq!((error.unpublished.len(), error.source), (2, refusal.clone()));
     assert_eq!(connector.subscribe("stream", "topic", 0).await.err(), Some(refusal.clone()));
     assert_eq!(connector.open_group_cursor(&group).await.err(), Some(refusal.clone()));
-    assert_eq!(connector.ensure_topology("stream", &[]).await, Err(refusal.clone()));
+    assert_eq!(connector.ensure_topics("stream", &[]).await, Err(refusal.clone()));
     assert_eq!(connector.topic_state(&topic).await, Err(refusal.clone()));
     assert_eq!(connector.group_offsets(&group).await, Err(refusal.clone()));
     let read = connector.read_from(&topic, PartitionId(0), Offset(0), 1).await;

@@ -20,7 +20,7 @@ async fn a_cursor_and_a_publisher_go_on_by_themselves() {
     let (port, config) = (broker.address().port(), remote_config(&broker));
     let remote = RemoteConnector::new();
     remote.connect(&config).await.unwrap();
-    remote.ensure_topology("stream", &[spec("topic", 2)]).await.unwrap();
+    remote.ensure_topics("stream", &[spec("topic", 2)]).await.unwrap();
     let topic = TopicAddress::new("stream", "topic");
     remote.publish_batch(&topic, batch(1..=3, 0)).await.unwrap();
     let mut cursor = open_cursor(&remote, &GroupAddress::new(topic.clone(), "group")).await;
@@ -56,7 +56,7 @@ async fn publishing_through_restarts_loses_nothing_and_keeps_the_order() {
     let (port, config) = (broker.address().port(), remote_config(&broker));
     let remote = std::sync::Arc::new(RemoteConnector::new());
     remote.connect(&config).await.unwrap();
-    remote.ensure_topology("stream", &[spec("topic", 1)]).await.unwrap();
+    remote.ensure_topics("stream", &[spec("topic", 1)]).await.unwrap();
     let topic = TopicAddress::new("stream", "topic");
     let publishing = tokio::spawn({
         let (remote, topic) = (remote.clone(), topic.clone());
@@ -93,7 +93,7 @@ async fn an_embedded_broker_keeps_everything_between_runs() {
     let topic = TopicAddress::new("stream", "topic");
     for run in 1..=3_u128 {
         embedded.connect(&config).await.unwrap();
-        embedded.ensure_topology("stream", &[spec("topic", 1)]).await.unwrap();
+        embedded.ensure_topics("stream", &[spec("topic", 1)]).await.unwrap();
         embedded.publish_batch(&topic, batch([run], 0)).await.unwrap();
         let found = ids(&read_all(&embedded, &topic, 0).await);
         assert_eq!(found, (1..=run).collect::<Vec<_>>());
@@ -111,7 +111,7 @@ async fn a_broker_that_is_not_persistent_keeps_nothing() {
     for _ in 0..2 {
         embedded.connect(&config).await.unwrap();
         assert!(embedded.topic_state(&topic).await.is_err());
-        embedded.ensure_topology("stream", &[spec("topic", 1)]).await.unwrap();
+        embedded.ensure_topics("stream", &[spec("topic", 1)]).await.unwrap();
         embedded.shutdown().await.unwrap();
     }
     assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 0);
@@ -122,7 +122,7 @@ async fn a_tool_joins_the_broker_that_runs() {
     let dir = tempfile::tempdir().unwrap();
     let config = embedded_config(dir.path());
     let host = attach(&config).await.unwrap();
-    host.ensure_topology("stream", &[spec("topic", 1)]).await.unwrap();
+    host.ensure_topics("stream", &[spec("topic", 1)]).await.unwrap();
     let tool = attach(&config).await.unwrap();
     let topic = TopicAddress::new("stream", "topic");
     tool.publish_batch(&topic, batch([1], 0)).await.unwrap();

@@ -31,7 +31,7 @@ async fn several_hosts_may_ensure_at_once(house: &House) {
         let (connector, stream) = (house.second_connector().await, house.stream.clone());
         hosts.spawn(async move {
             let topics = [spec("a", 2), spec("b", 3)];
-            connector.ensure_topology(&stream, &topics).await.unwrap();
+            connector.ensure_topics(&stream, &topics).await.unwrap();
             connector.shutdown().await.unwrap();
         });
     }
@@ -40,7 +40,7 @@ async fn several_hosts_may_ensure_at_once(house: &House) {
 
 async fn another_number_of_partitions_is_refused(house: &House) {
     house.topic("fixed", 3).await;
-    let error = house.connector.ensure_topology(&house.stream, &[spec("fixed", 8)]).await.unwrap_err();
+    let error = house.connector.ensure_topics(&house.stream, &[spec("fixed", 8)]).await.unwrap_err();
     assert!(matches!(error, ConnectorError::Topology(_)), "{error:?}");
     let text = error.to_string();
     let address = TopicAddress::new(&house.stream, "fixed").to_string();
@@ -55,13 +55,13 @@ async fn retention_is_accepted(house: &House) {
     kept.age_max = Some(Duration::from_secs(30 * 24 * 3_600));
     kept.size_bytes_max = Some(10 * 1024 * 1024 * 1024);
     for _ in 0..2 {
-        house.connector.ensure_topology(&house.stream, &[kept.clone()]).await.unwrap();
+        house.connector.ensure_topics(&house.stream, &[kept.clone()]).await.unwrap();
     }
 }
 
 async fn names_and_numbers_are_checked(house: &House) {
     for wrong in [spec("", 1), spec(&"x".repeat(256), 1), spec("none", 0)] {
-        let error = house.connector.ensure_topology(&house.stream, &[wrong]).await.unwrap_err();
+        let error = house.connector.ensure_topics(&house.stream, &[wrong]).await.unwrap_err();
         assert!(matches!(error, ConnectorError::Topology(_)), "{error:?}");
     }
 }

@@ -104,7 +104,7 @@ async fn send(
     batch_max: u32,
 ) -> anyhow::Result<BTreeMap<String, usize>> {
     let stream = &config.connector.stream_name;
-    connector.ensure_topology(stream, &config.topology).await.context("the topics are not as configured")?;
+    connector.ensure_topics(stream, &config.topology).await.context("the topics are not as configured")?;
     let total: usize = topics.values().map(Vec::len).sum();
     let mut progress = Progress::start("publishing", total as u64);
     let mut sent = BTreeMap::new();

@@ -68,8 +68,10 @@ pub(super) fn read(events: &Section<'_>) -> (ConnectorConfig, Retention, Format)
         });
         let of_mode = |mode| if config.mode == mode { Effect::Used } else { Effect::Unused };
         let (embedded, remote) = (of_mode(ConnectorMode::Embedded), of_mode(ConnectorMode::Remote));
-        iggy.section_with("embedded", embedded, |section| read_embedded(section, &mut config));
-        iggy.section_with("remote", remote, |section| read_remote(section, remote, &mut config));
+        let (embedded_key, remote_key) =
+            (either(iggy, "embedded", "bundled"), either(iggy, "remote", "external"));
+        iggy.section_with(embedded_key, embedded, |section| read_embedded(section, &mut config));
+        iggy.section_with(remote_key, remote, |section| read_remote(section, remote, &mut config));
         (config, iggy.section("retention", retention), format)
     })
 }
@@ -101,6 +103,18 @@ pub(super) fn topology(
             ..topic(&dead_letters.topic, retention.dlq_max_age_days)
         },
     ]
+}
+
+/// The one of two names under which a section is written.
+fn either(section: &Section<'_>, name: &'static str, other: &'static str) -> &'static str {
+    match (section.has(name), section.has(other)) {
+        (true, true) => {
+            section.refuse(other, &format!("expected this or `{name}`, not both"));
+            name
+        }
+        (false, true) => other,
+        (_, false) => name,
+    }
 }
 
 fn mode(text: &str) -> Result<ConnectorMode, String> {
@@ -145,10 +159,15 @@ fn read_remote(section: &Section<'_>, effect: Effect, config: &mut ConnectorConf
     };
     config.tls =
         TlsConfig { domain: section.optional("tls_domain", text), ca_file: section.file("tls_ca_file") };
-    let is_given = section.has("password") || section.has("password_file");
+    let has_password = section.has("password") || section.has("password_file");
+    let has_token = section.has("token") || section.has("token_file");
     config.remote_password = section.secret("password", "password_file");
-    if effect == Effect::Used && !is_given {
-        section.refuse("password", "is missing and has no default; set it or `password_file`");
+    config.remote_token = section.secret("token", "token_file");
+    if effect == Effect::Used && has_password && has_token {
+        section.refuse("token", "expected a token or a password, not both");
+    }
+    if effect == Effect::Used && !has_password && !has_token {
+        section.refuse("password", "is missing and has no default; set it, `password_file` or a token");
     }
 }
 
@@ -161,7 +180,10 @@ fn address(text: &str) -> Result<String, String> {
 }
 
 fn protocol(text: &str) -> Result<String, String> {
-    if text == "tcp" { Ok(text.to_owned()) } else { Err("only tcp is supported, expected tcp".to_owned()) }
+    match text {
+        "tcp" => Ok(text.to_owned()),
+        _ => Err("expected tcp; over http there are no consumer groups to read with".to_owned()),
+    }
 }
 
 fn retention(section: &Section<'_>) -> Retention {

@@ -235,7 +235,7 @@ fn a_remote_needs_a_password_and_takes_it_from_a_file() {
     let remote = "events: {iggy: {mode: remote, remote: {PASSWORD}}}";
     let found = mistake(&remote.replace("PASSWORD", ""));
     assert!(
-        found.contains("remote.password: is missing and has no default; set it or `password_file`"),
+        found.contains("remote.password: is missing and has no default; set it, `password_file` or a token"),
         "{found}"
     );
     let dir = tempfile::tempdir().unwrap();
@@ -247,6 +247,20 @@ fn a_remote_needs_a_password_and_takes_it_from_a_file() {
     assert!(found.contains("cannot read the secret from /nowhere/secret"), "{found}");
     let found = mistake(&remote.replace("PASSWORD", "password: x, password_file: y"));
     assert!(found.contains("remote.password_file: expected this or `password`, not both"), "{found}");
+    let config = Config::parse(&remote.replace("PASSWORD", "token_file: secret"), dir.path(), []).unwrap();
+    assert_eq!(config.connector.remote_token.as_ref().unwrap().expose_secret(), "s3cret");
+    assert!(!config.to_yaml_masked().contains("s3cret") && !format!("{config:?}").contains("s3cret"));
+    let found = mistake(&remote.replace("PASSWORD", "password: x, token: y"));
+    assert!(found.contains("remote.token: expected a token or a password, not both"), "{found}");
+}
+
+#[test]
+fn sections_have_two_names_each() {
+    let text = "events: {iggy: {mode: external, bundled: {tcp_port: 1}, external: {password: x, addresses: ['a:1']}}}";
+    let connector = parse(text, &[]).unwrap().connector;
+    assert_eq!((connector.embedded.tcp_port, connector.remote.addresses), (1, vec!["a:1".to_owned()]));
+    let found = mistake("events: {iggy: {embedded: {tcp_port: 1}, bundled: {tcp_port: 2}}}");
+    assert!(found.contains("bundled: expected this or `embedded`, not both"), "{found}");
 }
 
 #[test]

@@ -55,7 +55,7 @@ async fn a_topic_that_is_missing_holds_up_only_what_needs_it() {
     config.embedded.tcp_port = 0;
     let broker = connector(config.mode);
     broker.connect(&config).await.unwrap();
-    broker.ensure_topology("s", &[topic("good")]).await.unwrap();
+    broker.ensure_topics("s", &[topic("good")]).await.unwrap();
     let delivery = Arc::<Delivery>::default();
     let publisher = Publisher {
         connector: Arc::clone(&broker),
@@ -79,7 +79,7 @@ async fn a_topic_that_is_missing_holds_up_only_what_needs_it() {
     delivery.add_to(&mut counters);
     assert_eq!(counters.unwritable_topics.keys().collect::<Vec<_>>(), ["missing"]);
 
-    broker.ensure_topology("s", &[topic("missing")]).await.unwrap();
+    broker.ensure_topics("s", &[topic("missing")]).await.unwrap();
     assert_eq!(published(&mut inputs, 1).await, [1]);
     assert!(delivery.is_working());
     drop(jobs);

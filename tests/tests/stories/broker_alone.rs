@@ -79,7 +79,7 @@ async fn the_broker_runs_alone_and_keeps_what_it_acknowledged() {
     for round in 1..=2 {
         let broker = Alone::start(dir.path());
         let connector = attach(&broker.access().config()).await.unwrap();
-        connector.ensure_topology("alone", std::slice::from_ref(&spec)).await.unwrap();
+        connector.ensure_topics("alone", std::slice::from_ref(&spec)).await.unwrap();
         let message = envelope::message(&envelope::order(&envelope::tenant(1), &format!("order-{round}")));
         connector.publish_batch(&topic, vec![message]).await.unwrap();
         assert_eq!(Client::over(connector.clone(), "alone").count(DOMAIN).await, round);

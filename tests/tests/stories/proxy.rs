@@ -43,7 +43,7 @@ impl Way {
             age_max: None,
             size_bytes_max: None,
         };
-        straight.ensure_topology(STREAM, &[topic]).await.unwrap();
+        straight.ensure_topics(STREAM, &[topic]).await.unwrap();
         let by_proxy = Access { address: proxy.address().to_string(), ..broker.access().clone() };
         let through = connect(&by_proxy).await;
         Self { _broker: broker, proxy, straight: Client::over(straight, STREAM), through }

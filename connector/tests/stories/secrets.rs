@@ -1,0 +1,89 @@
+//! Goal: passwords and tokens may contain anything, and appear nowhere.
+//! Method: log in with odd ones, rightly and wrongly, and look at everything that is printed.
+
+use guesthouse_broker::{Broker, BrokerConfig};
+use guesthouse_connector::{ConnectorConfig, ConnectorError, ConnectorMode, IggyConnector, RemoteConnector};
+use iggy::prelude::{
+    AutoLogin, Client as _, Credentials, PersonalAccessTokenClient as _, PersonalAccessTokenExpiry,
+    TcpClient, TcpClientConfig,
+};
+use secrecy::{ExposeSecret, SecretString};
+use std::sync::Arc;
+
+use crate::kit::{PATIENCE, outside_server, remote_config, start_broker};
+
+/// Everything that means something in URLs, connection strings, shells and YAML.
+const ODD: &str = "p:a@s?s&w=o/r#d% \"'\\\n\t${HOME}ключ🔑";
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_password_may_contain_anything() {
+    let dir = tempfile::tempdir().unwrap();
+    let config = BrokerConfig {
+        data_dir: dir.path().to_owned(),
+        address: "127.0.0.1:0".parse().unwrap(),
+        root_username: "us:er@n?me".to_owned(),
+        root_password: Some(SecretString::from(ODD)),
+        ..BrokerConfig::default()
+    };
+    let broker = Broker::start(config).await.unwrap();
+    let mut config = remote_config(&broker);
+    config.remote_password = None;
+    config.remote.password = ODD.to_owned();
+    let remote = RemoteConnector::new();
+    remote.connect(&config).await.unwrap();
+    remote.ping().await.unwrap();
+    let printed = format!("{config:?} {remote:?} {:?}", remote.connection_status());
+    assert!(!printed.contains("ключ") && !printed.contains("p:a@s"), "{printed}");
+    remote.shutdown().await.unwrap();
+    broker.shutdown(PATIENCE).await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_wrong_token_is_an_authentication_error_that_does_not_show_it() {
+    let dir = tempfile::tempdir().unwrap();
+    let broker = start_broker(dir.path(), 0).await;
+    let config = token_config(vec![broker.address().to_string()], SecretString::from(ODD));
+    let remote = RemoteConnector::new();
+    let error = remote.connect(&config).await.unwrap_err();
+    assert!(matches!(error, ConnectorError::Auth(_)), "{error:?}");
+    assert!(!format!("{error} {error:?} {config:?} {remote:?}").contains("ключ"));
+    broker.shutdown(PATIENCE).await.unwrap();
+}
+
+/// The embedded broker makes no tokens, so this needs the server that `GUESTHOUSE_TEST_IGGY` names.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_token_of_the_server_logs_in() {
+    let Some(server) = outside_server() else {
+        eprintln!("SKIPPED: set GUESTHOUSE_TEST_IGGY to a server that makes personal access tokens");
+        return;
+    };
+    let maker = sdk_client(&server);
+    maker.connect().await.unwrap();
+    let name = format!("story-{:08x}", rand::random::<u32>());
+    let token =
+        maker.create_personal_access_token(&name, PersonalAccessTokenExpiry::NeverExpire).await.unwrap();
+    let remote = RemoteConnector::new();
+    remote.connect(&token_config(server.remote.addresses.clone(), token.token.into())).await.unwrap();
+    remote.ping().await.unwrap();
+    remote.shutdown().await.unwrap();
+    maker.delete_personal_access_token(&name).await.unwrap();
+}
+
+fn token_config(addresses: Vec<String>, token: SecretString) -> ConnectorConfig {
+    let mut config = ConnectorConfig { mode: ConnectorMode::Remote, ..ConnectorConfig::default() };
+    config.remote.addresses = addresses;
+    config.remote_token = Some(token);
+    config
+}
+
+fn sdk_client(server: &ConnectorConfig) -> TcpClient {
+    let password = server.remote_password.as_ref().unwrap().expose_secret();
+    let credentials =
+        Credentials::UsernamePassword(server.remote.username.clone(), SecretString::from(password));
+    let config = TcpClientConfig {
+        server_address: server.remote.addresses[0].clone(),
+        auto_login: AutoLogin::Enabled(credentials),
+        ..TcpClientConfig::default()
+    };
+    TcpClient::create(Arc::new(config)).unwrap()
+}

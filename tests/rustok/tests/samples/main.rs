@@ -1,0 +1,4 @@
+//! The samples of the platform's documents, run.
+
+#[cfg(test)]
+mod connector;
