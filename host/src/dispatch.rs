@@ -16,6 +16,7 @@ pub(crate) mod queues;
 mod settings;
 mod tenants;
 mod trust;
+mod turns;
 
 #[cfg(test)]
 mod tests;
@@ -119,7 +120,7 @@ impl Dispatcher {
         Self {
             plans: handlers.into_iter().map(|(config, pool)| Plan::new(config, pool)).collect(),
             routes,
-            queues: Queues::new(settings.lane),
+            queues: Queues::new(&settings),
             partitions: Partitions::new(settings),
             calls: HashMap::new(),
             calls_made: 0,

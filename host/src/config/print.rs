@@ -10,6 +10,7 @@ use serde::Serialize;
 use super::{Config, DeadLetterConfig, SubscriptionConfig};
 use crate::codec::{Codec, RawEventType, RawTenant};
 use crate::dispatch::{BreakerPolicy, OnFailing};
+use crate::event::Tenant;
 use crate::handler::{FailurePolicy, HandlerConfig};
 use crate::retry::{OnFault, RetryPolicy};
 use crate::route::TenantScope;
@@ -33,7 +34,7 @@ struct Root<'a> {
     subscriptions: Vec<Subscription<'a>>,
     handlers: Vec<Handler<'a>>,
     dead_letters: DeadLetters<'a>,
-    dispatch: Dispatch,
+    dispatch: Dispatch<'a>,
     sandbox: Sandbox,
 }
 
@@ -180,7 +181,7 @@ struct DeadLetters<'a> {
 }
 
 #[derive(Serialize)]
-struct Dispatch {
+struct Dispatch<'a> {
     in_flight_events_max: usize,
     in_flight_bytes_max: String,
     lane_events_max: usize,
@@ -189,6 +190,7 @@ struct Dispatch {
     tenant_bytes_max: String,
     host_events_max: usize,
     host_bytes_max: String,
+    tenant_weights: BTreeMap<&'a str, u32>,
     commit_interval: String,
     commit_events_max: u32,
     poll_events_max: u32,
@@ -245,6 +247,7 @@ impl<'a> Root<'a> {
                 tenant_bytes_max: size(dispatch.tenant.bytes_max as u64),
                 host_events_max: dispatch.host.events_max,
                 host_bytes_max: size(dispatch.host.bytes_max as u64),
+                tenant_weights: weights(&dispatch.tenant_weights),
                 commit_interval: time(dispatch.commit_interval),
                 commit_events_max: dispatch.commit_events_max,
                 poll_events_max: dispatch.poll_events_max,
@@ -254,6 +257,10 @@ impl<'a> Root<'a> {
             sandbox: Sandbox::of(&config.sandbox),
         }
     }
+}
+
+fn weights(weights: &BTreeMap<Tenant, u32>) -> BTreeMap<&str, u32> {
+    weights.iter().map(|(tenant, weight)| (tenant.as_str(), *weight)).collect()
 }
 
 impl Sandbox {

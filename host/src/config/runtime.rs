@@ -1,5 +1,6 @@
 //! The sections `dead_letters`, `dispatch` and `sandbox`.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use super::DeadLetterConfig;
@@ -9,6 +10,7 @@ use super::section::Section;
 use super::value::{bytes, duration, name, number, text, word};
 use crate::compiler::CompileSettings;
 use crate::dispatch::{Bound, DispatchSettings};
+use crate::event::Tenant;
 use crate::sandbox::{CacheSettings, GuestLimits, SandboxSettings};
 use crate::state::StateSettings;
 
@@ -17,6 +19,9 @@ const COMPILE_MEMORY_BYTES_MIN: u64 = 64 << 20;
 
 /// Longest hand-over of a partition.
 const HAND_OVER_MAX: Duration = Duration::from_secs(25);
+
+/// Most turns of one tenant in a row: others wait that long.
+const TENANT_WEIGHT_MAX: u32 = 100;
 
 pub(super) fn dead_letters(section: &Section<'_>) -> DeadLetterConfig {
     let default = DeadLetterConfig::default();
@@ -39,6 +44,7 @@ pub(super) fn dispatch(section: &Section<'_>) -> DispatchSettings {
         lane: bound(section, ["lane_events_max", "lane_bytes_max"], default.lane),
         tenant: bound(section, ["tenant_events_max", "tenant_bytes_max"], default.tenant),
         host: bound(section, ["host_events_max", "host_bytes_max"], default.host),
+        tenant_weights: tenant_weights(section),
         commit_interval: section.value("commit_interval", default.commit_interval, duration),
         commit_events_max: section.value(
             "commit_events_max",
@@ -49,6 +55,17 @@ pub(super) fn dispatch(section: &Section<'_>) -> DispatchSettings {
         drain: section.value("drain", default.drain, duration),
         hand_over: section.value("hand_over", default.hand_over, hand_over),
     }
+}
+
+fn tenant_weights(section: &Section<'_>) -> BTreeMap<Tenant, u32> {
+    let weights = section.names("tenant_weights", |named| named.value(number(1..=TENANT_WEIGHT_MAX)));
+    let tenant = |name: String| match name.as_str() {
+        "platform" => Tenant::Platform,
+        // Envelopes write UUIDs in lower case.
+        _ if uuid::Uuid::try_parse(&name).is_ok() => Tenant::from_name(name.to_ascii_lowercase().into()),
+        _ => Tenant::from_name(name.into()),
+    };
+    weights.unwrap_or_default().into_iter().map(|(name, weight)| (tenant(name), weight)).collect()
 }
 
 fn bound(section: &Section<'_>, [events, bytes_key]: [&'static str; 2], default: Bound) -> Bound {

@@ -315,7 +315,7 @@ handlers:
     retry: {age_max: 1h, on_trap: dead-letter, backoff_min: 1ms}
     emit_topics: [audit]
   - {name: b, component: b.wasm, events: [x], tenants: platform, subscription: raw}
-dispatch: {in_flight_bytes_max: 3KiB, drain: 1m}
+dispatch: {in_flight_bytes_max: 3KiB, drain: 1m, tenant_weights: {acme: 4, platform: 2}}
 sandbox:
   workers: 3
   waiting_workers: 5

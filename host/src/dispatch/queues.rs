@@ -1,12 +1,11 @@
 //! The queues: every delivery that waits for a guest, by handler and tenant, and inside by lane.
 //!
-//! Queues with something to run stand in the ring of their pool and take turns, so a tenant with a long queue does
-//! not hold up the others. Inside a queue, ready lanes take turns too. A lane runs in one call at a time.
+//! Queues with something to run take turns in their pool, so a tenant with a long queue does not hold up the others. Inside a queue, ready lanes take turns too. A lane runs in one call at a time.
 
 mod pending;
 
 use std::cmp::Reverse;
-use std::collections::{BinaryHeap, VecDeque};
+use std::collections::{BTreeMap, BinaryHeap, VecDeque};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -16,8 +15,10 @@ use slab::Slab;
 use self::pending::Pending;
 use super::bounds::Bound;
 use super::partitions::{Place, Polling, Ticket};
+use super::settings::DispatchSettings;
 use super::trust::Trust;
-use crate::event::Event;
+use super::turns::Turns;
+use crate::event::{Event, Tenant};
 use crate::lane::{OrderKey, QueueKey};
 use crate::route::HandlerIndex;
 use crate::sandbox::{PerPool, Pool};
@@ -126,7 +127,8 @@ pub(crate) struct Queues {
     queues: Slab<Queue>,
     by_key: HashMap<QueueKey, usize>,
     lanes: Slab<Lane>,
-    rings: PerPool<VecDeque<usize>>,
+    turns: PerPool<Turns>,
+    weights: BTreeMap<Tenant, u32>,
     rests: BinaryHeap<Reverse<(Instant, LaneId)>>,
     /// Queues that wait for [`Self::resume`].
     held: HashMap<HandlerIndex, Vec<usize>>,
@@ -139,16 +141,17 @@ pub(crate) struct Queues {
 
 impl Queues {
     /// Nothing waits.
-    pub(crate) fn new(lane_bound: Bound) -> Self {
+    pub(crate) fn new(settings: &DispatchSettings) -> Self {
         Self {
             queues: Slab::new(),
             by_key: HashMap::new(),
             lanes: Slab::new(),
-            rings: PerPool::default(),
+            turns: PerPool::default(),
+            weights: settings.tenant_weights.clone(),
             rests: BinaryHeap::new(),
             held: HashMap::new(),
             blocked: Vec::new(),
-            lane_bound,
+            lane_bound: settings.lane,
             fillings: Vec::new(),
         }
     }
@@ -176,18 +179,23 @@ impl Queues {
         is_current: impl Fn(Ticket) -> bool,
     ) -> Option<Batch> {
         let mut passed_over = 0;
-        while passed_over < self.rings.of(pool).len() {
-            let Some(queue_at) = self.rings.of_mut(pool).pop_front() else { break };
-            let Some(queue) = self.queues.get_mut(queue_at) else { continue };
+        self.turns.of_mut(pool).begin();
+        while passed_over < self.turns.of(pool).queues() {
+            let queue_at = self.turns.of_mut(pool).take()?;
+            let Some(queue) = self.queues.get_mut(queue_at) else {
+                self.turns.of_mut(pool).dropped();
+                continue;
+            };
             let room = match turn(&queue.key) {
                 Turn::Call(room) => room,
                 Turn::Later => {
-                    self.rings.of_mut(pool).push_back(queue_at);
+                    self.turns.of_mut(pool).passed_over(queue_at);
                     passed_over += 1;
                     continue;
                 }
                 Turn::Hold => {
                     self.hold(queue_at, &is_current);
+                    self.turns.of_mut(pool).dropped();
                     continue;
                 }
             };
@@ -197,9 +205,13 @@ impl Queues {
             self.fill(queue_at, room, &is_current, &mut batch.items);
             self.enter_ring(queue_at);
             self.forget_if_idle(queue_at);
-            if !batch.items.is_empty() {
-                return Some(batch);
+            if batch.items.is_empty() {
+                self.turns.of_mut(pool).dropped();
+                continue;
             }
+            let weight = self.weights.get(&batch.key.tenant).copied().unwrap_or(1);
+            self.turns.of_mut(pool).called(weight);
+            return Some(batch);
         }
         None
     }
@@ -286,7 +298,7 @@ impl Queues {
         queue.trust.learn(took);
         if queue.in_ring && queue.trust.pool() != before {
             queue.in_ring = false;
-            self.rings.of_mut(before).retain(|other| *other != queue_at);
+            self.turns.of_mut(before).remove(&queue.key.tenant, queue_at);
             self.enter_ring(queue_at);
         }
     }
@@ -298,7 +310,7 @@ impl Queues {
 
     /// Whether some queue has something to run.
     pub(crate) fn has_ready(&self) -> bool {
-        Pool::ALL.into_iter().any(|pool| !self.rings.of(pool).is_empty())
+        Pool::ALL.into_iter().any(|pool| self.turns.of(pool).queues() > 0)
     }
 
     fn fill(
@@ -426,7 +438,7 @@ impl Queues {
         let Some(queue) = self.queues.get_mut(queue_at) else { return };
         if !queue.in_ring && !queue.held && !queue.ready.is_empty() {
             queue.in_ring = true;
-            self.rings.of_mut(queue.trust.pool()).push_back(queue_at);
+            self.turns.of_mut(queue.trust.pool()).enter(&queue.key.tenant, queue_at);
         }
     }
 

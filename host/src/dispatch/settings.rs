@@ -1,8 +1,10 @@
 //! The settings of dispatching: how much is under way at once, and when progress is committed.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use super::bounds::Bound;
+use crate::event::Tenant;
 
 /// How much is under way at once, and when progress is committed.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -17,6 +19,8 @@ pub struct DispatchSettings {
     pub tenant: Bound,
     /// Unsettled events of all subscriptions of a host at which all partitions pause.
     pub host: Bound,
+    /// How many turns a tenant gets for one of another tenant's, where that is not one.
+    pub tenant_weights: BTreeMap<Tenant, u32>,
     /// Longest time that progress stays uncommitted.
     pub commit_interval: Duration,
     /// Settled events of one partition after which progress is committed at once.
@@ -38,6 +42,7 @@ impl Default for DispatchSettings {
             lane: Bound { events_max: 10_000, bytes_max: 64 << 20 },
             tenant: Bound { events_max: 20_000, bytes_max: 128 << 20 },
             host: Bound { events_max: 100_000, bytes_max: 512 << 20 },
+            tenant_weights: BTreeMap::new(),
             commit_interval: Duration::from_millis(100),
             commit_events_max: 1_000,
             poll_events_max: 1_000,

@@ -1,6 +1,7 @@
 //! The dispatcher under a test that plays broker, guests and clock.
 
 mod bounds;
+mod fairness;
 mod hand_over;
 mod simulation;
 
