@@ -28,6 +28,8 @@ pub struct Commit {
     pub offset: u64,
     /// When the request passed, in microseconds since 1970.
     pub asked_micros: u64,
+    /// When the answer passed; zero when none did.
+    pub answered_micros: u64,
     /// What the broker said; nothing when no answer passed.
     pub answer: Option<Answer>,
 }
@@ -202,6 +204,7 @@ impl State {
             partition: *partition,
             offset: *offset,
             asked_micros: micros(),
+            answered_micros: 0,
             answer: None,
         });
         Some(self.commits.len() - 1)
@@ -312,7 +315,7 @@ impl<'a> Connection<'a> {
         if let Some(commit) = open.as_ref().and_then(|open| open.commit) {
             let answer = if wire::is_success(&frame) { Answer::Stored } else { Answer::Refused };
             if let Some(commit) = self.shared.state().commits.get_mut(commit) {
-                commit.answer = Some(answer);
+                (commit.answer, commit.answered_micros) = (Some(answer), micros());
             }
         }
         let to_client = &mut self.client.1;
@@ -372,7 +375,8 @@ fn index(share: f64, length: usize) -> usize {
     ((length as f64 * share) as usize).min(length - 1)
 }
 
-fn micros() -> u64 {
+/// The time, in microseconds since 1970.
+pub fn micros() -> u64 {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     u64::try_from(since.as_micros()).unwrap_or(u64::MAX)
 }
