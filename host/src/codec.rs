@@ -15,6 +15,7 @@ mod json;
 mod messagepack;
 mod postcard;
 mod raw;
+mod written;
 
 use bytestring::ByteString;
 use guesthouse_connector::OutgoingMessage;
@@ -26,9 +27,12 @@ use crate::outcome::Emit;
 
 pub(crate) use emit::{EmitError, EmitRules};
 pub use format::Format;
-pub(crate) use headers::HOPS;
-pub(crate) use json::{Publication, read_publication};
+pub(crate) use headers::{
+    EVENT_ID, EVENT_TYPE, HOPS, SCHEMA_VERSION, TENANT_ID, TRACEPARENT, envelope_headers,
+};
+pub(crate) use json::{Publication, is_contract, read_publication};
 pub use raw::{RawCodec, RawEventType, RawTenant};
+pub(crate) use written::Written;
 
 /// How the messages of a subscription are read, and how the emits of its handlers are written.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -158,9 +162,7 @@ impl Codec {
     ) -> Result<OutgoingMessage, EmitError> {
         emit::check(emit)?;
         match self {
-            Self::Enveloped(Format::Json) => json::encode_emit(cause, emit, id, now_micros),
-            Self::Enveloped(Format::MessagePack) => messagepack::encode_emit(cause, emit, id, now_micros),
-            Self::Enveloped(Format::Postcard) => postcard::encode_emit(cause, emit, id, now_micros),
+            Self::Enveloped(format) => emit::enveloped(cause, emit, id, (*format, now_micros)),
             Self::Raw(_) => raw::encode_emit(cause, emit, id),
         }
     }

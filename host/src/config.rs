@@ -23,7 +23,6 @@ use std::path::Path;
 
 use guesthouse_connector::{ConnectorConfig, TopicSpec};
 
-use self::events::Retention;
 use self::section::{Reader, Section};
 use self::written::Node;
 use crate::codec::{Codec, Format};
@@ -31,6 +30,8 @@ use crate::dispatch::DispatchSettings;
 use crate::handler::HandlerConfig;
 use crate::sandbox::{CacheSettings, SandboxSettings};
 
+pub use events::RetentionConfig;
+pub(crate) use events::topology as topics;
 #[cfg(test)]
 pub(crate) use handlers::DEADLINE_MAX;
 pub use mistake::{ConfigError, Mistake, Mistakes, Place};
@@ -42,6 +43,8 @@ pub struct Config {
     pub connector: ConnectorConfig,
     /// Topics that must exist in the stream, and how they must be.
     pub topology: Vec<TopicSpec>,
+    /// How long events are kept.
+    pub retention: RetentionConfig,
     /// What envelopes are written in, where a subscription says nothing else.
     pub serialization: Format,
     /// What is read, and as which groups.
@@ -83,8 +86,9 @@ impl Default for Config {
     fn default() -> Self {
         let (connector, dead_letters) = (ConnectorConfig::default(), DeadLetterConfig::default());
         Self {
-            topology: events::topology(&connector, &Retention::default(), &dead_letters),
+            topology: events::topology(&connector, &RetentionConfig::default(), &dead_letters),
             connector,
+            retention: RetentionConfig::default(),
             serialization: Format::default(),
             subscriptions: vec![SubscriptionConfig::default()],
             handlers: Vec::new(),
@@ -174,6 +178,7 @@ fn resolve(root: &Section<'_>) -> Config {
     Config {
         topology: events::topology(&connector, &retention, &dead_letters),
         connector,
+        retention,
         serialization,
         subscriptions,
         handlers,

@@ -57,15 +57,22 @@ mod sandbox;
 mod state;
 mod subscription;
 pub mod telemetry;
+mod transport;
 pub mod trial;
 mod verdict;
 
-pub use codec::{Codec, Format, RawCodec, RawEventType, RawTenant};
-pub use config::{Config, ConfigError, DeadLetterConfig, Mistake, Mistakes, Place, SubscriptionConfig};
+pub use codec::{Codec, Format, Format as SerializationFormat, RawCodec, RawEventType, RawTenant};
+pub use config::{
+    Config, ConfigError, DeadLetterConfig, Mistake, Mistakes, Place, RetentionConfig, SubscriptionConfig,
+};
 pub use counters::{Counters, HandlerCounters, HandlerState, TenantCounters};
 pub use crash_journal::CrashJournalError;
 pub use dispatch::{Bound, BreakerPolicy, DispatchSettings, OnFailing};
 pub use event::Tenant;
+pub use guesthouse_connector::{
+    ConnectorMode as IggyMode, EmbeddedConnectorConfig as EmbeddedConfig,
+    RemoteConnectorConfig as RemoteConfig,
+};
 pub use handler::{FailurePolicy, HandlerConfig, HandlerName, InvalidHandlerName};
 pub use histogram::Histogram;
 pub use host::{BuildError, Host, HostBuilder, HostHandle, RunError, RunReport};
@@ -78,3 +85,7 @@ pub use sandbox::{
 };
 pub use state::{StateError, StateSettings};
 pub use subscription::SubscriptionError;
+pub use transport::{
+    Access, ContractEventEnvelope, EventEnvelope, EventTransport, IggyConfig, IggyTransport,
+    ReliabilityLevel, TopologyConfig, TransportError,
+};

@@ -26,6 +26,7 @@ mod stories {
     mod state;
     mod topic_anew;
     mod torture;
+    mod transport;
     mod undecodable;
     mod unwritable;
 }

@@ -5,13 +5,10 @@ use bytestring::ByteString;
 use uuid::Uuid;
 
 use super::decoded::{Decoded, Repeated};
-use super::emit::EmitError;
 use super::envelope::EVENT_TYPE_BYTES_MAX;
 use super::headers::{EventHeaders, own};
 use super::{DecodeError, DecodeErrorCode};
-use crate::event::{Event, Tenant};
-use crate::identity::EmitId;
-use crate::outcome::Emit;
+use crate::event::Tenant;
 
 /// An envelope that was read.
 #[derive(Debug)]
@@ -74,44 +71,7 @@ impl BinaryEnvelope {
     }
 }
 
-/// The ids and the time of an emit's envelope.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct EmitIds {
-    pub(super) id: Uuid,
-    pub(super) correlation_id: Uuid,
-    pub(super) causation_id: Uuid,
-    pub(super) tenant_id: Uuid,
-    pub(super) actor_id: Option<Uuid>,
-    pub(super) timestamp_micros: i64,
-}
-
-impl EmitIds {
-    /// Those of what a handler emits because of an event.
-    ///
-    /// # Errors
-    /// When an id of the cause is no UUID, which only events without an envelope can have.
-    pub(super) fn of(cause: &Event, id: EmitId, now_micros: u64) -> Result<Self, EmitError> {
-        Ok(Self {
-            id: Uuid::from_u128(id.as_u128()),
-            correlation_id: parse(cause.correlation_id.as_ref().unwrap_or(&cause.id))?,
-            causation_id: parse(&cause.id)?,
-            tenant_id: parse(cause.tenant.as_str())?,
-            actor_id: cause.actor.as_deref().map(parse).transpose()?,
-            timestamp_micros: i64::try_from(now_micros).unwrap_or(i64::MAX),
-        })
-    }
-}
-
-/// The text of an emit's payload, which must be JSON.
-pub(super) fn json_of(emit: &Emit) -> Result<&serde_json::value::RawValue, EmitError> {
-    serde_json::from_slice(&emit.payload).map_err(EmitError::NotJson)
-}
-
 fn id_text(id: Uuid) -> ByteString {
     let mut text = Uuid::encode_buffer();
     ByteString::from(&*id.hyphenated().encode_lower(&mut text))
-}
-
-fn parse(id: &str) -> Result<Uuid, EmitError> {
-    Uuid::try_parse(id).map_err(|_| EmitError::Id(id.to_owned()))
 }

@@ -9,6 +9,7 @@ use super::headers::{
     CONTENT_TYPE, EVENT_ID, EVENT_TYPE, HOPS, PARTITION_KEY, PROFILE, PROFILE_ROOT, SCHEMA_VERSION,
     TENANT_ID, TRACEPARENT, hops,
 };
+use super::written::{Unwritable, Written};
 use crate::event::Event;
 use crate::handler::HandlerName;
 use crate::identity::{EmitId, EventIdentity};
@@ -55,8 +56,8 @@ pub(crate) enum EmitError {
     #[error("the cause has the id `{0}`, and an envelope takes only UUIDs")]
     Id(String),
     /// The format cannot express the emit.
-    #[error("the envelope of an emit cannot be written: {0}")]
-    Unwritable(String),
+    #[error("an emit cannot be published: {0}")]
+    Unwritable(#[from] Unwritable),
     /// Handlers feed each other in a circle.
     #[error(
         "the event is the end of a chain of {HOPS_MAX} emits, and handlers that feed each other are stopped there"
@@ -130,13 +131,14 @@ pub(super) fn headers(cause: &Event, emit: &Emit, id: EmitId) -> Result<Headers,
     Ok(headers)
 }
 
-/// The message of an envelope in some format.
+/// The message of an emit in an envelope of this format.
 pub(super) fn enveloped(
     cause: &Event,
     emit: &Emit,
     id: EmitId,
-    (format, payload): (Format, Vec<u8>),
+    (format, now_micros): (Format, u64),
 ) -> Result<OutgoingMessage, EmitError> {
+    let payload = Written::of_emit(cause, emit, id, now_micros)?.to_bytes(format)?;
     let mut headers = headers(cause, emit, id)?;
     if headers.insert(CONTENT_TYPE, format.media_type())?.is_some() {
         return Err(EmitError::ReservedHeader(CONTENT_TYPE.to_owned()));

@@ -3,7 +3,9 @@
 use std::borrow::Cow;
 
 use bytestring::ByteString;
-use guesthouse_connector::{HeaderValueRef, RawHeaders};
+use guesthouse_connector::{HeaderError, HeaderValueRef, Headers, RawHeaders};
+
+use super::format::Format;
 
 pub(crate) const CONTENT_TYPE: &str = "content-type";
 pub(crate) const EVENT_ID: &str = "event-id";
@@ -17,6 +19,8 @@ pub(crate) const TRACEPARENT: &str = "traceparent";
 
 /// The profile of an envelope that carries its event as it is.
 pub(super) const PROFILE_ROOT: &str = "root";
+/// The profile of an envelope that carries the event of a family.
+const PROFILE_CONTRACT: &str = "contract";
 
 /// The headers of a message that codecs look at.
 #[derive(Debug, Default)]
@@ -55,6 +59,14 @@ impl<'a> EventHeaders<'a> {
         let text = own(self.traceparent?);
         text.bytes().all(|byte| byte.is_ascii_graphic()).then_some(text)
     }
+}
+
+/// The headers of every message with an envelope: its media type and its profile.
+pub(crate) fn envelope_headers(format: Format, is_contract: bool) -> Result<Headers, HeaderError> {
+    let mut headers = Headers::new();
+    headers.insert(CONTENT_TYPE, format.media_type())?;
+    headers.insert(PROFILE, if is_contract { PROFILE_CONTRACT } else { PROFILE_ROOT })?;
+    Ok(headers)
 }
 
 /// The text form of a header.

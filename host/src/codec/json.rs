@@ -4,23 +4,16 @@ use bytes::Bytes;
 use bytestring::ByteString;
 use guesthouse_connector::{Headers, OutgoingMessage, Partitioning};
 use jiff::Timestamp;
-use serde::{Deserialize, Serialize};
+use serde::Deserialize;
 use serde_json::value::RawValue;
 
-use super::binary::json_of;
 use super::decoded::{Decoded, Repeated};
-use super::emit::{self, EmitError};
 use super::envelope::Envelope;
 use super::format::Format;
-use super::headers::{
-    CONTENT_TYPE, EVENT_ID, EVENT_TYPE, EventHeaders, PROFILE, PROFILE_ROOT, SCHEMA_VERSION, TENANT_ID, own,
-};
+use super::headers::{EVENT_ID, EVENT_TYPE, EventHeaders, SCHEMA_VERSION, TENANT_ID, envelope_headers, own};
+use super::written::{Unwritable, Written};
 use super::{DecodeError, DecodeErrorCode, slice, topic_for};
-use crate::event::{Event, Message, Tenant};
-use crate::identity::EmitId;
-use crate::outcome::Emit;
-
-const PROFILE_CONTRACT: &str = "contract";
+use crate::event::{Message, Tenant};
 
 pub(super) fn read(message: &Message, headers: &EventHeaders<'_>) -> Result<Decoded, DecodeError> {
     let whole = ByteString::try_from(message.payload.clone()).map_err(|error| {
@@ -46,50 +39,21 @@ pub(super) fn read(message: &Message, headers: &EventHeaders<'_>) -> Result<Deco
     })
 }
 
-/// A root envelope to be written, fields in wire order.
-#[derive(Serialize)]
-struct RootEnvelope<'a> {
-    id: String,
-    event_type: &'a str,
-    schema_version: u16,
-    correlation_id: &'a str,
-    causation_id: &'a str,
-    tenant_id: &'a str,
-    trace_id: Option<&'a str>,
-    timestamp: String,
-    actor_id: Option<&'a str>,
-    event: &'a RawValue,
-    retry_count: u32,
+pub(super) fn write(envelope: &Written<'_>) -> Result<Vec<u8>, Unwritable> {
+    let wire = envelope.with(rfc3339(envelope.timestamp_micros), envelope.event);
+    serde_json::to_vec(&wire).map_err(|error| Unwritable(error.to_string()))
 }
 
-pub(super) fn encode_emit(
-    cause: &Event,
-    emit: &Emit,
-    id: EmitId,
-    now_micros: u64,
-) -> Result<OutgoingMessage, EmitError> {
-    let event = json_of(emit)?;
-    let envelope = RootEnvelope {
-        id: id.to_string(),
-        event_type: &emit.event_type,
-        schema_version: emit.schema_version,
-        correlation_id: cause.correlation_id.as_ref().unwrap_or(&cause.id),
-        causation_id: &cause.id,
-        tenant_id: cause.tenant.as_str(),
-        trace_id: None,
-        timestamp: rfc3339(now_micros),
-        actor_id: cause.actor.as_deref(),
-        event,
-        retry_count: 0,
-    };
-    let payload = serde_json::to_vec(&envelope).map_err(EmitError::NotJson)?;
-    emit::enveloped(cause, emit, id, (Format::Json, payload))
-}
-
-/// Microseconds since 1970 as the platform writes times.
+/// Microseconds since 1970 as the platform writes times: no more digits than they need, three at once.
 fn rfc3339(micros: u64) -> String {
     let timestamp = i64::try_from(micros).ok().and_then(|micros| Timestamp::from_microsecond(micros).ok());
-    let text = format!("{:.6}", timestamp.unwrap_or(Timestamp::MAX));
+    let timestamp = timestamp.unwrap_or(Timestamp::MAX);
+    let digits = match micros {
+        _ if micros.is_multiple_of(1_000_000) => 0,
+        _ if micros.is_multiple_of(1_000) => 3,
+        _ => 6,
+    };
+    let text = format!("{timestamp:.digits$}");
     format!("{}+00:00", text.trim_end_matches('Z'))
 }
 
@@ -123,9 +87,7 @@ pub(crate) fn read_publication(payload: Bytes) -> Result<Publication, DecodeErro
 }
 
 fn publication_headers(envelope: &Envelope<'_>) -> Result<Headers, guesthouse_connector::HeaderError> {
-    let mut headers = Headers::new();
-    headers.insert(CONTENT_TYPE, Format::Json.media_type())?;
-    headers.insert(PROFILE, profile_of(envelope.event))?;
+    let mut headers = envelope_headers(Format::Json, is_contract(envelope.event))?;
     headers.insert(EVENT_TYPE, &*envelope.event_type.0)?;
     headers.insert(SCHEMA_VERSION, envelope.schema_version)?;
     headers.insert(TENANT_ID, &*envelope.tenant_id.0)?;
@@ -134,16 +96,13 @@ fn publication_headers(envelope: &Envelope<'_>) -> Result<Headers, guesthouse_co
 }
 
 /// A contract envelope names the family inside its event.
-fn profile_of(event: &RawValue) -> &'static str {
+pub(crate) fn is_contract(event: &RawValue) -> bool {
     #[derive(Deserialize)]
     struct Contract {
         #[serde(rename = "family")]
         _family: serde::de::IgnoredAny,
     }
-    match serde_json::from_str::<Contract>(event.get()) {
-        Ok(_) => PROFILE_CONTRACT,
-        Err(_) => PROFILE_ROOT,
-    }
+    serde_json::from_str::<Contract>(event.get()).is_ok()
 }
 
 #[cfg(test)]

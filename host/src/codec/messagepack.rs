@@ -7,21 +7,16 @@ use std::io::Cursor;
 
 use bytes::Bytes;
 use bytestring::ByteString;
-use guesthouse_connector::OutgoingMessage;
 use rmp_serde::Serializer;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use self::walk::{Json, Packed};
-use super::binary::{BinaryEnvelope, EmitIds, json_of};
+use super::binary::BinaryEnvelope;
 use super::decoded::Decoded;
-use super::emit::{self, EmitError};
-use super::format::Format;
 use super::headers::EventHeaders;
+use super::written::{Unwritable, Written};
 use super::{DecodeError, DecodeErrorCode};
-use crate::event::Event;
-use crate::identity::EmitId;
-use crate::outcome::Emit;
 
 /// Deepest nesting that is read, as deep as the JSON of guests may be.
 const DEPTH_MAX: usize = 128;
@@ -42,22 +37,6 @@ struct Envelope {
     #[serde(default)]
     actor_id: Option<Uuid>,
     event: Json,
-}
-
-/// An envelope to be written, fields in wire order.
-#[derive(Serialize)]
-struct RootEnvelope<'a> {
-    id: Uuid,
-    event_type: &'a str,
-    schema_version: u16,
-    correlation_id: Uuid,
-    causation_id: Uuid,
-    tenant_id: Uuid,
-    trace_id: Option<&'a str>,
-    timestamp: i64,
-    actor_id: Option<Uuid>,
-    event: Packed<'a>,
-    retry_count: u32,
 }
 
 pub(super) fn read(payload: &Bytes, headers: &EventHeaders<'_>) -> Result<Decoded, DecodeError> {
@@ -83,31 +62,14 @@ pub(super) fn read(payload: &Bytes, headers: &EventHeaders<'_>) -> Result<Decode
     envelope.check(headers, DecodeErrorCode::MessagePackEnvelope)
 }
 
-pub(super) fn encode_emit(
-    cause: &Event,
-    emit: &Emit,
-    id: EmitId,
-    now_micros: u64,
-) -> Result<OutgoingMessage, EmitError> {
-    let ids = EmitIds::of(cause, id, now_micros)?;
-    let envelope = RootEnvelope {
-        id: ids.id,
-        event_type: &emit.event_type,
-        schema_version: emit.schema_version,
-        correlation_id: ids.correlation_id,
-        causation_id: ids.causation_id,
-        tenant_id: ids.tenant_id,
-        trace_id: None,
-        timestamp: ids.timestamp_micros,
-        actor_id: ids.actor_id,
-        event: Packed(json_of(emit)?),
-        retry_count: 0,
-    };
+pub(super) fn write(envelope: &Written<'_>) -> Result<Vec<u8>, Unwritable> {
     let mut payload = Vec::new();
+    let micros = i64::try_from(envelope.timestamp_micros).unwrap_or(i64::MAX);
     envelope
+        .with(micros, Packed(envelope.event))
         .serialize(&mut Serializer::new(&mut payload).with_struct_map())
-        .map_err(|error| EmitError::Unwritable(error.to_string()))?;
-    emit::enveloped(cause, emit, id, (Format::MessagePack, payload))
+        .map_err(|error| Unwritable(error.to_string()))?;
+    Ok(payload)
 }
 
 #[cfg(test)]

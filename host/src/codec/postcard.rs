@@ -5,20 +5,15 @@ use std::borrow::Cow;
 
 use bytes::Bytes;
 use bytestring::ByteString;
-use guesthouse_connector::OutgoingMessage;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use uuid::Uuid;
 
-use super::binary::{BinaryEnvelope, EmitIds, json_of};
+use super::binary::BinaryEnvelope;
 use super::decoded::Decoded;
-use super::emit::{self, EmitError};
-use super::format::Format;
 use super::headers::EventHeaders;
+use super::written::{Unwritable, Written};
 use super::{DecodeError, DecodeErrorCode};
-use crate::event::Event;
-use crate::identity::EmitId;
-use crate::outcome::Emit;
 
 /// The version of the layout below.
 const VERSION: u8 = 1;
@@ -67,29 +62,21 @@ pub(super) fn read(payload: &Bytes, headers: &EventHeaders<'_>) -> Result<Decode
     envelope.check(headers, DecodeErrorCode::PostcardEnvelope)
 }
 
-pub(super) fn encode_emit(
-    cause: &Event,
-    emit: &Emit,
-    id: EmitId,
-    now_micros: u64,
-) -> Result<OutgoingMessage, EmitError> {
-    let ids = EmitIds::of(cause, id, now_micros)?;
+pub(super) fn write(envelope: &Written<'_>) -> Result<Vec<u8>, Unwritable> {
     let record = Record {
-        id: ids.id.into_bytes(),
-        event_type: Cow::Borrowed(&emit.event_type),
-        schema_version: emit.schema_version,
-        correlation_id: ids.correlation_id.into_bytes(),
-        causation_id: Some(ids.causation_id.into_bytes()),
-        tenant_id: ids.tenant_id.into_bytes(),
-        trace_id: None,
-        timestamp_micros: ids.timestamp_micros,
-        actor_id: ids.actor_id.map(Uuid::into_bytes),
-        event_json: json_of(emit)?.get(),
-        retry_count: 0,
+        id: envelope.id.into_bytes(),
+        event_type: Cow::Borrowed(envelope.event_type),
+        schema_version: envelope.schema_version,
+        correlation_id: envelope.correlation_id.into_bytes(),
+        causation_id: envelope.causation_id.map(Uuid::into_bytes),
+        tenant_id: envelope.tenant_id.into_bytes(),
+        trace_id: envelope.trace_id.map(Cow::Borrowed),
+        timestamp_micros: i64::try_from(envelope.timestamp_micros).unwrap_or(i64::MAX),
+        actor_id: envelope.actor_id.map(Uuid::into_bytes),
+        event_json: envelope.event.get(),
+        retry_count: envelope.retry_count,
     };
-    let payload = postcard::to_extend(&record, vec![VERSION])
-        .map_err(|error| EmitError::Unwritable(error.to_string()))?;
-    emit::enveloped(cause, emit, id, (Format::Postcard, payload))
+    postcard::to_extend(&record, vec![VERSION]).map_err(|error| Unwritable(error.to_string()))
 }
 
 #[cfg(test)]

@@ -28,18 +28,18 @@ const DAYS_MAX: u32 = 36_500;
 
 /// How long events are kept.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Retention {
+pub struct RetentionConfig {
     /// Days for the topic `domain`.
-    domain_max_age_days: u32,
+    pub domain_max_age_days: u32,
     /// Size of the topic `domain`, in gigabytes of 10^9 bytes.
-    domain_max_size_gb: u64,
+    pub domain_max_size_gb: u64,
     /// Days for the topics `system` and `module-build`.
-    system_max_age_days: u32,
+    pub system_max_age_days: u32,
     /// Days for dead letters.
-    dlq_max_age_days: u32,
+    pub dlq_max_age_days: u32,
 }
 
-impl Default for Retention {
+impl Default for RetentionConfig {
     fn default() -> Self {
         Self {
             domain_max_age_days: 30,
@@ -50,7 +50,7 @@ impl Default for Retention {
     }
 }
 
-pub(super) fn read(events: &Section<'_>) -> (ConnectorConfig, Retention, Format) {
+pub(super) fn read(events: &Section<'_>) -> (ConnectorConfig, RetentionConfig, Format) {
     events.optional("transport", |transport| match transport {
         "iggy" => Ok(()),
         _ => Err("Guesthouse reads from Iggy only, expected iggy".to_owned()),
@@ -77,9 +77,9 @@ pub(super) fn read(events: &Section<'_>) -> (ConnectorConfig, Retention, Format)
 }
 
 /// The topics that must exist.
-pub(super) fn topology(
+pub(crate) fn topology(
     connector: &ConnectorConfig,
-    retention: &Retention,
+    retention: &RetentionConfig,
     dead_letters: &DeadLetterConfig,
 ) -> Vec<TopicSpec> {
     let topic = |name: &str, days: u32| TopicSpec {
@@ -186,10 +186,10 @@ fn protocol(text: &str) -> Result<String, String> {
     }
 }
 
-fn retention(section: &Section<'_>) -> Retention {
-    let default = Retention::default();
+fn retention(section: &Section<'_>) -> RetentionConfig {
+    let default = RetentionConfig::default();
     let days = || number(1..=DAYS_MAX);
-    Retention {
+    RetentionConfig {
         domain_max_age_days: section.value("domain_max_age_days", default.domain_max_age_days, days()),
         domain_max_size_gb: section.value(
             "domain_max_size_gb",

@@ -2,6 +2,7 @@
 //! committed on the way.
 
 use std::collections::{BTreeMap, HashMap};
+use std::path::PathBuf;
 
 use guesthouse_connector::ReceivedMessage;
 use serde_json::Value;
@@ -9,7 +10,6 @@ use uuid::Uuid;
 
 use super::proxy::Commit;
 use super::publisher::Published;
-use super::stage::Life;
 use crate::client::{Client, DLQ, DOMAIN};
 
 /// Everything that is known about a run once it is over.
@@ -27,8 +27,6 @@ pub struct Ledgers {
     pub letters: HashMap<u128, Vec<Record>>,
     /// What was committed, in the order in which it was asked for.
     pub commits: Vec<Commit>,
-    /// When each life of a host began, in microseconds since 1970.
-    pub lives: Vec<u64>,
 }
 
 /// One line of a guest.
@@ -38,8 +36,6 @@ pub struct Line {
     pub event: u128,
     /// What it did.
     pub deed: Deed,
-    /// In which life of a host, counted from zero.
-    pub life: usize,
 }
 
 /// What a guest did with an event.
@@ -66,9 +62,8 @@ pub struct Record {
 
 impl Ledgers {
     /// Reads the topics and the logs of all lives.
-    pub async fn read(client: &Client, published: Published, lives: &[Life], commits: Vec<Commit>) -> Self {
-        let began = lives.iter().map(|life| life.began_micros).collect();
-        let mut ledgers = Self { published, commits, lives: began, ..Self::default() };
+    pub async fn read(client: &Client, published: Published, logs: &[PathBuf], commits: Vec<Commit>) -> Self {
+        let mut ledgers = Self { published, commits, ..Self::default() };
         ledgers.commits.sort_by_key(|commit| commit.asked_micros);
         for (partition, message) in client.read(DOMAIN).await {
             ledgers.places.entry(message.id).or_default().push((partition.0, message.offset.0));
@@ -80,7 +75,7 @@ impl Ledgers {
         for (_, message) in client.read(DLQ).await {
             ledgers.take_letter(&message);
         }
-        ledgers.lines = lines(lives);
+        ledgers.lines = lines(logs);
         ledgers
     }
 
@@ -116,16 +111,16 @@ fn number(id: &str) -> Option<u128> {
 }
 
 /// What all guests wrote, by the clock that all processes of a machine share.
-fn lines(lives: &[Life]) -> Vec<Line> {
+fn lines(logs: &[PathBuf]) -> Vec<Line> {
     let mut lines: BTreeMap<(String, usize), Line> = BTreeMap::new();
-    for (life, Life { log, .. }) in lives.iter().enumerate() {
+    for log in logs {
         let text = std::fs::read(log).unwrap_or_default();
         for text in text.split(|byte| *byte == b'\n') {
             let Ok(entry) = serde_json::from_slice::<Value>(text) else { continue };
             if entry["target"] != "guest" {
                 continue;
             }
-            if let Some(line) = entry["fields"]["message"].as_str().and_then(|text| line(text, life)) {
+            if let Some(line) = entry["fields"]["message"].as_str().and_then(line) {
                 let at = entry["timestamp"].as_str().unwrap_or_default().to_owned();
                 lines.insert((at, lines.len()), line);
             }
@@ -134,12 +129,12 @@ fn lines(lives: &[Life]) -> Vec<Line> {
     lines.into_values().collect()
 }
 
-fn line(text: &str, life: usize) -> Option<Line> {
+fn line(text: &str) -> Option<Line> {
     let mut words = text.split(' ');
     let deed = match words.next()? {
         "handled" => Deed::Handled,
         "failed" => Deed::Failed,
         _ => return None,
     };
-    Some(Line { event: number(words.nth(1)?)?, deed, life })
+    Some(Line { event: number(words.nth(1)?)?, deed })
 }

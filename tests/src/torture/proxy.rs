@@ -28,8 +28,6 @@ pub struct Commit {
     pub offset: u64,
     /// When the request passed, in microseconds since 1970.
     pub asked_micros: u64,
-    /// When the answer passed; zero when none did.
-    pub answered_micros: u64,
     /// What the broker said; nothing when no answer passed.
     pub answer: Option<Answer>,
 }
@@ -204,7 +202,6 @@ impl State {
             partition: *partition,
             offset: *offset,
             asked_micros: micros(),
-            answered_micros: 0,
             answer: None,
         });
         Some(self.commits.len() - 1)
@@ -315,7 +312,7 @@ impl<'a> Connection<'a> {
         if let Some(commit) = open.as_ref().and_then(|open| open.commit) {
             let answer = if wire::is_success(&frame) { Answer::Stored } else { Answer::Refused };
             if let Some(commit) = self.shared.state().commits.get_mut(commit) {
-                (commit.answer, commit.answered_micros) = (Some(answer), micros());
+                commit.answer = Some(answer);
             }
         }
         let to_client = &mut self.client.1;
@@ -375,8 +372,7 @@ fn index(share: f64, length: usize) -> usize {
     ((length as f64 * share) as usize).min(length - 1)
 }
 
-/// The time, in microseconds since 1970.
-pub fn micros() -> u64 {
+fn micros() -> u64 {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     u64::try_from(since.as_micros()).unwrap_or(u64::MAX)
 }

@@ -11,8 +11,8 @@ use tokio::sync::watch;
 use super::fault::{Fault, Target, Trap};
 use super::invariants::{self, Findings};
 use super::ledgers::Ledgers;
-use super::plan::{Company, Moment, Place, Plan, Point, REVOKE_SEEN, Step};
-use super::proxy::{Answer, Proxy};
+use super::plan::{Company, Place, Plan, Point, REVOKE_SEEN, Step};
+use super::proxy::Answer;
 use super::publisher::{Published, publish};
 use super::report::{Report, Verdict};
 use super::stage::{Arms, Seat, Stage};
@@ -29,12 +29,12 @@ const DRAINED_WITHIN: Duration = Duration::from_secs(90);
 /// Between two looks.
 const GLANCE: Duration = Duration::from_millis(10);
 
-/// Carries out the plan of a seed, with so much peace before each hardship. `program` is a host with failpoints.
-pub async fn run(seed: u64, program: &Path, peace: Duration) -> Report {
+/// Carries out the plan of a seed. `program` is a host with failpoints.
+pub async fn run(seed: u64, program: &Path) -> Report {
     let began = Instant::now();
     let plan = Plan::of(seed);
     let mut run = Run::open(program, plan.company).await;
-    let outcome = run.play(&plan, seed, peace).await;
+    let outcome = run.play(&plan, seed).await;
     let (findings, verdict) = match outcome {
         Ok(findings) if findings.violations.is_empty() => (findings, Verdict::Held),
         Ok(findings) => (findings, Verdict::Violated),
@@ -74,7 +74,7 @@ impl Run {
         Self { stage, company, main: None, companion: None, faults: Vec::new(), kills: 0, disruptions: 0 }
     }
 
-    async fn play(&mut self, plan: &Plan, seed: u64, peace: Duration) -> anyhow::Result<Findings> {
+    async fn play(&mut self, plan: &Plan, seed: u64) -> anyhow::Result<Findings> {
         self.main();
         if self.company == Company::Shared {
             self.companion();
@@ -84,8 +84,6 @@ impl Run {
         let (stop, stopped) = watch::channel(false);
         let publisher = tokio::spawn(publish(stopped, client.clone(), seed));
         for step in &plan.steps {
-            // How long hosts are left alone is what is asked for; nothing is synchronised by it.
-            tokio::time::sleep(peace).await;
             note(&step.name())?;
             self.step(step).await.with_context(|| step.name())?;
             self.faults.push(step.name());
@@ -100,31 +98,28 @@ impl Run {
     async fn step(&mut self, step: &Step) -> anyhow::Result<()> {
         self.disruptions += 1;
         match step {
-            Step::Kill(moment) => self.kill(*moment).await,
-            Step::Stop(moment) => self.stop(*moment).await,
-            Step::Freeze(moment) => self.freeze(*moment).await,
+            Step::Kill(point, nth) => self.kill(*point, *nth).await,
+            Step::Stop(point, nth) => self.stop(*point, *nth).await,
+            Step::Freeze(point, nth) => self.freeze(*point, *nth).await,
             Step::Way(trap) => self.obstruct(trap).await,
             Step::BrokerRestart => {
                 self.main_at_work().await?;
                 self.stage.broker.kill();
                 self.stage.broker.start_again().await;
-                self.work_goes_on(1).await
+                self.work_goes_on().await
             }
         }
     }
 
-    async fn kill(&mut self, moment: Moment) -> anyhow::Result<()> {
-        match moment.point.place {
-            Place::Unanswered(topic) => self.kill_unanswered(topic, moment).await,
-            Place::Inside(failpoint) if moment.point.name == REVOKE_SEEN => {
-                self.kill_on_revoke(failpoint).await
-            }
+    async fn kill(&mut self, point: Point, nth: u32) -> anyhow::Result<()> {
+        match point.place {
+            Place::Unanswered(topic) => self.kill_unanswered(topic, nth).await,
+            Place::Inside(failpoint) if point.name == REVOKE_SEEN => self.kill_on_revoke(failpoint).await,
             Place::Inside(failpoint) => {
                 // A place that is rarely passed is waited for at its first passage, the second time.
-                for nth in [moment.nth, 1] {
+                for nth in [nth, 1] {
                     let fired = self.stage.fired();
-                    let arms = Arms { failpoint, nth, signal: "kill" };
-                    let mut host = self.armed_after(moment.commits, arms).await?;
+                    let mut host = self.armed(Arms { failpoint, nth, signal: "kill" });
                     if within(HAPPENS_WITHIN, async || host.has_ended()).await {
                         ensure!(self.stage.fired() > fired, "it ended by itself: {}", host.log());
                         self.kills += 1;
@@ -137,11 +132,10 @@ impl Run {
         }
     }
 
-    async fn kill_unanswered(&mut self, topic: Option<&str>, moment: Moment) -> anyhow::Result<()> {
+    async fn kill_unanswered(&mut self, topic: Option<&str>, nth: u32) -> anyhow::Result<()> {
         let target = topic.map_or(Target::Store, |topic| Target::Publish(topic.to_owned()));
-        self.main();
-        self.work_goes_on(moment.commits.max(1)).await?;
-        for nth in [moment.nth, 1] {
+        self.main_at_work().await?;
+        for nth in [nth, 1] {
             let trap = Trap { target: target.clone(), nth, fault: Fault::HoldAnswer };
             let mut sprung = self.stage.way(Seat::Main).set(trap);
             if tokio::time::timeout(HAPPENS_WITHIN, sprung.wait()).await.is_ok() {
@@ -158,7 +152,6 @@ impl Run {
             self.kill_host(companion);
         }
         let mut host = self.armed(Arms { failpoint, nth: 1, signal: "kill" });
-        self.stage.go();
         ensure!(
             within(HAPPENS_WITHIN, async || partitions(&host) == PARTITIONS).await,
             "it holds no partitions"
@@ -174,11 +167,10 @@ impl Run {
         Ok(())
     }
 
-    async fn stop(&mut self, moment: Moment) -> anyhow::Result<()> {
-        let failpoint = inside(moment.point)?;
-        for nth in [moment.nth, 1] {
-            let arms = Arms { failpoint, nth, signal: "term" };
-            let mut host = self.armed_after(moment.commits, arms).await?;
+    async fn stop(&mut self, point: Point, nth: u32) -> anyhow::Result<()> {
+        let Place::Inside(failpoint) = point.place else { anyhow::bail!("not a place inside of a host") };
+        for nth in [nth, 1] {
+            let mut host = self.armed(Arms { failpoint, nth, signal: "term" });
             if within(HAPPENS_WITHIN, async || host.has_ended()).await {
                 let ended = host.ended().await;
                 ensure!(ended.code == Some(0), "it ended with {:?}: {}", ended.code, ended.log);
@@ -190,17 +182,16 @@ impl Run {
     }
 
     /// A frozen host is taken for dead; when it goes on, it must not harm what others have done meanwhile.
-    async fn freeze(&mut self, moment: Moment) -> anyhow::Result<()> {
-        let failpoint = inside(moment.point)?;
+    async fn freeze(&mut self, point: Point, nth: u32) -> anyhow::Result<()> {
+        let Place::Inside(failpoint) = point.place else { anyhow::bail!("not a place inside of a host") };
         if self.companion.is_none() {
             self.companion();
         }
         let fired = self.stage.fired();
-        let arms = Arms { failpoint, nth: moment.nth, signal: "stop" };
-        let mut host = self.armed_after(moment.commits, arms).await?;
+        let mut host = self.armed(Arms { failpoint, nth, signal: "stop" });
         if !within(HAPPENS_WITHIN, async || self.stage.fired() > fired).await {
             self.kill_host(host);
-            host = self.armed_after(0, Arms { nth: 1, ..arms }).await?;
+            host = self.armed(Arms { failpoint, nth: 1, signal: "stop" });
             ensure!(
                 within(HAPPENS_WITHIN, async || self.stage.fired() > fired).await,
                 "the failpoint never fired"
@@ -226,23 +217,28 @@ impl Run {
         for nth in [trap.nth, 1] {
             let mut sprung = self.stage.way(Seat::Main).set(Trap { nth, ..trap.clone() });
             if tokio::time::timeout(HAPPENS_WITHIN, sprung.wait()).await.is_ok() {
-                return self.work_goes_on(1).await;
+                return self.work_goes_on().await;
             }
         }
         anyhow::bail!("no such request came")
     }
 
-    /// Waits until so many commits of the main host pass that were not there before.
-    async fn work_goes_on(&mut self, commits: usize) -> anyhow::Result<()> {
-        let main = self.main.as_mut().context("there is a main host")?;
-        progress(main, self.stage.way(Seat::Main), commits).await
+    /// Waits until a commit of the main host passes that was not there before.
+    async fn work_goes_on(&mut self) -> anyhow::Result<()> {
+        let way = self.stage.way(Seat::Main);
+        let stored = || way.commits().iter().filter(|commit| commit.answer == Some(Answer::Stored)).count();
+        let (before, main) = (stored(), self.main.as_mut().context("there is a main host")?);
+        let goes_on = within(DRAINED_WITHIN, async || stored() > before || main.has_ended()).await;
+        ensure!(!main.has_ended(), "the host ended by itself: {}", main.log());
+        ensure!(goes_on, "nothing was committed any more");
+        Ok(())
     }
 
     /// Sees to it that the main host lives and has come to work: one that cannot reach the broker at its start gives
     /// up, as it should.
     async fn main_at_work(&mut self) -> anyhow::Result<()> {
         self.main();
-        self.work_goes_on(1).await
+        self.work_goes_on().await
     }
 
     async fn topics_exist(&self, client: &Client) -> anyhow::Result<()> {
@@ -271,7 +267,7 @@ impl Run {
     async fn compare(&self, client: &Client, published: Published) -> Findings {
         let mut commits = self.stage.way(Seat::Main).commits();
         commits.extend(self.stage.way(Seat::Companion).commits());
-        let ledgers = Ledgers::read(client, published, self.stage.lives(), commits).await;
+        let ledgers = Ledgers::read(client, published, &self.stage.logs(), commits).await;
         invariants::check(&ledgers, self.disruptions)
     }
 
@@ -293,16 +289,6 @@ impl Run {
         self.stage.start(Seat::Main, Some(&arms))
     }
 
-    /// The same, which comes to be killed once it has made so many commits.
-    async fn armed_after(&mut self, commits: usize, arms: Arms) -> anyhow::Result<HostProgram> {
-        let mut host = self.armed(arms);
-        if commits > 0 {
-            progress(&mut host, self.stage.way(Seat::Main), commits).await?;
-        }
-        self.stage.go();
-        Ok(host)
-    }
-
     fn kill_main(&mut self) {
         if let Some(host) = self.main.take() {
             self.kill_host(host);
@@ -316,23 +302,6 @@ impl Run {
             self.disruptions += 1;
         }
     }
-}
-
-fn inside(point: Point) -> anyhow::Result<&'static str> {
-    match point.place {
-        Place::Inside(failpoint) => Ok(failpoint),
-        Place::Unanswered(_) => anyhow::bail!("not a place inside of a host"),
-    }
-}
-
-/// Waits until so many commits of a host pass that were not there before.
-async fn progress(host: &mut HostProgram, way: &Proxy, commits: usize) -> anyhow::Result<()> {
-    let stored = || way.commits().iter().filter(|commit| commit.answer == Some(Answer::Stored)).count();
-    let before = stored();
-    let goes_on = within(DRAINED_WITHIN, async || stored() >= before + commits || host.has_ended()).await;
-    ensure!(!host.has_ended(), "the host ended by itself: {}", host.log());
-    ensure!(goes_on, "nothing was committed any more");
-    Ok(())
 }
 
 fn partitions(host: &HostProgram) -> u64 {

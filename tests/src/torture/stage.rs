@@ -9,7 +9,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-use super::proxy::{Proxy, micros};
+use super::proxy::Proxy;
 use crate::broker::{Access, BrokerProgram};
 use crate::builds;
 use crate::client::{Client, DOMAIN};
@@ -57,16 +57,7 @@ pub struct Stage {
     pub broker: BrokerProgram,
     main_way: Proxy,
     companion_way: Proxy,
-    lives: Vec<Life>,
-}
-
-/// One life of a host.
-#[derive(Debug, Clone)]
-pub struct Life {
-    /// What it wrote.
-    pub log: PathBuf,
-    /// When it began, in microseconds since 1970.
-    pub began_micros: u64,
+    lives: u32,
 }
 
 impl Stage {
@@ -76,7 +67,7 @@ impl Stage {
         let broker = BrokerProgram::start_impatient(SILENCE_MAX).await;
         let address: SocketAddr = broker.access().address.parse().expect("a broker knows its address");
         let (main_way, companion_way) = (Proxy::start(address).await, Proxy::start(address).await);
-        Self { directory, program: program.to_owned(), broker, main_way, companion_way, lives: Vec::new() }
+        Self { directory, program: program.to_owned(), broker, main_way, companion_way, lives: 0 }
     }
 
     /// Leaves all files where they are, and tells where.
@@ -99,7 +90,8 @@ impl Stage {
 
     /// Starts the next life of a host.
     pub fn start(&mut self, seat: Seat, arms: Option<&Arms>) -> HostProgram {
-        let name = format!("life-{:03}", self.lives.len() + 1);
+        self.lives += 1;
+        let name = format!("life-{:03}", self.lives);
         let config = self.directory.path().join(format!("{name}.yaml"));
         // JSON is YAML as well.
         std::fs::write(&config, self.config(seat).to_string()).expect("the stage is writable");
@@ -107,9 +99,7 @@ impl Stage {
         if let Some(Arms { failpoint, nth, signal }) = arms {
             command.env("GUESTHOUSE_FAILPOINT", format!("{failpoint}:{nth}:{signal}"));
             command.env("GUESTHOUSE_FAILPOINT_FILE", self.fired_file());
-            command.env("GUESTHOUSE_FAILPOINT_AFTER", go_file(&config));
         }
-        self.lives.push(Life { log: config.with_extension("log"), began_micros: micros() });
         HostProgram::start_as(command, &config)
     }
 
@@ -118,15 +108,10 @@ impl Stage {
         std::fs::read_to_string(self.fired_file()).map_or(0, |text| text.lines().count())
     }
 
-    /// Lets the passages of the last life's failpoint count.
-    pub fn go(&self) {
-        let life = self.lives.last().expect("a host was started");
-        std::fs::write(go_file(&life.log), "").expect("the stage is writable");
-    }
-
-    /// All lives, in the order of their beginnings.
-    pub fn lives(&self) -> &[Life] {
-        &self.lives
+    /// The logs of all lives, in the order of their beginnings.
+    pub fn logs(&self) -> Vec<PathBuf> {
+        let path = |life| self.directory.path().join(format!("life-{life:03}.log"));
+        (1..=self.lives).map(path).collect()
     }
 
     fn fired_file(&self) -> PathBuf {
@@ -148,10 +133,6 @@ impl Stage {
             "sandbox": { "cache_dir": self.directory.path().join("cache") },
         })
     }
-}
-
-fn go_file(of_life: &Path) -> PathBuf {
-    of_life.with_extension("go")
 }
 
 fn handler(name: &str) -> Value {

@@ -3,8 +3,10 @@
 use guesthouse_connector::RawHeaders;
 
 use super::*;
-use crate::codec::Codec;
 use crate::codec::fixtures::{emit, emit_id, header, message, samples};
+use crate::codec::{Codec, EmitError};
+use crate::event::Event;
+use crate::outcome::Emit;
 
 const ID: &str = "01a01e73-d391-f057-ce73-018173b720d4";
 const TENANT: &str = "7f3c9a52-4b1e-4d6a-9c80-5e2f1ab34d10";

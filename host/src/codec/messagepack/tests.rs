@@ -4,8 +4,8 @@ use serde_json::value::RawValue;
 use serde_json::{Value, json};
 
 use super::*;
-use crate::codec::Codec;
 use crate::codec::fixtures::{bytes_of, emit, emit_id, header, message, samples};
+use crate::codec::{Codec, Format};
 
 const CODEC: Codec = Codec::Enveloped(Format::MessagePack);
 

@@ -1,8 +1,11 @@
 //! What the `postcard` codec reads, refuses and writes.
 
+use guesthouse_connector::OutgoingMessage;
+
 use super::*;
-use crate::codec::Codec;
 use crate::codec::fixtures::{bytes_of, emit, emit_id, header, message, samples};
+use crate::codec::{Codec, Format};
+use crate::event::Event;
 
 const CODEC: Codec = Codec::Enveloped(Format::Postcard);
 const PAYLOAD: &[u8] = br#"{"type":"OrderCounted","data":{"count":3}}"#;

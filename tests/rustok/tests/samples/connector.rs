@@ -65,6 +65,10 @@ async fn the_connectors_samples_publish_what_they_say() {
     config.embedded.data_dir = dir.path().join("data/iggy").to_string_lossy().into_owned();
     config.embedded.tcp_port = 0;
     assert_published(EmbeddedConnector::new(), &config).await;
+
+    let dir = tempfile::tempdir().unwrap();
+    run(env!("CARGO_BIN_EXE_transport-basic"), dir.path()).await;
+    assert!(dir.path().join("data/iggy").is_dir(), "the broker of the transport's sample ran here");
 }
 
 #[test]

@@ -2,3 +2,5 @@
 
 #[cfg(test)]
 mod connector;
+#[cfg(test)]
+mod transport;

@@ -1,0 +1,121 @@
+//! What a transport needs to know: the `events.iggy` block of the platform's configuration.
+
+use guesthouse_connector::{
+    ConnectorConfig, ConnectorMode, EmbeddedConnectorConfig, EmbeddedCredentials, RemoteConnectorConfig,
+    Timeouts, TlsConfig, TopicSpec,
+};
+use secrecy::SecretString;
+
+use crate::codec::Format;
+use crate::config::{self, Config, DeadLetterConfig, RetentionConfig};
+
+/// How a transport reaches Iggy, what it writes, and what its topics are like. A configuration file gives one by
+/// `IggyConfig::from(&Config::load(…)?)`.
+#[derive(Debug, Clone, Default)]
+pub struct IggyConfig {
+    /// Which of the two parts below counts.
+    pub mode: ConnectorMode,
+    /// What envelopes are written in.
+    pub serialization: Format,
+    /// The stream and its topics.
+    pub topology: TopologyConfig,
+    /// The broker inside this process.
+    pub embedded: EmbeddedConnectorConfig,
+    /// The brokers elsewhere.
+    pub remote: RemoteConnectorConfig,
+    /// How long events are kept.
+    pub retention: RetentionConfig,
+    /// Secrets, trust and patience.
+    pub access: Access,
+}
+
+/// The stream and its topics.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TopologyConfig {
+    /// The stream; default `rustok`.
+    pub stream_name: String,
+    /// Partitions of each topic for events; default 8. It cannot be changed later.
+    pub domain_partitions: u32,
+    /// Servers of a cluster that keep a copy; default 1.
+    pub replication_factor: u8,
+    /// The topic for dead letters and its partitions.
+    pub dead_letters: DeadLetterConfig,
+}
+
+/// Secrets, trust and patience of a connection.
+#[derive(Debug, Clone, Default)]
+pub struct Access {
+    /// Takes the place of `remote.password`.
+    pub remote_password: Option<SecretString>,
+    /// A personal access token that takes the place of user and password.
+    pub remote_token: Option<SecretString>,
+    /// What to trust when `remote.tls_enabled` is set.
+    pub tls: TlsConfig,
+    /// Who the root user of the embedded broker is.
+    pub embedded_credentials: EmbeddedCredentials,
+    /// How long to wait for the broker.
+    pub timeouts: Timeouts,
+}
+
+impl Default for TopologyConfig {
+    fn default() -> Self {
+        let connector = ConnectorConfig::default();
+        Self {
+            stream_name: connector.stream_name,
+            domain_partitions: connector.partitions,
+            replication_factor: connector.replication_factor,
+            dead_letters: DeadLetterConfig::default(),
+        }
+    }
+}
+
+impl IggyConfig {
+    /// The same for a connector.
+    pub fn connector_config(&self) -> ConnectorConfig {
+        ConnectorConfig {
+            mode: self.mode,
+            embedded: self.embedded.clone(),
+            remote: self.remote.clone(),
+            stream_name: self.topology.stream_name.clone(),
+            partitions: self.topology.domain_partitions,
+            replication_factor: self.topology.replication_factor,
+            tls: self.access.tls.clone(),
+            timeouts: self.access.timeouts,
+            remote_password: self.access.remote_password.clone(),
+            remote_token: self.access.remote_token.clone(),
+            embedded_credentials: self.access.embedded_credentials.clone(),
+            ..ConnectorConfig::default()
+        }
+    }
+
+    /// The topics that must exist, as they must be.
+    pub fn topics(&self) -> Vec<TopicSpec> {
+        config::topics(&self.connector_config(), &self.retention, &self.topology.dead_letters)
+    }
+}
+
+impl From<&Config> for IggyConfig {
+    fn from(config: &Config) -> Self {
+        let connector = config.connector.clone();
+        Self {
+            mode: connector.mode,
+            serialization: config.serialization,
+            topology: TopologyConfig {
+                stream_name: connector.stream_name,
+                domain_partitions: connector.partitions,
+                replication_factor: connector.replication_factor,
+                dead_letters: config.dead_letters.clone(),
+            },
+            embedded: connector.embedded,
+            remote: connector.remote,
+            retention: config.retention.clone(),
+            access: Access {
+                remote_password: connector.remote_password,
+                remote_token: connector.remote_token,
+                tls: connector.tls,
+                embedded_credentials: connector.embedded_credentials,
+                timeouts: connector.timeouts,
+            },
+        }
+    }
+}
