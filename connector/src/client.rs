@@ -6,6 +6,7 @@
 
 mod fault;
 mod group;
+mod groups;
 mod messages;
 mod topics;
 

@@ -16,6 +16,7 @@ use crate::config::{ConnectorConfig, ConnectorMode, RemoteConnectorConfig};
 use crate::consumer::{ConsumerCursor, GroupConsumer, SubscriberMessage};
 use crate::error::ConnectorError;
 use crate::group::GroupCursor;
+use crate::groups::{GroupMember, GroupSummary};
 use crate::message::{OutgoingMessage, PublishRequest, ReceivedMessage};
 use crate::status::ConnectionStatus;
 use crate::topology::{TopicSpec, TopicState};
@@ -123,6 +124,22 @@ pub trait IggyConnector: Send + Sync + fmt::Debug + 'static {
         self.ensure_topics(stream, &topics.iter().map(spec).collect::<Vec<_>>()).await
     }
 
+    /// Lets an existing topic keep its messages as long and as many as `spec` says; nothing else is changed. Messages
+    /// beyond a shorter retention go for good.
+    ///
+    /// # Errors
+    ///
+    /// [`ConnectorError::Topology`] when the topic does not exist, [`ConnectorError::Iggy`] when the broker refuses:
+    /// a topic must be allowed to grow to one segment at least.
+    async fn update_retention(&self, stream: &str, spec: &TopicSpec) -> Result<(), ConnectorError>;
+
+    /// How many servers the cluster has; one when the broker is alone.
+    ///
+    /// # Errors
+    ///
+    /// As [`ping`](Self::ping).
+    async fn servers_count(&self) -> Result<usize, ConnectorError>;
+
     /// Deletes a topic with all its messages, groups and stored offsets; harmless when it does not exist.
     ///
     /// # Errors
@@ -146,6 +163,33 @@ pub trait IggyConnector: Send + Sync + fmt::Debug + 'static {
         &self,
         group: &GroupAddress,
     ) -> Result<Vec<(PartitionId, Option<Offset>)>, ConnectorError>;
+
+    /// The groups of a topic, by name.
+    ///
+    /// # Errors
+    ///
+    /// [`ConnectorError::Topology`] when the topic does not exist.
+    async fn groups(&self, topic: &TopicAddress) -> Result<Vec<GroupSummary>, ConnectorError>;
+
+    /// The members of a group, by id; `None` when the group does not exist.
+    ///
+    /// # Errors
+    ///
+    /// As [`ping`](Self::ping).
+    async fn group_members(&self, group: &GroupAddress) -> Result<Option<Vec<GroupMember>>, ConnectorError>;
+
+    /// The first message of a partition that the broker stored at or after a time, in microseconds since the Unix
+    /// epoch; `None` when there is none.
+    ///
+    /// # Errors
+    ///
+    /// [`ConnectorError::Topology`] when the topic or the partition does not exist.
+    async fn first_at(
+        &self,
+        topic: &TopicAddress,
+        partition: PartitionId,
+        micros: u64,
+    ) -> Result<Option<Offset>, ConnectorError>;
 
     /// Reads messages of one partition from an offset on, without any consumer state. An empty answer means that
     /// nothing is there now.

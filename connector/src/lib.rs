@@ -55,7 +55,9 @@ mod consumer;
 mod endpoint;
 mod error;
 mod group;
+mod groups;
 mod headers;
+mod health;
 mod line;
 mod link;
 mod message;
@@ -76,9 +78,16 @@ pub use connector::{
 pub use consumer::{ConsumerCursor, SubscriberMessage, SubscriberMessageMetadata};
 pub use error::ConnectorError;
 pub use group::{Assignment, CursorStep, GroupCursor, StoreOutcome};
+pub use groups::{
+    ConsumerGroupManager, GroupMember, GroupPosition, GroupSummary, NewPosition, PartitionPosition, ResetTo,
+};
 pub use headers::{
     HEADERS_BYTES_MAX, HeaderError, HeaderValue, HeaderValueRef, Headers, RawHeaders, RawHeadersIter,
 };
+pub use health::{HealthCheck, HealthCheckResult, HealthStatus, health_check};
 pub use message::{OutgoingMessage, PAYLOAD_BYTES_MAX, Partitioning, PublishRequest, ReceivedMessage};
 pub use status::{ConnectionState, ConnectionStatus};
-pub use topology::{Durability, PartitionState, TopicSpec, TopicState};
+pub use topology::{
+    Difference, Durability, PartitionState, Remedy, RetentionAge, RetentionSize, TopicReport, TopicSpec,
+    TopicState, TopologyManager,
+};

@@ -6,11 +6,13 @@
 mod broker;
 mod check;
 mod dlq;
+mod groups;
 mod inspect;
 mod progress;
 mod publish;
 mod run;
 mod signals;
+mod topology;
 
 use std::io::{self, Write};
 use std::path::PathBuf;
@@ -45,6 +47,12 @@ enum Command {
     /// Look at events that were given up on.
     #[command(subcommand)]
     Dlq(dlq::DlqCommand),
+    /// Look at the topics of the configuration, and make them as configured.
+    #[command(subcommand)]
+    Topology(topology::TopologyCommand),
+    /// Look at consumer groups, and put them elsewhere.
+    #[command(subcommand)]
+    Groups(groups::GroupsCommand),
 }
 
 #[derive(Debug, Args)]
@@ -80,7 +88,12 @@ impl Cli {
                 "warn,guest=info,guesthouse=info,guesthouse_connector=info,guesthouse_broker=info"
             }
             Command::Broker(_) => "warn,guesthouse_broker=info",
-            Command::Check(_) | Command::Inspect(_) | Command::Publish(_) | Command::Dlq(_) => "warn",
+            Command::Check(_)
+            | Command::Inspect(_)
+            | Command::Publish(_)
+            | Command::Dlq(_)
+            | Command::Topology(_)
+            | Command::Groups(_) => "warn",
         }
     }
 
@@ -96,6 +109,8 @@ impl Cli {
             Command::Inspect(args) => inspect::inspect(args, &mut console).await,
             Command::Publish(args) => publish::publish(args, environment, &mut console).await,
             Command::Dlq(command) => dlq::execute(command, environment, &mut console).await,
+            Command::Topology(command) => topology::execute(command, environment, &mut console).await,
+            Command::Groups(command) => groups::execute(command, environment, &mut console).await,
         };
         match done {
             // Whoever reads the output has seen enough.

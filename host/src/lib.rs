@@ -43,6 +43,7 @@ mod failpoint;
 #[doc(hidden)]
 pub mod fuzzing;
 mod handler;
+pub mod health;
 mod histogram;
 mod host;
 mod identity;

@@ -25,7 +25,7 @@ const CODE_PARTITION_NOT_OWNED: u32 = 5009;
 pub(crate) struct GroupTarget {
     pub(crate) address: GroupAddress,
     pub(crate) target: Target,
-    id: Identifier,
+    pub(super) id: Identifier,
     consumer: Consumer,
 }
 

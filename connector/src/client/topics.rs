@@ -2,8 +2,8 @@
 
 use bytes::{BufMut, BytesMut};
 use iggy::prelude::{
-    IggyDuration, IggyError, IggyExpiry, MaxTopicSize, Partition, StreamClient as _, TopicClient as _,
-    TopicCreateOptions, TopicDetails, topic_option_keys,
+    ClusterClient as _, IggyDuration, IggyError, IggyExpiry, MaxTopicSize, Partition, StreamClient as _,
+    TopicClient as _, TopicCreateOptions, TopicDetails, TopicUpdateOptions, topic_option_keys,
 };
 use iggy_binary_protocol::codes::CREATE_TOPIC_CODE;
 use iggy_binary_protocol::requests::topics::CreateTopicRequest;
@@ -15,7 +15,7 @@ use super::fault::Fault;
 use super::{Client, Target, identifier};
 use crate::address::{Offset, PartitionId};
 use crate::error::ConnectorError;
-use crate::topology::{Durability, PartitionState, TopicSpec, TopicState};
+use crate::topology::{Durability, PartitionState, RetentionAge, RetentionSize, TopicSpec, TopicState};
 
 const CODE_STREAM_EXISTS: u32 = 1012;
 const CODE_TOPIC_EXISTS: u32 = 2013;
@@ -72,6 +72,28 @@ impl Client {
                 answer.map_err(|fault| fault.describe(format_args!("creating topic {}", target.address)))
             }
         }
+    }
+
+    /// Lets a topic keep its messages as long as it should.
+    pub(crate) async fn update_retention(
+        &self,
+        target: &Target,
+        spec: &TopicSpec,
+    ) -> Result<(), ConnectorError> {
+        let options = TopicUpdateOptions {
+            message_expiry: Some(expiry(spec)),
+            max_topic_size: Some(size_max(spec)),
+            ..TopicUpdateOptions::default()
+        };
+        self.ask(self.sdk.update_topic(&target.stream, &target.topic, &spec.name, &options))
+            .await
+            .map_err(|fault| fault.describe(format_args!("changing topic {}", target.address)))
+    }
+
+    /// How many servers the cluster has.
+    pub(crate) async fn servers_count(&self) -> Result<usize, ConnectorError> {
+        let cluster = self.ask(self.sdk.get_cluster_metadata()).await;
+        Ok(cluster.map_err(|fault| fault.describe("asking for the servers of the cluster"))?.nodes.len())
     }
 
     /// Deletes a topic.
@@ -133,19 +155,20 @@ impl FoundTopic {
         };
         let mut partitions: Vec<_> = self.0.partitions.iter().map(state).collect();
         partitions.sort_by_key(|state| state.partition);
-        TopicState { partitions }
-    }
-
-    /// What differs when the topic does not keep messages as long as it should.
-    pub(crate) fn retention_mismatch(&self, spec: &TopicSpec) -> Option<String> {
-        let found = (self.0.message_expiry, self.0.max_topic_size);
-        let expected = (expiry(spec), size_max(spec));
-        (found != expected).then(|| {
-            format!(
-                "messages are kept for {} and {}, expected {} and {}",
-                found.0, found.1, expected.0, expected.1
-            )
-        })
+        TopicState {
+            partitions,
+            age_max: match self.0.message_expiry {
+                IggyExpiry::NeverExpire => RetentionAge::Forever,
+                IggyExpiry::ExpireDuration(age) => RetentionAge::Micros(age.as_micros()),
+                IggyExpiry::ServerDefault => RetentionAge::ServerDefault,
+            },
+            size_max: match self.0.max_topic_size {
+                MaxTopicSize::Unlimited => RetentionSize::Unbounded,
+                MaxTopicSize::Custom(size) => RetentionSize::Bytes(size.as_bytes_u64()),
+                MaxTopicSize::ServerDefault => RetentionSize::ServerDefault,
+            },
+            size_bytes: self.0.size.as_bytes_u64(),
+        }
     }
 }
 

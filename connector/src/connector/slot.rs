@@ -12,6 +12,7 @@ use crate::config::ConnectorConfig;
 use crate::endpoint::Endpoint;
 use crate::error::ConnectorError;
 use crate::group::GroupCursor;
+use crate::groups::{GroupMember, GroupSummary};
 use crate::link::Link;
 use crate::message::{OutgoingMessage, PublishRequest, ReceivedMessage};
 use crate::status::ConnectionStatus;
@@ -119,6 +120,14 @@ impl<H: Home> IggyConnector for H {
         self.slot().connected()?.ensure_topics(stream, topics).await
     }
 
+    async fn update_retention(&self, stream: &str, spec: &TopicSpec) -> Result<(), ConnectorError> {
+        self.slot().connected()?.update_retention(stream, spec).await
+    }
+
+    async fn servers_count(&self) -> Result<usize, ConnectorError> {
+        self.slot().connected()?.servers_count().await
+    }
+
     async fn delete_topic(&self, topic: &TopicAddress) -> Result<(), ConnectorError> {
         self.slot().connected()?.delete_topic(topic).await
     }
@@ -132,6 +141,23 @@ impl<H: Home> IggyConnector for H {
         group: &GroupAddress,
     ) -> Result<Vec<(PartitionId, Option<Offset>)>, ConnectorError> {
         self.slot().connected()?.group_offsets(group).await
+    }
+
+    async fn groups(&self, topic: &TopicAddress) -> Result<Vec<GroupSummary>, ConnectorError> {
+        self.slot().connected()?.groups(topic).await
+    }
+
+    async fn group_members(&self, group: &GroupAddress) -> Result<Option<Vec<GroupMember>>, ConnectorError> {
+        self.slot().connected()?.group_members(group).await
+    }
+
+    async fn first_at(
+        &self,
+        topic: &TopicAddress,
+        partition: PartitionId,
+        micros: u64,
+    ) -> Result<Option<Offset>, ConnectorError> {
+        self.slot().connected()?.first_at(topic, partition, micros).await
     }
 
     async fn read_from(

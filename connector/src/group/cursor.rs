@@ -148,6 +148,14 @@ impl GroupCursor {
         self.connection.is_some() && self.positions.may_store(partition)
     }
 
+    /// Deletes the stored offset of a partition that this member reads: the next one begins it at its beginning.
+    pub(crate) async fn delete_offset(&mut self, partition: PartitionId) -> Result<(), ConnectorError> {
+        match &self.connection {
+            Some(Connection { client, .. }) => client.delete_offset(&self.group, partition).await,
+            None => Err(ConnectorError::NotConnected),
+        }
+    }
+
     /// The partitions that this member reads now.
     pub fn assignment(&self) -> impl Iterator<Item = PartitionId> {
         self.positions.owned()

@@ -10,6 +10,7 @@ use crate::client::{FoundTopic, GroupTarget, Polled, Range, Reader, Target};
 use crate::connector::MessageSubscriber;
 use crate::consumer::SubscriberMessage;
 use crate::error::ConnectorError;
+use crate::groups::{GroupMember, GroupSummary};
 use crate::message::ReceivedMessage;
 use crate::topology::{PartitionState, TopicState};
 
@@ -67,6 +68,32 @@ impl Link {
             offsets.push((partition, stored));
         }
         Ok(offsets)
+    }
+
+    pub(crate) async fn groups(&self, topic: &TopicAddress) -> Result<Vec<GroupSummary>, ConnectorError> {
+        let target = Target::new(topic)?;
+        // Some brokers answer for a missing topic as for one without groups.
+        self.existing_topic(&target).await?;
+        self.client().await?.groups(&target).await
+    }
+
+    pub(crate) async fn group_members(
+        &self,
+        group: &GroupAddress,
+    ) -> Result<Option<Vec<GroupMember>>, ConnectorError> {
+        match self.client().await?.group_members(&GroupTarget::new(group)?).await {
+            Err(ConnectorError::Topology(_)) => Ok(None),
+            answer => answer,
+        }
+    }
+
+    pub(crate) async fn first_at(
+        &self,
+        topic: &TopicAddress,
+        partition: PartitionId,
+        micros: u64,
+    ) -> Result<Option<Offset>, ConnectorError> {
+        self.client().await?.first_at(&Target::new(topic)?, partition, micros).await
     }
 
     pub(crate) async fn subscribe(

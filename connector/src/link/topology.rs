@@ -6,7 +6,7 @@ use super::Link;
 use crate::address::TopicAddress;
 use crate::client::{Client, FoundTopic, Target};
 use crate::error::ConnectorError;
-use crate::topology::TopicSpec;
+use crate::topology::{Remedy, TopicSpec};
 
 impl Link {
     pub(crate) async fn ensure_topics(
@@ -20,6 +20,21 @@ impl Link {
             ensure_topic(&client, stream, spec).await?;
         }
         Ok(())
+    }
+
+    pub(crate) async fn update_retention(
+        &self,
+        stream: &str,
+        spec: &TopicSpec,
+    ) -> Result<(), ConnectorError> {
+        let target = Target::new(&TopicAddress::new(stream, &spec.name))?;
+        self.client().await?.update_retention(&target, spec).await?;
+        info!(topic = %target.address(), "retention changed");
+        Ok(())
+    }
+
+    pub(crate) async fn servers_count(&self) -> Result<usize, ConnectorError> {
+        self.client().await?.servers_count().await
     }
 
     pub(crate) async fn delete_topic(&self, topic: &TopicAddress) -> Result<(), ConnectorError> {
@@ -63,17 +78,17 @@ fn check_spec(target: &Target, spec: &TopicSpec) -> Result<(), ConnectorError> {
     Ok(())
 }
 
+/// Refuses what keys would suffer from, and names everything else that differs.
 fn check_topic(target: &Target, spec: &TopicSpec, found: &FoundTopic) -> Result<(), ConnectorError> {
-    let (found_count, expected_count) = (found.partitions_count(), spec.partitions);
-    if found_count != expected_count {
-        return Err(ConnectorError::Topology(format!(
-            "topic {} has {found_count} partitions, expected {expected_count}; keys would move to other partitions, \
-             so set the configured number to {found_count} or move the events to a new topic",
-            target.address()
-        )));
-    }
-    if let Some(mismatch) = found.retention_mismatch(spec) {
-        warn!(topic = %target.address(), "{mismatch}; the existing topic is left as it is");
+    for difference in spec.differences(&found.state(), None) {
+        match difference.remedy {
+            Remedy::Move => {
+                return Err(ConnectorError::Topology(format!("topic {}: {difference}", target.address())));
+            }
+            Remedy::Apply | Remedy::Cluster => {
+                warn!(topic = %target.address(), "{difference}; the existing topic is left as it is");
+            }
+        }
     }
     Ok(())
 }

@@ -17,6 +17,10 @@ mod failover;
 #[cfg(test)]
 mod group;
 #[cfg(test)]
+mod groups;
+#[cfg(test)]
+mod health;
+#[cfg(test)]
 mod outage;
 #[cfg(test)]
 mod publish;

@@ -105,3 +105,13 @@ async fn two_embedded_brokers_cannot_share_a_directory() {
     first.ping().await.unwrap();
     first.shutdown().await.unwrap();
 }
+
+#[test]
+fn every_code_has_a_runbook() {
+    let runbooks = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/runbooks");
+    for code in ConnectorError::STABLE_CODES {
+        let text = std::fs::read_to_string(runbooks.join(format!("{code}.md"))).unwrap();
+        assert!(text.starts_with(&format!("# {code}\n")), "{code}");
+        assert!(["**Means.**", "**Look.**", "**Do.**"].iter().all(|part| text.contains(part)), "{code}");
+    }
+}

@@ -40,7 +40,7 @@ impl Scene {
         config.remote.tls_enabled = true;
         config.tls.domain = Some(NAME.to_owned());
         config.tls.ca_file = Some(dir.path().join("authority.pem"));
-        std::fs::write(dir.path().join("authority.pem"), authority.pem()).unwrap();
+        std::fs::write(dir.path().join("authority.pem"), authority.0.pem()).unwrap();
         let mut tasks = JoinSet::new();
         tasks.spawn(serve(listener, authority.acceptor(), broker.address()));
         Self { broker, config, _tasks: tasks, dir }
@@ -73,7 +73,7 @@ async fn everything_works_over_tls() {
 async fn what_cannot_be_trusted_is_refused() {
     let scene = Scene::open().await;
     let stranger = scene.dir.path().join("stranger.pem");
-    std::fs::write(&stranger, Authority::new().pem()).unwrap();
+    std::fs::write(&stranger, Authority::new().0.pem()).unwrap();
     let refusals = [
         scene.refusal(|config| config.tls.domain = Some("other.example".to_owned())).await,
         scene.refusal(|config| config.tls.domain = None).await,
@@ -118,27 +118,6 @@ impl Authority {
             .unwrap();
         TlsAcceptor::from(Arc::new(config))
     }
-
-    fn pem(&self) -> String {
-        let body = base64(self.0.der());
-        let lines: Vec<_> =
-            body.as_bytes().chunks(64).map(|line| std::str::from_utf8(line).unwrap()).collect();
-        format!("-----BEGIN CERTIFICATE-----\n{}\n-----END CERTIFICATE-----\n", lines.join("\n"))
-    }
-}
-
-fn base64(bytes: &[u8]) -> String {
-    const ALPHABET: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-    let mut text = String::new();
-    for group in bytes.chunks(3) {
-        let bits = group.iter().fold(0_usize, |bits, byte| bits << 8 | usize::from(*byte))
-            << (8 * (3 - group.len()));
-        for place in 0..4 {
-            let sextet = bits >> (18 - 6 * place) & 63;
-            text.push(if place <= group.len() { char::from(ALPHABET[sextet]) } else { '=' });
-        }
-    }
-    text
 }
 
 async fn serve(listener: TcpListener, acceptor: TlsAcceptor, to: SocketAddr) {

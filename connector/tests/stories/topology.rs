@@ -1,9 +1,12 @@
 //! Goal: topics are made as configured once, and never used when they are not as configured.
 //! Method: ensure a topology repeatedly, from several sides and with other numbers.
 
+use std::sync::Arc;
 use std::time::Duration;
 
-use guesthouse_connector::{ConnectorError, TopicAddress};
+use guesthouse_connector::{
+    ConnectorError, PublishRequest, Remedy, TopicAddress, TopicReport, TopicSpec, TopologyManager,
+};
 
 use crate::kit::{House, batch, both_kinds, spec};
 
@@ -14,6 +17,9 @@ both_kinds!(
     retention_is_accepted,
     names_and_numbers_are_checked,
     a_deleted_topic_is_gone_with_all_its_messages,
+    retention_is_brought_to_existing_topics,
+    more_copies_than_servers_are_noticed,
+    keys_reach_every_partition_and_the_right_one,
 );
 
 async fn ensuring_twice_changes_nothing(house: &House) {
@@ -77,4 +83,79 @@ async fn a_deleted_topic_is_gone_with_all_its_messages(house: &House) {
     house.topic("passing", 2).await;
     let state = house.connector.topic_state(&topic).await.unwrap();
     assert_eq!(state.partitions[0].messages_count, 0);
+}
+
+async fn retention_is_brought_to_existing_topics(house: &House) {
+    const DAYS_30: Duration = Duration::from_secs(30 * 24 * 3_600);
+    let bounded =
+        TopicSpec { age_max: Some(DAYS_30), size_bytes_max: Some(10_000_000_000), ..spec("kept", 2) };
+    let wanted = [bounded.clone(), spec("free", 1)];
+    house.topic("kept", 2).await;
+    let manager = TopologyManager::new(Arc::clone(&house.connector), &house.stream, wanted);
+    let properties = |report: &TopicReport| {
+        report.differences.iter().map(|difference| difference.property).collect::<Vec<_>>()
+    };
+    let before = manager.report().await.unwrap();
+    assert_eq!(properties(&before[0]), ["age_max", "size_bytes_max"]);
+    assert_eq!((before[1].state.as_ref(), before[1].is_as_expected()), (None, false));
+
+    let after = manager.apply().await.unwrap();
+    assert!(after.iter().all(TopicReport::is_as_expected), "{after:?}");
+    let state = after[0].state.as_ref().unwrap();
+    assert_eq!((state.age_max, state.size_max), (Some(DAYS_30).into(), Some(10_000_000_000).into()));
+    assert_eq!(manager.report().await.unwrap(), after);
+
+    let other = TopicSpec { partitions: 3, ..bounded };
+    let manager = TopologyManager::new(Arc::clone(&house.connector), &house.stream, [spec("new", 1), other]);
+    let error = manager.apply().await.unwrap_err();
+    assert!(error.to_string().contains("2 partitions, expected 3"), "{error}");
+    assert_eq!(manager.report().await.unwrap()[0].state, None, "nothing is changed when something cannot be");
+}
+
+async fn more_copies_than_servers_are_noticed(house: &House) {
+    let copied = TopicSpec { replication_factor: 200, ..spec("copied", 1) };
+    let manager = TopologyManager::new(Arc::clone(&house.connector), &house.stream, [copied]);
+    let report = manager.apply().await.unwrap().remove(0);
+    assert_eq!(report.differences.len(), 1, "{report:?}");
+    assert_eq!(
+        (report.differences[0].property, report.differences[0].remedy),
+        ("replication_factor", Remedy::Cluster)
+    );
+}
+
+/// Keys and the partitions that the platform puts them in, of eight.
+const VECTORS: [(&str, usize); 10] = [
+    ("tenant-123", 5),
+    ("tenant-456", 7),
+    ("550e8400-e29b-41d4-a716-446655440000", 3),
+    ("00000000-0000-0000-0000-000000000000", 1),
+    ("00000000-0000-0000-0000-000000000001", 0),
+    ("6ba7b810-9dad-11d1-80b4-00c04fd430c8", 7),
+    ("f47ac10b-58cc-4372-a567-0e02b2c3d479", 1),
+    ("018f6b1e-7c3a-7d41-9f5e-2b8c0a1d4e6f", 7),
+    ("", 7),
+    ("Ünïcode-арендатор", 3),
+];
+
+async fn keys_reach_every_partition_and_the_right_one(house: &House) {
+    let topic = house.topic("keyed", 8).await;
+    let publish = async |key: &str| {
+        let request = PublishRequest::new(&topic.stream, &topic.topic, key, b"x".to_vec(), "");
+        house.connector.publish(request).await.unwrap();
+    };
+    let counts = async || {
+        let state = house.connector.topic_state(&topic).await.unwrap();
+        state.partitions.iter().map(|partition| partition.messages_count).collect::<Vec<_>>()
+    };
+    let mut expected = vec![0; 8];
+    for (key, partition) in VECTORS {
+        publish(key).await;
+        expected[partition] += 1;
+        assert_eq!(counts().await, expected, "{key}");
+    }
+    for tenant in 0..64 {
+        publish(&format!("tenant-{tenant}")).await;
+    }
+    let counts = counts().await;
+    assert!(counts.iter().zip(&expected).all(|(count, before)| count > before), "{counts:?}");
 }

@@ -3,4 +3,6 @@
 #[cfg(test)]
 mod connector;
 #[cfg(test)]
+mod health;
+#[cfg(test)]
 mod transport;
