@@ -1,5 +1,7 @@
 //! How to reach Iggy: which mode, and the settings of each.
 
+mod written;
+
 use std::fmt;
 use std::path::PathBuf;
 use std::str::FromStr;
@@ -25,16 +27,17 @@ pub enum ConnectorMode {
 pub struct UnknownMode(String);
 
 /// Everything a connector needs to know.
+///
+/// It reads both vocabularies of the platform: `embedded` or `bundled`, `remote` or `external`, and `tls_domain` and
+/// `tls_ca_file` of the latter as well as [`tls`](Self::tls).
 #[derive(Clone, Debug, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
+#[serde(from = "written::Config")]
 pub struct ConnectorConfig {
     /// Which of the two parts below counts.
     pub mode: ConnectorMode,
     /// The broker inside this process.
-    #[serde(alias = "bundled")]
     pub embedded: EmbeddedConnectorConfig,
     /// The brokers elsewhere.
-    #[serde(alias = "external")]
     pub remote: RemoteConnectorConfig,
     /// The stream that the platform uses.
     pub stream_name: String,

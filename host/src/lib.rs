@@ -71,8 +71,8 @@ pub use crash_journal::CrashJournalError;
 pub use dispatch::{Bound, BreakerPolicy, DispatchSettings, OnFailing};
 pub use event::Tenant;
 pub use guesthouse_connector::{
-    ConnectorMode as IggyMode, EmbeddedConnectorConfig as EmbeddedConfig,
-    RemoteConnectorConfig as RemoteConfig,
+    ConnectorMode as IggyMode, ConsumerGroupManager, EmbeddedConnectorConfig as EmbeddedConfig,
+    RemoteConnectorConfig as RemoteConfig, TopologyManager,
 };
 pub use handler::{FailurePolicy, HandlerConfig, HandlerName, InvalidHandlerName};
 pub use histogram::Histogram;

@@ -142,7 +142,11 @@ async fn store_all(
         }
         Ok::<_, ConnectorError>(())
     };
-    timeout(ASSIGNMENT_PATIENCE, taken).await??;
+    timeout(ASSIGNMENT_PATIENCE, taken).await.map_err(|_| {
+        ConnectorError::Timeout(format!(
+            "the broker did not give the partitions of group {group} away within {ASSIGNMENT_PATIENCE:?}"
+        ))
+    })??;
     for NewPosition { partition, from, to } in plan {
         // A group without a stored offset begins at the beginning; there is no offset before the first.
         let Some(last) = to.0.checked_sub(1) else {

@@ -86,7 +86,7 @@ fn check_topic(target: &Target, spec: &TopicSpec, found: &FoundTopic) -> Result<
                 return Err(ConnectorError::Topology(format!("topic {}: {difference}", target.address())));
             }
             Remedy::Apply | Remedy::Cluster => {
-                warn!(topic = %target.address(), "{difference}; the existing topic is left as it is");
+                warn!(topic = %target.address(), "{difference}; the topic is left as it is until its topology is applied");
             }
         }
     }

@@ -66,6 +66,14 @@ fn unknown_keys_are_refused_and_both_vocabularies_are_read() {
     let config: ConnectorConfig = serde_json::from_str(external).unwrap();
     assert_eq!(config.mode, ConnectorMode::Remote);
     assert_eq!(config.remote.addresses, ["a:1"]);
+    let external =
+        r#"{"external": {"tls_enabled": true, "tls_domain": "iggy.example", "tls_ca_file": "ca.pem"}}"#;
+    let config: ConnectorConfig = serde_json::from_str(external).unwrap();
+    assert_eq!(config.tls.domain.as_deref(), Some("iggy.example"));
+    assert_eq!(config.tls.ca_file, Some("ca.pem".into()));
+    assert_eq!((config.remote.username.as_str(), config.partitions), ("rustok", 8));
+    let error = serde_json::from_str::<ConnectorConfig>(r#"{"external": {"adresses": []}}"#).unwrap_err();
+    assert!(error.to_string().contains("adresses"), "{error}");
     let error = serde_json::from_str::<ConnectorConfig>(r#"{"adresses": []}"#).unwrap_err();
     assert!(error.to_string().contains("adresses"), "{error}");
 }

@@ -1,6 +1,8 @@
 //! Goal: passwords and tokens may contain anything, and appear nowhere.
 //! Method: log in with odd ones, rightly and wrongly, and look at everything that is printed.
 
+use std::sync::{Arc, Mutex};
+
 use guesthouse_broker::{Broker, BrokerConfig};
 use guesthouse_connector::{ConnectorConfig, ConnectorError, ConnectorMode, IggyConnector, RemoteConnector};
 use iggy::prelude::{
@@ -8,7 +10,6 @@ use iggy::prelude::{
     TcpClient, TcpClientConfig,
 };
 use secrecy::{ExposeSecret, SecretString};
-use std::sync::Arc;
 
 use crate::kit::{PATIENCE, outside_server, remote_config, start_broker};
 
@@ -69,6 +70,63 @@ async fn a_token_logs_in_until_it_is_deleted() {
     let error = remote.connect(&config).await.unwrap_err();
     assert!(matches!(error, ConnectorError::Auth(_)), "{error:?}");
     broker.shutdown(PATIENCE).await.unwrap();
+}
+
+/// Everything runs on one thread here, so one subscriber hears it all: connector, SDK and broker.
+#[tokio::test]
+async fn no_log_shows_a_secret() {
+    const RIGHT: &str = "open-sesame-1";
+    const WRONG: &str = "open-sesame-2";
+    let log = Log::default();
+    let writer = log.clone();
+    let subscriber = tracing_subscriber::fmt()
+        .with_max_level(tracing::Level::TRACE)
+        .with_writer(move || writer.clone())
+        .finish();
+    let listening = tracing::subscriber::set_default(subscriber);
+    let dir = tempfile::tempdir().unwrap();
+    let broker = Broker::start(BrokerConfig {
+        data_dir: dir.path().to_owned(),
+        address: "127.0.0.1:0".parse().unwrap(),
+        root_password: Some(SecretString::from(RIGHT)),
+        ..BrokerConfig::default()
+    });
+    let broker = broker.await.unwrap();
+    let remote = RemoteConnector::new();
+    let right = remote_config(&broker);
+    let mut wrong = right.clone();
+    wrong.remote_password = Some(SecretString::from(WRONG));
+    remote.connect(&wrong).await.unwrap_err();
+    let token = token_config(right.remote.addresses.clone(), SecretString::from(WRONG));
+    remote.connect(&token).await.unwrap_err();
+    remote.connect(&right).await.unwrap();
+    remote.shutdown().await.unwrap();
+    broker.shutdown(PATIENCE).await.unwrap();
+    drop(listening);
+    let heard = log.text();
+    assert!(heard.contains("TRACE") && heard.contains("127.0.0.1"), "{heard}");
+    assert!(!heard.contains("open-sesame"), "{heard}");
+}
+
+/// What was logged.
+#[derive(Clone, Default)]
+struct Log(Arc<Mutex<Vec<u8>>>);
+
+impl Log {
+    fn text(&self) -> String {
+        String::from_utf8_lossy(&self.0.lock().unwrap()).into_owned()
+    }
+}
+
+impl std::io::Write for Log {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.0.lock().unwrap().extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
 }
 
 fn token_config(addresses: Vec<String>, token: SecretString) -> ConnectorConfig {
