@@ -10,6 +10,7 @@ mod groups;
 mod inspect;
 mod progress;
 mod publish;
+mod replay;
 mod run;
 mod signals;
 mod topology;
@@ -53,6 +54,9 @@ enum Command {
     /// Look at consumer groups, and put them elsewhere.
     #[command(subcommand)]
     Groups(groups::GroupsCommand),
+    /// Publish a range of a topic again, to a topic or to one handler.
+    #[command(subcommand)]
+    Replay(replay::ReplayCommand),
 }
 
 #[derive(Debug, Args)]
@@ -93,7 +97,8 @@ impl Cli {
             | Command::Publish(_)
             | Command::Dlq(_)
             | Command::Topology(_)
-            | Command::Groups(_) => "warn",
+            | Command::Groups(_)
+            | Command::Replay(_) => "warn",
         }
     }
 
@@ -111,6 +116,7 @@ impl Cli {
             Command::Dlq(command) => dlq::execute(command, environment, &mut console).await,
             Command::Topology(command) => topology::execute(command, environment, &mut console).await,
             Command::Groups(command) => groups::execute(command, environment, &mut console).await,
+            Command::Replay(command) => replay::execute(command, environment, &mut console).await,
         };
         match done {
             // Whoever reads the output has seen enough.
@@ -137,6 +143,7 @@ pub fn exit_code(error: &anyhow::Error) -> u8 {
             || broker
             || cause.is::<ConfigError>()
             || cause.is::<check::ComponentsRefused>()
+            || cause.downcast_ref().is_some_and(replay::is_asked_wrongly)
     });
     if asked_wrongly { EXIT_USAGE } else { EXIT_FAILURE }
 }

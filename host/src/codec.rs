@@ -28,7 +28,8 @@ use crate::outcome::Emit;
 pub(crate) use emit::{EmitError, EmitRules};
 pub use format::Format;
 pub(crate) use headers::{
-    EVENT_ID, EVENT_TYPE, HOPS, SCHEMA_VERSION, TENANT_ID, TRACEPARENT, envelope_headers,
+    EVENT_ID, EVENT_TYPE, FOR_HANDLER, HOPS, REPLAYS, SCHEMA_VERSION, TENANT_ID, TRACEPARENT,
+    envelope_headers,
 };
 pub(crate) use json::{Publication, is_contract, read_publication};
 pub use raw::{RawCodec, RawEventType, RawTenant};

@@ -19,7 +19,7 @@ mod written;
 mod tests;
 
 use std::collections::BTreeMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use guesthouse_connector::{ConnectorConfig, TopicSpec};
 
@@ -35,6 +35,9 @@ pub(crate) use events::topology as topics;
 #[cfg(test)]
 pub(crate) use handlers::DEADLINE_MAX;
 pub use mistake::{ConfigError, Mistake, Mistakes, Place};
+
+/// Where replays are kept on record, unless a file says something else.
+const REPLAYS_DIR: &str = "./data/replays";
 
 /// Everything a host needs to know, checked.
 #[derive(Debug, Clone)]
@@ -53,6 +56,8 @@ pub struct Config {
     pub handlers: Vec<HandlerConfig>,
     /// Where events go that are given up on.
     pub dead_letters: DeadLetterConfig,
+    /// Where replays are kept on record.
+    pub replays_dir: PathBuf,
     /// How much is under way at once, and when progress is committed.
     pub dispatch: DispatchSettings,
     /// Where guests run.
@@ -93,6 +98,7 @@ impl Default for Config {
             subscriptions: vec![SubscriptionConfig::default()],
             handlers: Vec::new(),
             dead_letters,
+            replays_dir: REPLAYS_DIR.into(),
             dispatch: DispatchSettings::default(),
             sandbox: SandboxSettings {
                 cache: Some(CacheSettings::default()),
@@ -170,6 +176,7 @@ impl Config {
 fn resolve(root: &Section<'_>) -> Config {
     let (mut connector, retention, serialization) = root.section("events", events::read);
     let dead_letters = root.section("dead_letters", runtime::dead_letters);
+    let replays_dir = root.section("replays", runtime::replays_dir);
     let dispatch = root.section("dispatch", runtime::dispatch);
     connector.poll_messages_max = dispatch.poll_events_max;
     let subscriptions = subscriptions::read(root, &dead_letters, serialization);
@@ -183,6 +190,7 @@ fn resolve(root: &Section<'_>) -> Config {
         subscriptions,
         handlers,
         dead_letters,
+        replays_dir,
         dispatch,
         sandbox,
     }

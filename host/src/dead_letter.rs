@@ -1,7 +1,7 @@
 //! The dead letter: an event that was given up on, whole, with who gave it up, why, and after how many attempts.
 //!
 //! The payload is byte-identical to the source's and the source's own headers are kept. Ours start with `gh-`;
-//! those of an earlier death are replaced, but [`REPLAYS`] and the hop count travel on. Making a dead letter
+//! those of an earlier death are replaced, but the number of replays and the hop count travel on. Making a dead letter
 //! cannot fail, whatever the event contains:
 //!
 //! - texts are escaped and cut to the length of a header, the reason goes on in `gh-reason-1` to `gh-reason-3`;
@@ -38,8 +38,6 @@ pub(crate) const DECODE_STEP: &str = "decode";
 const SCHEMA: u16 = 1;
 /// Value of `gh-payload` when the payload is a reference record.
 const REFERENCE: &str = "reference";
-/// How often the event was replayed from a dead letter before.
-const REPLAYS: &str = "gh-replays";
 
 /// What gave the event up.
 #[derive(Debug)]

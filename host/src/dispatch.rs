@@ -338,6 +338,10 @@ impl Dispatcher {
     fn route(&mut self, partition: PartitionKey, event: &Arc<Event>) {
         let mut found = std::mem::take(&mut self.found);
         self.routes.find(&event.tenant, &event.event_type, &mut found);
+        if let Some(only) = &event.for_handler {
+            let is_meant = |plan: &Plan| plan.config.name.as_str() == &**only;
+            found.retain(|handler| self.plans.get(handler.0).is_some_and(is_meant));
+        }
         let parts = u32::try_from(found.len()).unwrap_or(u32::MAX);
         if let Some(ticket) =
             self.partitions.enter(partition, entering(&event.message, parts), Some(&event.tenant))

@@ -105,6 +105,8 @@ pub(crate) struct Event {
     pub(crate) causation_id: Option<ByteString>,
     /// Id of the person or service that acted.
     pub(crate) actor: Option<ByteString>,
+    /// The only handler that it is for; all that want it when absent.
+    pub(crate) for_handler: Option<ByteString>,
     /// W3C trace context.
     pub(crate) traceparent: Option<ByteString>,
     /// When the event happened, in microseconds since 1970.

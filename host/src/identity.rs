@@ -12,6 +12,7 @@ use crate::handler::HandlerName;
 const EVENT_DOMAIN: &[u8] = b"guesthouse event v1";
 const DEAD_LETTER_DOMAIN: &[u8] = b"guesthouse dead letter v1";
 const UNDECODABLE_DOMAIN: &[u8] = b"guesthouse undecodable v1";
+const REPLAY_DOMAIN: &[u8] = b"guesthouse replay v1";
 const EMIT_DOMAIN: &[u8] = b"guesthouse emit v1";
 
 /// Which event it is, even where a broker minted the same offset twice.
@@ -25,6 +26,22 @@ pub(crate) struct DeadLetterId(u128);
 /// The message id of one emit of a handler for an event.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub(crate) struct EmitId(u128);
+
+/// The message id of an event that a replay publishes again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub(crate) struct ReplayId(u128);
+
+impl ReplayId {
+    /// Of an event in the replay of this name.
+    pub(crate) fn of(replay: &str, event: EventIdentity) -> Self {
+        Self(hash(&[REPLAY_DOMAIN, replay.as_bytes(), &event.0.to_be_bytes()]))
+    }
+
+    /// The id as a number. Never zero.
+    pub(crate) const fn as_u128(self) -> u128 {
+        self.0
+    }
+}
 
 impl EventIdentity {
     /// Hashes stream, topic, partition, offset, message id, origin timestamp and the payload's hash.

@@ -52,6 +52,7 @@ mod ledger;
 mod outcome;
 mod poller;
 mod publisher;
+mod replay;
 mod retry;
 mod route;
 mod sandbox;
@@ -78,6 +79,10 @@ pub use handler::{FailurePolicy, HandlerConfig, HandlerName, InvalidHandlerName}
 pub use histogram::Histogram;
 pub use host::{BuildError, Host, HostBuilder, HostHandle, RunError, RunReport};
 pub use lane::{InvalidOrder, OrderBy};
+pub use replay::{
+    ActiveReplay, ReplayBound, ReplayConfig, ReplayError, ReplayInfo, ReplayManager, ReplayProgress,
+    ReplayStatus, ReplayTarget,
+};
 pub use retry::{OnFault, RetryPolicy};
 pub use route::{InvalidPattern, Pattern, TenantScope};
 pub use sandbox::{

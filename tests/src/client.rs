@@ -10,6 +10,7 @@ use guesthouse_connector::{
 use serde_json::Value;
 
 use crate::envelope;
+use crate::house::PARTITIONS;
 use crate::wait::{Patience, eventually};
 
 /// The topic of domain events.
@@ -46,6 +47,13 @@ impl Client {
     /// A client over a connection that is open already.
     pub fn over(connector: Arc<dyn IggyConnector>, stream: &str) -> Self {
         Self { connector, stream: stream.to_owned() }
+    }
+
+    /// Makes a topic with as many partitions as those of hosts have.
+    pub async fn make(&self, topic: &str) {
+        let partitions = u32::try_from(PARTITIONS).expect("they are few");
+        let made = self.connector.ensure_topology(&self.stream, &[topic], partitions, 1).await;
+        made.expect("the broker makes a topic");
     }
 
     /// Publishes envelopes to the domain topic until all are confirmed.

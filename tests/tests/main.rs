@@ -20,6 +20,7 @@ mod stories {
     mod mistakes;
     mod picky;
     mod proxy;
+    mod replay;
     mod rustok_module;
     mod samples;
     mod sharing;

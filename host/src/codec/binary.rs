@@ -64,6 +64,7 @@ impl BinaryEnvelope {
             correlation_id: self.correlation_id.map(id_text),
             causation_id: self.causation_id.map(id_text),
             actor: self.actor_id.map(id_text),
+            for_handler: headers.for_handler(),
             traceparent: headers.traceparent(),
             timestamp_micros,
             payload: self.event,

@@ -19,6 +19,7 @@ pub(super) struct Decoded {
     pub(super) correlation_id: Option<ByteString>,
     pub(super) causation_id: Option<ByteString>,
     pub(super) actor: Option<ByteString>,
+    pub(super) for_handler: Option<ByteString>,
     pub(super) traceparent: Option<ByteString>,
     pub(super) timestamp_micros: u64,
     /// The event in JSON.
@@ -45,6 +46,7 @@ impl Decoded {
             correlation_id: self.correlation_id,
             causation_id: self.causation_id,
             actor: self.actor,
+            for_handler: self.for_handler,
             traceparent: self.traceparent,
             timestamp_micros: self.timestamp_micros,
             content_type: ByteString::from_static(Format::Json.media_type()),

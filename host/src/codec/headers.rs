@@ -10,9 +10,13 @@ use super::format::Format;
 pub(crate) const CONTENT_TYPE: &str = "content-type";
 pub(crate) const EVENT_ID: &str = "event-id";
 pub(crate) const EVENT_TYPE: &str = "event-type";
+/// Names the only handler that a message is for.
+pub(crate) const FOR_HANDLER: &str = "gh-for-handler";
 pub(crate) const HOPS: &str = "gh-hops";
 pub(crate) const PARTITION_KEY: &str = "partition-key";
 pub(crate) const PROFILE: &str = "profile";
+/// How often a message was published again.
+pub(crate) const REPLAYS: &str = "gh-replays";
 pub(crate) const SCHEMA_VERSION: &str = "schema-version";
 pub(crate) const TENANT_ID: &str = "tenant-id";
 pub(crate) const TRACEPARENT: &str = "traceparent";
@@ -28,6 +32,7 @@ pub(super) struct EventHeaders<'a> {
     pub(super) content_type: Option<HeaderValueRef<'a>>,
     pub(super) event_id: Option<HeaderValueRef<'a>>,
     pub(super) event_type: Option<HeaderValueRef<'a>>,
+    for_handler: Option<HeaderValueRef<'a>>,
     pub(super) partition_key: Option<HeaderValueRef<'a>>,
     pub(super) schema_version: Option<HeaderValueRef<'a>>,
     pub(super) tenant_id: Option<HeaderValueRef<'a>>,
@@ -43,6 +48,7 @@ impl<'a> EventHeaders<'a> {
                 CONTENT_TYPE => &mut found.content_type,
                 EVENT_ID => &mut found.event_id,
                 EVENT_TYPE => &mut found.event_type,
+                FOR_HANDLER => &mut found.for_handler,
                 PARTITION_KEY => &mut found.partition_key,
                 SCHEMA_VERSION => &mut found.schema_version,
                 TENANT_ID => &mut found.tenant_id,
@@ -52,6 +58,11 @@ impl<'a> EventHeaders<'a> {
             place.get_or_insert(value);
         }
         found
+    }
+
+    /// The only handler that the message is for.
+    pub(super) fn for_handler(&self) -> Option<ByteString> {
+        self.for_handler.map(own)
     }
 
     /// The trace context, if it can be one. A broken one is no reason to refuse an event.

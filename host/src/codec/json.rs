@@ -34,6 +34,7 @@ pub(super) fn read(message: &Message, headers: &EventHeaders<'_>) -> Result<Deco
         correlation_id: envelope.correlation_id.map(|id| slice(&whole, id.0)),
         causation_id: envelope.causation_id.map(|id| slice(&whole, id.0)),
         actor: envelope.actor_id.map(|id| slice(&whole, id.0)),
+        for_handler: headers.for_handler(),
         traceparent: headers.traceparent(),
         timestamp_micros,
     })

@@ -63,6 +63,7 @@ impl RawCodec {
             schema_version: headers.schema_version.map_or(Ok(0), schema_version)?,
             key: headers.partition_key.map(own),
             content_type: headers.content_type.map_or(ByteString::from_static(MEDIA_TYPE), own),
+            for_handler: headers.for_handler(),
             traceparent: headers.traceparent(),
         })
     }
@@ -98,6 +99,7 @@ struct Described {
     schema_version: u16,
     tenant: Tenant,
     key: Option<ByteString>,
+    for_handler: Option<ByteString>,
     traceparent: Option<ByteString>,
     content_type: ByteString,
 }
@@ -113,6 +115,7 @@ impl Described {
             correlation_id: None,
             causation_id: None,
             actor: None,
+            for_handler: self.for_handler,
             traceparent: self.traceparent,
             timestamp_micros: message.source.origin_timestamp_micros,
             content_type: self.content_type,

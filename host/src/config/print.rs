@@ -34,6 +34,7 @@ struct Root<'a> {
     subscriptions: Vec<Subscription<'a>>,
     handlers: Vec<Handler<'a>>,
     dead_letters: DeadLetters<'a>,
+    replays: Replays,
     dispatch: Dispatch<'a>,
     sandbox: Sandbox,
 }
@@ -175,6 +176,11 @@ struct Breaker {
 }
 
 #[derive(Serialize)]
+struct Replays {
+    dir: String,
+}
+
+#[derive(Serialize)]
 struct DeadLetters<'a> {
     topic: &'a str,
     partitions: u32,
@@ -238,6 +244,7 @@ impl<'a> Root<'a> {
             subscriptions: config.subscriptions.iter().map(Subscription::of).collect(),
             handlers: config.handlers.iter().map(Handler::of).collect(),
             dead_letters: DeadLetters { topic, partitions: *partitions },
+            replays: Replays { dir: config.replays_dir.display().to_string() },
             dispatch: Dispatch {
                 in_flight_events_max: dispatch.in_flight_events_max,
                 in_flight_bytes_max: size(dispatch.in_flight_bytes_max as u64),

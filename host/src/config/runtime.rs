@@ -1,6 +1,7 @@
-//! The sections `dead_letters`, `dispatch` and `sandbox`.
+//! The sections `dead_letters`, `replays`, `dispatch` and `sandbox`.
 
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use super::DeadLetterConfig;
@@ -22,6 +23,10 @@ const HAND_OVER_MAX: Duration = Duration::from_secs(25);
 
 /// Most turns of one tenant in a row: others wait that long.
 const TENANT_WEIGHT_MAX: u32 = 100;
+
+pub(super) fn replays_dir(section: &Section<'_>) -> PathBuf {
+    section.resolve_path(&section.value("dir", super::REPLAYS_DIR.to_owned(), text))
+}
 
 pub(super) fn dead_letters(section: &Section<'_>) -> DeadLetterConfig {
     let default = DeadLetterConfig::default();

@@ -35,6 +35,7 @@ fn event(offset: u64) -> CallEvent {
         correlation_id: None,
         causation_id: None,
         actor: None,
+        for_handler: None,
         traceparent: None,
         timestamp_micros: 0,
         content_type: "".into(),

@@ -4,9 +4,8 @@ use std::fmt;
 
 use guesthouse_connector::{HeaderValue, Headers, RawHeaders};
 
-use super::REPLAYS;
 use super::text::{clean, pieces};
-use crate::codec::HOPS;
+use crate::codec::{HOPS, REPLAYS};
 
 /// Longest value of a header.
 const VALUE_BYTES_MAX: usize = 255;

@@ -103,6 +103,7 @@ impl Stage {
             correlation_id: None,
             causation_id: None,
             actor: None,
+            for_handler: None,
             traceparent: None,
             timestamp_micros: 0,
             content_type: "application/json".into(),

@@ -32,6 +32,7 @@ pub(super) fn event(id: &str, tenant: &str) -> Event {
         correlation_id: None,
         causation_id: None,
         actor: None,
+        for_handler: None,
         traceparent: None,
         timestamp_micros: 1_700_000_000_000_000,
         content_type: ByteString::from_static("application/json"),

@@ -99,6 +99,7 @@ impl TrialEvent {
             correlation_id: optional(&self.correlation_id),
             causation_id: optional(&self.causation_id),
             actor: optional(&self.actor),
+            for_handler: None,
             traceparent: optional(&self.traceparent),
             timestamp_micros: self.timestamp_micros,
             content_type: self.content_type.clone().into(),

@@ -135,6 +135,7 @@ impl Setting {
             correlation_id: None,
             causation_id: None,
             actor: None,
+            for_handler: None,
             traceparent: None,
             timestamp_micros: 0,
             content_type: "application/json".into(),

@@ -1,0 +1,149 @@
+//! Goal: a range of a topic can be published again, to one handler or to a topic, and a replay that is done, paused,
+//! given up or killed says so and goes on where it can. Method: the real program, by its command line alone.
+
+use std::collections::BTreeSet;
+use std::path::Path;
+use std::process::{Child, Command, Output, Stdio};
+
+use guesthouse_tests::client::DOMAIN;
+use guesthouse_tests::envelope::{order, tenant};
+use guesthouse_tests::house::{PARTITIONS, handler, with};
+use guesthouse_tests::{Client, House, builds, eventually};
+use serde_json::{Value, json};
+
+const EVENTS: u64 = 400;
+
+fn audit(name: &str) -> Value {
+    with(handler(name, "audit-log"), &[("/grants", json!(["log"])), ("/events", json!(["order.placed"]))])
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_range_goes_again_to_one_handler() {
+    let house = House::new();
+    let config = house.config(&[audit("first"), audit("second")]);
+    let file = house.write("host", &config);
+    let mut host = house.start("host", &config);
+    host.until_reading(PARTITIONS).await;
+    let client = house.client().await;
+    publish(&client, 60).await;
+    host.until("the orders are settled", |counters| counters.settled == 60).await;
+
+    let start = |name: &str, more: &[&str]| {
+        let arguments = ["start", name, "--topic", DOMAIN, "--handler", "second"];
+        replay(&file, &[&arguments[..], more].concat())
+    };
+    assert_eq!(said(&start("look", &["--dry-run"])), "finished: 60 messages read, 0 published\n");
+    assert_eq!(client.count(DOMAIN).await, 60);
+    assert_eq!(said(&start("again", &[])), "finished: 60 messages read, 60 published\n");
+    host.until("they are settled again", |counters| counters.settled == 120).await;
+    assert_eq!(
+        said(&start("early", &["--to", "2026-01-01T00:00:00Z"])),
+        "finished: 0 messages read, 0 published\n"
+    );
+    let both = said(&start("both", &["--from", "offset:0", "--partition", "0", "--partition", "1"]));
+    let lines = host.stop().await.guest_lines();
+    let heard = |name: &str| lines.iter().filter(|line| line.handler == name).count();
+    assert_eq!(heard("first"), 60);
+    assert!(heard("second") >= 120);
+    assert!(both.starts_with("finished: "), "{both}");
+
+    let refused = start("again", &[]);
+    assert_eq!(refused.status.code(), Some(2));
+    let complaint = String::from_utf8_lossy(&refused.stderr).into_owned();
+    assert!(complaint.contains("a replay `again` exists already"), "{complaint}");
+    let refused = replay(&file, &["start", "x", "--topic", DOMAIN, "--handler", "third"]);
+    assert_eq!(refused.status.code(), Some(2));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_replay_that_is_killed_or_paused_goes_on() {
+    let house = House::beside_a_broker().await;
+    let file = house.write("host", &house.config(&[audit("first")]));
+    let client = house.client().await;
+    client.make(DOMAIN).await;
+    client.make("copy").await;
+    publish(&client, EVENTS).await;
+
+    let arguments = ["start", "slow", "--topic", DOMAIN, "--to-topic", "copy", "--rate", "100"];
+    let mut running = begin(&file, &arguments);
+    until(&file, "slow", |info| published(info) >= 20).await;
+    running.kill().unwrap();
+    running.wait().unwrap();
+    assert_eq!(status(&file, "slow"), "interrupted");
+
+    let running = begin(&file, &["resume", "slow"]);
+    until(&file, "slow", |info| info["status"] == "running" && published(info) >= 60).await;
+    assert_eq!(replay(&file, &["resume", "slow"]).status.code(), Some(1), "somebody runs it");
+    said(&replay(&file, &["pause", "slow"]));
+    let paused = running.wait_with_output().unwrap();
+    assert!(said(&paused).starts_with("paused: "), "{paused:?}");
+    assert_eq!(status(&file, "slow"), "paused");
+
+    let finished = said(&replay(&file, &["resume", "slow"]));
+    assert_eq!(finished, format!("finished: {EVENTS} messages read, {EVENTS} published\n"));
+    assert_eq!(replay(&file, &["cancel", "slow"]).status.code(), Some(2), "it has ended");
+    let copies = client.read("copy").await;
+    let ids: BTreeSet<u128> = copies.iter().map(|(_, message)| message.id).collect();
+    assert_eq!(ids.len() as u64, EVENTS);
+    for (_, copy) in &copies {
+        assert_eq!(copy.headers.get("gh-replays").map(|value| value.to_string()).as_deref(), Some("1"));
+    }
+
+    let mut running =
+        begin(&file, &["start", "wrong", "--topic", DOMAIN, "--to-topic", "copy", "--rate", "5"]);
+    until(&file, "wrong", |info| published(info) >= 1).await;
+    said(&replay(&file, &["cancel", "wrong"]));
+    assert!(running.wait().unwrap().success());
+    assert_eq!(status(&file, "wrong"), "cancelled");
+    assert_eq!(replay(&file, &["resume", "wrong"]).status.code(), Some(2));
+    let listed: Value = serde_json::from_str(&said(&replay(&file, &["list", "--json"]))).unwrap();
+    let all: Vec<_> = listed.as_array().unwrap().iter().map(|info| info["status"].clone()).collect();
+    assert_eq!(all, ["finished", "cancelled"]);
+}
+
+async fn publish(client: &Client, events: u64) {
+    let orders: Vec<Value> =
+        (0..events).map(|n| order(&tenant(u128::from(n) % 20), &format!("order-{n}"))).collect();
+    client.publish(&orders).await;
+}
+
+fn command(config: &Path, arguments: &[&str]) -> Command {
+    let mut command = Command::new(builds::host());
+    let (verb, rest) = arguments.split_first().unwrap();
+    command.args(["replay", verb, "--config"]).arg(config).args(rest);
+    command
+}
+
+fn replay(config: &Path, arguments: &[&str]) -> Output {
+    command(config, arguments).output().unwrap()
+}
+
+fn begin(config: &Path, arguments: &[&str]) -> Child {
+    command(config, arguments).stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap()
+}
+
+/// What a command that went well wrote.
+fn said(output: &Output) -> String {
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8(output.stdout.clone()).unwrap()
+}
+
+fn info(config: &Path, name: &str) -> Option<Value> {
+    let output = replay(config, &["show", name, "--json"]);
+    output.status.success().then(|| serde_json::from_slice(&output.stdout).unwrap())
+}
+
+fn status(config: &Path, name: &str) -> String {
+    info(config, name).unwrap()["status"].as_str().unwrap().to_owned()
+}
+
+fn published(info: &Value) -> u64 {
+    info["partitions"].as_array().unwrap().iter().map(|range| range["published"].as_u64().unwrap()).sum()
+}
+
+async fn until(config: &Path, name: &str, wanted: impl Fn(&Value) -> bool) {
+    eventually("the replay comes that far", async || {
+        info(config, name).filter(|info| wanted(info)).map(drop)
+    })
+    .await;
+}
