@@ -67,6 +67,9 @@ pub struct Limits {
     pub login_time_max: Duration,
     /// How long a member of a consumer group may be silent before its partitions go to the others.
     pub member_silence_max: Duration,
+    /// How long a member of a consumer group may take to commit what it has read of a partition that another one
+    /// waits for.
+    pub hand_over_time_max: Duration,
     /// How long the header of a frame may take, once its first byte has arrived; and the handshake of an encrypted
     /// connection.
     pub header_time_max: Duration,
@@ -101,6 +104,8 @@ impl Default for Limits {
             login_time_max: Duration::from_secs(60),
             // Iggy's server waits for 1.2 heartbeat intervals of 30 s.
             member_silence_max: Duration::from_secs(36),
+            // As on Iggy's server.
+            hand_over_time_max: Duration::from_secs(30),
             header_time_max: Duration::from_secs(10),
             frame_time_max: Duration::from_secs(30),
             write_time_max: Duration::from_secs(30),

@@ -46,9 +46,9 @@ impl Engine {
             users,
             gate,
             peers: Peers::default(),
+            groups: Mutex::new(Groups::new(limits.hand_over_time_max)),
             limits,
             started_at_micros: now_micros(),
-            groups: Mutex::default(),
             sessions: AtomicU64::new(0),
             data_dir,
         }

@@ -81,13 +81,13 @@ impl Peer {
         self.is_member = false;
         self.stranger_since = Instant::now();
         self.engine.peers.set_user(self.id, None);
-        self.engine.groups().leave_all(self.id);
+        self.engine.groups().leave_all(self.id, Instant::now());
     }
 }
 
 impl Drop for Peer {
     fn drop(&mut self) {
-        self.engine.groups().leave_all(self.id);
+        self.engine.groups().leave_all(self.id, Instant::now());
         self.engine.peers.leave(self.id);
     }
 }

@@ -9,6 +9,7 @@ mod meta;
 mod offsets;
 mod users;
 
+use std::fs::File;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -38,7 +39,7 @@ pub(crate) enum LogEnds {
     Uncertain,
 }
 
-/// How long an offset must last before [`Store::put_offsets`] returns.
+/// How long an offset must last before [`Store::put_offset_if`] returns.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum OffsetDurability {
     /// Handed to the operating system: survives the death of the process.
@@ -266,31 +267,24 @@ impl Store {
         self.offsets().count()
     }
 
-    /// Stores one offset so that it survives the death of the process. A few microseconds.
+    /// Stores one offset if `check`, which is told the stored one, agrees. Nobody can read or store an offset between
+    /// the check and the write.
     ///
     /// # Errors
-    /// When the journal cannot be written; the offset is as before then.
-    pub(crate) fn put_offset(&self, key: OffsetKey, offset: u64) -> Result<(), StoreError> {
-        self.put_offsets(&[(key, offset)], OffsetDurability::Written)
-    }
-
-    /// Stores offsets.
-    ///
-    /// # Errors
-    /// When the journal cannot be written, and the offsets are as before, or cannot be synced.
-    pub(crate) fn put_offsets(
+    /// What `check` says; or when the journal cannot be written, and the offset is as before, or cannot be synced.
+    pub(crate) fn put_offset_if<E: From<StoreError>>(
         &self,
-        offsets: &[(OffsetKey, u64)],
+        key: OffsetKey,
+        offset: u64,
         durability: OffsetDurability,
-    ) -> Result<(), StoreError> {
-        let changes: Vec<_> = offsets.iter().map(|(key, offset)| (*key, Some(*offset))).collect();
-        let file = self.offsets().change(&self.database, &changes)?;
-        match durability {
-            OffsetDurability::Written => Ok(()),
-            OffsetDurability::Synced => {
-                file.sync_data().map_err(|source| self.offsets().journal_error("sync", source))
-            }
-        }
+        check: impl FnOnce(Option<u64>) -> Result<(), E>,
+    ) -> Result<(), E> {
+        let file = {
+            let mut offsets = self.offsets();
+            check(offsets.get(key))?;
+            offsets.change(&self.database, &[(key, Some(offset))])?
+        };
+        Ok(self.settle(&file, durability)?)
     }
 
     /// Deletes a stored offset; answers whether there was one.
@@ -346,6 +340,15 @@ impl Store {
             floors.insert(partition.row(), floor)?;
             Ok(floor)
         })
+    }
+
+    fn settle(&self, file: &File, durability: OffsetDurability) -> Result<(), StoreError> {
+        match durability {
+            OffsetDurability::Written => Ok(()),
+            OffsetDurability::Synced => {
+                file.sync_data().map_err(|source| self.offsets().journal_error("sync", source))
+            }
+        }
     }
 
     fn mark(&self, ending: Ending) -> Result<(), StoreError> {

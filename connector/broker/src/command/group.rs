@@ -1,5 +1,7 @@
 //! Consumer groups.
 
+use std::time::Instant;
+
 use iggy_binary_protocol::codes::{
     CREATE_CONSUMER_GROUP_CODE, DELETE_CONSUMER_GROUP_CODE, GET_CONSUMER_GROUP_CODE,
     GET_CONSUMER_GROUPS_CODE, JOIN_CONSUMER_GROUP_CODE, LEAVE_CONSUMER_GROUP_CODE, SYNC_CONSUMER_GROUP_CODE,
@@ -12,7 +14,7 @@ use iggy_binary_protocol::responses::consumer_groups::{
     ConsumerGroupDetailsResponse, ConsumerGroupMemberResponse, ConsumerGroupResponse,
     GetConsumerGroupsResponse, SyncConsumerGroupResponse,
 };
-use iggy_binary_protocol::{WireIdentifier, WireName};
+use iggy_binary_protocol::{KIND_CONSUMER_GROUP, WireConsumer, WireName};
 use iggy_common::IggyErrorDiscriminants as Code;
 
 use super::{Call, change, numeric};
@@ -78,7 +80,7 @@ fn join(call: &mut Call<'_>) -> Result<Payload, Refusal> {
     let mut groups = call.engine.groups();
     let topic = call.topic(TopicAction::Read, &request.stream_id, &request.topic_id)?;
     let key = key_of(topic.group(&request.group_id)?);
-    groups.join(key, call.peer.id, topic.meta.partitions_count);
+    groups.join(key, call.peer.id, topic.meta.partitions_count, Instant::now());
     call.peer.is_member = true;
     Ok(Payload::empty())
 }
@@ -88,7 +90,7 @@ fn leave(call: &mut Call<'_>) -> Result<Payload, Refusal> {
     let topic = call.topic(TopicAction::Read, &request.stream_id, &request.topic_id)?;
     let key = key_of(topic.group(&request.group_id)?);
     let mut groups = call.engine.groups();
-    groups.leave(key, call.peer.id).map_err(|NotMember| Code::ConsumerGroupMemberNotFound)?;
+    groups.leave(key, call.peer.id, Instant::now()).map_err(|NotMember| Code::ConsumerGroupMemberNotFound)?;
     call.peer.is_member = !groups.of_member(call.peer.id).is_empty();
     Ok(Payload::empty())
 }
@@ -97,7 +99,7 @@ fn sync(call: &Call<'_>) -> Result<Payload, Refusal> {
     let request: SyncConsumerGroupRequest = call.decode()?;
     let topic = call.topic(TopicAction::Read, &request.stream_id, &request.topic_id)?;
     let key = key_of(topic.group(&request.group_id)?);
-    let assignment = call.engine.groups().assignment(key, call.peer.id);
+    let assignment = call.engine.groups().assignment(key, call.peer.id, Instant::now());
     let response = assignment.map(|assignment| SyncConsumerGroupResponse {
         generation: assignment.generation,
         partitions: assignment.partitions,
@@ -105,15 +107,52 @@ fn sync(call: &Call<'_>) -> Result<Payload, Refusal> {
     Ok(Payload::of_option(response.as_ref()))
 }
 
-/// Whether the caller owns a partition as a member of a group.
-pub(super) fn ownership(
-    call: &Call<'_>,
-    topic: &Topic,
-    group_id: &WireIdentifier,
+/// One partition of a group, as the caller deals with it.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Claim {
+    group: GroupKey,
     partition_id: u32,
-) -> Result<Ownership, Refusal> {
-    let key = key_of(topic.group(group_id)?);
-    Ok(call.engine.groups().ownership(key, call.peer.id, partition_id))
+}
+
+impl Claim {
+    /// The partition that a consumer means; `None` when the consumer is no group.
+    pub(super) fn of(
+        topic: &Topic,
+        consumer: &WireConsumer,
+        partition_id: u32,
+    ) -> Result<Option<Self>, Refusal> {
+        if consumer.kind != KIND_CONSUMER_GROUP {
+            return Ok(None);
+        }
+        Ok(Some(Self { group: key_of(topic.group(&consumer.id)?), partition_id }))
+    }
+
+    /// What the caller may do with it.
+    pub(super) fn ownership(self, call: &Call<'_>) -> Ownership {
+        let claimed = (self.group, self.partition_id);
+        call.engine.groups().ownership(claimed, call.peer.id, Instant::now())
+    }
+
+    /// Goes on only if the caller may commit.
+    pub(super) fn require_commit(self, call: &Call<'_>) -> Result<(), Refusal> {
+        match self.ownership(call) {
+            Ownership::Owner | Ownership::Leaving => Ok(()),
+            Ownership::NotOwner => Err(Code::ConsumerGroupPartitionNotOwned.into()),
+            Ownership::NotMember => Err(Code::ConsumerGroupMemberNotFound.into()),
+        }
+    }
+
+    /// Notes that the caller gets messages up to this offset, if it still may.
+    pub(super) fn polled(self, call: &Call<'_>, last_offset: u64) -> Ownership {
+        let claimed = (self.group, self.partition_id);
+        call.engine.groups().polled(claimed, call.peer.id, last_offset, Instant::now())
+    }
+
+    /// Notes that an offset was stored.
+    pub(super) fn committed(self, call: &Call<'_>, offset: u64) {
+        let claimed = (self.group, self.partition_id);
+        call.engine.groups().committed(claimed, offset, Instant::now());
+    }
 }
 
 fn key_of(group: &GroupMeta) -> GroupKey {
@@ -125,7 +164,7 @@ fn details(
     topic: &Topic,
     group: &GroupMeta,
 ) -> Result<ConsumerGroupDetailsResponse, Refusal> {
-    let members = call.engine.groups().members(key_of(group));
+    let members = call.engine.groups().members(key_of(group), Instant::now());
     let member = |(id, partitions): (crate::group::MemberId, Vec<u32>)| ConsumerGroupMemberResponse {
         id: id.0,
         partitions_count: u32::try_from(partitions.len()).unwrap_or(u32::MAX),

@@ -10,12 +10,13 @@ use iggy_binary_protocol::requests::messages::{
 use iggy_binary_protocol::responses::messages::{
     PollMessagesResponseHeader, SendMessagesConfirmationResponse, SendMessagesResponse,
 };
-use iggy_binary_protocol::{KIND_CONSUMER_GROUP, WireDecode, WirePartitioning, WirePollingStrategy};
+use iggy_binary_protocol::{WireDecode, WirePartitioning, WirePollingStrategy};
 use iggy_common::{IggyErrorDiscriminants as Code, RESYNC_REQUIRED_PARTITION_SENTINEL, calculate_32};
 
-use super::offset::{consumer_key, store_offset};
-use super::{Call, group};
-use crate::catalog::{AppendDurability, Topic};
+use super::Call;
+use super::group::Claim;
+use super::offset::{Commit, Direction, consumer_key, store_offset};
+use crate::catalog::AppendDurability;
 use crate::group::Ownership;
 use crate::log::{ReadFrom, Slice};
 use crate::partition::{Accepted, Partition};
@@ -83,11 +84,9 @@ fn poll(call: &Call<'_>) -> Result<Payload, Refusal> {
     let request: PollMessagesRequest = call.decode()?;
     let topic = call.topic(TopicAction::Poll, &request.stream_id, &request.topic_id)?;
     let partition_id = request.partition_id.unwrap_or(0);
-    if request.consumer.kind == KIND_CONSUMER_GROUP {
-        let ownership = group::ownership(call, &topic, &request.consumer.id, partition_id)?;
-        if ownership != Ownership::Owner {
-            return Ok(Payload::of(&resync()));
-        }
+    let claim = Claim::of(&topic, &request.consumer, partition_id)?;
+    if claim.is_some_and(|claim| claim.ownership(call) != Ownership::Owner) {
+        return Ok(Payload::of(&resync()));
     }
     let partition = topic.partition(partition_id)?;
     let key = OffsetKey {
@@ -96,10 +95,16 @@ fn poll(call: &Call<'_>) -> Result<Payload, Refusal> {
         partition_id,
         consumer: consumer_key(&topic, &request.consumer)?,
     };
-    let from = start_of(&request, call.engine.store.offset(key));
-    let slice = read(call, partition, from, request.count)?;
-    if request.auto_commit {
-        commit(call, &topic, key, &slice)?;
+    let stored = call.engine.store.offset(key);
+    let slice = read(call, partition, start_of(&request, stored), request.count)?;
+    let news = slice.last_offset.filter(|last| stored.is_none_or(|stored| stored < *last));
+    if let (Some(claim), Some(last_offset)) = (claim, news)
+        && claim.polled(call, last_offset) != Ownership::Owner
+    {
+        return Ok(Payload::of(&resync()));
+    }
+    if let (true, Some(offset)) = (request.auto_commit, slice.last_offset) {
+        store_offset(call, &topic, Commit { key, offset, claim, direction: Direction::Forward })?;
     }
     let header = PollMessagesResponseHeader {
         partition_id,
@@ -135,15 +140,6 @@ mod strategy {
     pub(super) const TIMESTAMP: u8 = 2;
     pub(super) const LAST: u8 = 4;
     pub(super) const NEXT: u8 = 5;
-}
-
-/// Stores the last served offset for a consumer that lets the broker do so. Never goes back.
-fn commit(call: &Call<'_>, topic: &Topic, key: OffsetKey, slice: &Slice) -> Result<(), Refusal> {
-    let Some(last_offset) = slice.last_offset else { return Ok(()) };
-    if call.engine.store.offset(key).is_none_or(|stored| stored < last_offset) {
-        store_offset(call, topic, key, last_offset)?;
-    }
-    Ok(())
 }
 
 /// The answer that makes a group member ask for its partitions again.

@@ -10,10 +10,10 @@ use iggy_binary_protocol::responses::consumer_offsets::ConsumerOffsetResponse;
 use iggy_binary_protocol::{KIND_CONSUMER_GROUP, WireConsumer, WireIdentifier};
 use iggy_common::{IggyErrorDiscriminants as Code, calculate_32};
 
-use super::{Call, group};
+use super::Call;
+use super::group::Claim;
 use crate::catalog::Topic;
-use crate::group::Ownership;
-use crate::store::{ConsumerKey, OffsetDurability, OffsetKey};
+use crate::store::{ConsumerKey, OffsetDurability, OffsetKey, StoreError};
 use crate::user::TopicAction;
 use crate::wire::{Payload, Refusal};
 
@@ -40,7 +40,6 @@ fn get(call: &Call<'_>) -> Result<Payload, Refusal> {
     Ok(Payload::of_option(stored.as_ref()))
 }
 
-/// A lower offset than the stored one is taken: clients go back on purpose.
 fn store(call: &Call<'_>) -> Result<Payload, Refusal> {
     let request: StoreConsumerOffsetRequest = call.decode()?;
     let topic = call.topic(TopicAction::Poll, &request.stream_id, &request.topic_id)?;
@@ -48,14 +47,9 @@ fn store(call: &Call<'_>) -> Result<Payload, Refusal> {
     if request.offset >= topic.partition(key.partition_id)?.bounds()?.next_offset {
         return Err(Code::InvalidOffset.into());
     }
-    if request.consumer.kind == KIND_CONSUMER_GROUP {
-        match group::ownership(call, &topic, &request.consumer.id, key.partition_id)? {
-            Ownership::Owner => {}
-            Ownership::NotOwner => return Err(Code::ConsumerGroupPartitionNotOwned.into()),
-            Ownership::NotMember => return Err(Code::ConsumerGroupMemberNotFound.into()),
-        }
-    }
-    store_offset(call, &topic, key, request.offset)?;
+    let claim = Claim::of(&topic, &request.consumer, key.partition_id)?;
+    let commit = Commit { key, offset: request.offset, claim, direction: Direction::Any };
+    store_offset(call, &topic, commit)?;
     Ok(Payload::empty())
 }
 
@@ -70,22 +64,61 @@ fn delete(call: &Call<'_>) -> Result<Payload, Refusal> {
     Ok(Payload::empty())
 }
 
-/// Stores an offset as durably as the topic wants.
-pub(super) fn store_offset(
-    call: &Call<'_>,
-    topic: &Topic,
-    key: OffsetKey,
-    offset: u64,
-) -> Result<(), Refusal> {
+/// An offset to be stored.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Commit {
+    pub(super) key: OffsetKey,
+    pub(super) offset: u64,
+    /// What a member of a group must hold to store it.
+    pub(super) claim: Option<Claim>,
+    pub(super) direction: Direction,
+}
+
+/// Where a stored offset may go.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Direction {
+    /// Back as well: clients do that on purpose.
+    Any,
+    /// Only on; a lower one is let alone.
+    Forward,
+}
+
+/// Why an offset was not stored.
+enum Unstored {
+    Behind,
+    Refused(Refusal),
+}
+
+/// Stores an offset as durably as the topic wants. The claim is checked in one step with the write: the next owner
+/// of the partition never sees the offset of one who lost it change.
+pub(super) fn store_offset(call: &Call<'_>, topic: &Topic, commit: Commit) -> Result<(), Refusal> {
     let store = &call.engine.store;
+    let Commit { key, offset, claim, direction } = commit;
     if store.offset(key).is_none() && store.offsets_count() >= call.engine.limits.offsets_max {
         return Err(Code::TooManyConsumerOffsets.into());
     }
-    match topic.options.offset_durability() {
-        OffsetDurability::Written => Ok(store.put_offset(key, offset)?),
-        durability @ OffsetDurability::Synced => {
-            super::change(|| Ok(store.put_offsets(&[(key, offset)], durability)?))
+    let check = |stored: Option<u64>| {
+        if direction == Direction::Forward && stored.is_some_and(|stored| stored >= offset) {
+            return Err(Unstored::Behind);
         }
+        claim.map_or(Ok(()), |claim| claim.require_commit(call)).map_err(Unstored::Refused)
+    };
+    let put = |durability| store.put_offset_if(key, offset, durability, check);
+    let stored = match topic.options.offset_durability() {
+        OffsetDurability::Written => put(OffsetDurability::Written),
+        OffsetDurability::Synced => tokio::task::block_in_place(|| put(OffsetDurability::Synced)),
+    };
+    match stored {
+        Ok(()) => claim.map_or((), |claim| claim.committed(call, offset)),
+        Err(Unstored::Behind) => {}
+        Err(Unstored::Refused(refusal)) => return Err(refusal),
+    }
+    Ok(())
+}
+
+impl From<StoreError> for Unstored {
+    fn from(error: StoreError) -> Self {
+        Self::Refused(error.into())
     }
 }
 

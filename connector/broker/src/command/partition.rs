@@ -1,5 +1,7 @@
 //! Partitions and their segments.
 
+use std::time::Instant;
+
 use iggy_binary_protocol::MAX_PARTITIONS_PER_REQUEST;
 use iggy_binary_protocol::codes::{CREATE_PARTITIONS_CODE, DELETE_PARTITIONS_CODE, DELETE_SEGMENTS_CODE};
 use iggy_binary_protocol::requests::partitions::{CreatePartitionsRequest, DeletePartitionsRequest};
@@ -59,5 +61,5 @@ fn require_count(count: u32) -> Result<(), Refusal> {
 
 fn rebalance(call: &Call<'_>, topic: &Topic) {
     let meta = &topic.meta;
-    call.engine.groups().resize(meta.stream_id, meta.id, meta.partitions_count);
+    call.engine.groups().resize(meta.stream_id, meta.id, meta.partitions_count, Instant::now());
 }

@@ -6,6 +6,22 @@ use tempfile::TempDir;
 
 use super::*;
 
+impl Store {
+    fn put_offset(&self, key: OffsetKey, offset: u64) -> Result<(), StoreError> {
+        self.put_offsets(&[(key, offset)], OffsetDurability::Written)
+    }
+
+    fn put_offsets(
+        &self,
+        offsets: &[(OffsetKey, u64)],
+        durability: OffsetDurability,
+    ) -> Result<(), StoreError> {
+        offsets.iter().try_for_each(|(key, offset)| {
+            self.put_offset_if(*key, *offset, durability, |_| Ok::<(), StoreError>(()))
+        })
+    }
+}
+
 fn open(dir: &TempDir) -> Store {
     Store::open(dir.path()).unwrap()
 }

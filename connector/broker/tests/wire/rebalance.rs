@@ -1,4 +1,5 @@
-//! Goal: partitions of a group have one owner each, and move at once when members come and go.
+//! Goal: partitions of a group have one owner each, and move when members come and go, once what was read is
+//! committed.
 //! Method: members that join, leave, hang up and fall silent.
 
 use std::time::Duration;
@@ -153,4 +154,67 @@ async fn nobody_is_a_member_after_a_restart() {
     let mut raw = Raw::enter(&broker).await;
     assert_eq!(sync(&mut raw).await, None);
     shut(broker).await;
+}
+
+#[tokio::test]
+async fn a_partition_moves_once_its_owner_has_committed_what_it_read() {
+    let house = House::new();
+    let broker = house.open().await;
+    let mut first = group(&broker, 2).await;
+    join(&mut first).await;
+    for partition in 0..2 {
+        first.send(("s", "t", partition), &[(1, "a"), (2, "b")]).await.ok();
+        let (_, messages) = messages_of(&first.read(100, &group_poll(partition)).await.ok());
+        assert_eq!(messages.len(), 2);
+    }
+    let mut second = Raw::enter(&broker).await;
+    join(&mut second).await;
+    assert_eq!(sync(&mut first).await.unwrap().partitions, [0], "it is told to read no more of the other");
+    assert_eq!(sync(&mut second).await.unwrap().partitions, [0; 0]);
+    let (head, _) = messages_of(&first.read(100, &group_poll(1)).await.ok());
+    assert_eq!(head.partition_id, u32::MAX);
+    assert_eq!(second.ask(Operation::StoreConsumerOffset, &commit(1, 1)).await.status(), 5009);
+    first.ask(Operation::StoreConsumerOffset, &commit(1, 0)).await.ok();
+    assert_eq!(sync(&mut second).await.unwrap().partitions, [0; 0]);
+    first.ask(Operation::StoreConsumerOffset, &commit(1, 1)).await.ok();
+    assert_eq!(sync(&mut second).await.unwrap().partitions, [1]);
+    assert_eq!(first.ask(Operation::StoreConsumerOffset, &commit(1, 0)).await.status(), 5009);
+    let (head, messages) = messages_of(&second.read(100, &group_poll(1)).await.ok());
+    assert_eq!((head.partition_id, messages.len()), (1, 0), "it goes on where the first one ended");
+    shut(broker).await;
+}
+
+#[tokio::test]
+async fn an_owner_that_does_not_commit_in_time_is_not_waited_for() {
+    let house = House::new();
+    let limits = Limits { hand_over_time_max: Duration::from_millis(50), ..Limits::default() };
+    let broker = house.open_with(limits).await;
+    let mut first = group(&broker, 2).await;
+    join(&mut first).await;
+    first.send(("s", "t", 1), &[(1, "a")]).await.ok();
+    first.read(100, &group_poll(1)).await.ok();
+    let mut second = Raw::enter(&broker).await;
+    join(&mut second).await;
+    assert_eq!(owns(&mut second, 1).await.partitions, [1]);
+    assert_eq!(first.ask(Operation::StoreConsumerOffset, &commit(1, 0)).await.status(), 5009);
+    let (_, messages) = messages_of(&second.read(100, &group_poll(1)).await.ok());
+    assert_eq!(messages.len(), 1, "what was not committed comes again");
+    shut(broker).await;
+}
+
+fn group_poll(partition_id: u32) -> bytes::Bytes {
+    let request = poll(("s", "t", partition_id), WirePollingStrategy::next(), 10);
+    PollMessagesRequest { consumer: WireConsumer::consumer_group(named("g")), ..request }.to_bytes()
+}
+
+fn commit(partition_id: u32, offset: u64) -> bytes::Bytes {
+    let request = StoreConsumerOffsetRequest {
+        consumer: WireConsumer::consumer_group(named("g")),
+        stream_id: named("s"),
+        topic_id: named("t"),
+        partition_id: Some(partition_id),
+        offset,
+        ack: AckLevel::Quorum,
+    };
+    request.to_bytes()
 }
