@@ -8,7 +8,10 @@ use std::path::Path;
 use super::LogError;
 
 #[cfg(test)]
-pub(super) use fault::{shorten, sync_data, write_some};
+pub(super) mod fault;
+
+#[cfg(test)]
+pub(super) use fault::{open_for_append, remove, replace, shorten, sync_data, sync_names, write_some};
 
 /// Writes `head` and `body` behind the last byte of `file`, which must be open for appending. One system call
 /// unless the operating system takes less than all of it.
@@ -36,7 +39,7 @@ pub(super) fn read_into(file: &File, position: u64, length: usize, buffer: &mut 
 
 /// Makes the names in a directory durable.
 pub(super) fn sync_directory(dir: &Path) -> Result<(), LogError> {
-    File::open(dir).and_then(|handle| handle.sync_all()).map_err(LogError::io("sync directory", dir))
+    sync_names(dir).map_err(LogError::io("sync directory", dir))
 }
 
 /// Creates a directory and its missing parents, each durable in the one above it.
@@ -73,39 +76,26 @@ pub(super) fn sync_data(file: &File) -> io::Result<()> {
     file.sync_data()
 }
 
-/// Failures on demand, for the current thread.
-#[cfg(test)]
-pub(super) mod fault {
-    use std::cell::Cell;
-    use std::fs::File;
-    use std::io::{self, IoSlice, Write};
+/// Makes the names in a directory durable.
+#[cfg(not(test))]
+fn sync_names(dir: &Path) -> io::Result<()> {
+    File::open(dir)?.sync_all()
+}
 
-    thread_local! {
-        /// Bytes that can still be written before the disk is full.
-        pub(in crate::log) static DISK_LEFT: Cell<usize> = const { Cell::new(usize::MAX) };
-        pub(in crate::log) static SHORTEN_FAILS: Cell<bool> = const { Cell::new(false) };
-        pub(in crate::log) static SYNC_FAILS: Cell<bool> = const { Cell::new(false) };
-    }
+/// Opens a file for reading and for appending, creating it when missing.
+#[cfg(not(test))]
+pub(super) fn open_for_append(path: &Path) -> io::Result<File> {
+    File::options().read(true).append(true).create(true).open(path)
+}
 
-    pub(in crate::log) fn write_some(mut file: &File, parts: &[IoSlice<'_>]) -> io::Result<usize> {
-        let left = DISK_LEFT.get();
-        if left == usize::MAX {
-            return file.write_vectored(parts);
-        }
-        if left == 0 {
-            return Err(io::ErrorKind::StorageFull.into());
-        }
-        let part = parts.iter().find(|part| !part.is_empty()).unwrap();
-        let written = file.write(&part[..part.len().min(left)])?;
-        DISK_LEFT.set(left - written);
-        Ok(written)
-    }
+/// Makes `content` all that a file holds. It is on the disk at some time, perhaps in part until then.
+#[cfg(not(test))]
+pub(super) fn replace(path: &Path, content: &[u8]) -> io::Result<()> {
+    std::fs::write(path, content)
+}
 
-    pub(in crate::log) fn shorten(file: &File, length: u64) -> io::Result<()> {
-        if SHORTEN_FAILS.get() { Err(io::Error::other("cannot shorten")) } else { file.set_len(length) }
-    }
-
-    pub(in crate::log) fn sync_data(file: &File) -> io::Result<()> {
-        if SYNC_FAILS.get() { Err(io::Error::other("cannot sync")) } else { file.sync_data() }
-    }
+/// Removes a file.
+#[cfg(not(test))]
+pub(super) fn remove(path: &Path) -> io::Result<()> {
+    std::fs::remove_file(path)
 }

@@ -1,6 +1,6 @@
 //! One segment file: a run of records with dense offsets that starts at the offset in its name.
 
-use std::fs::{File, OpenOptions};
+use std::fs::File;
 use std::io;
 use std::path::{Path, PathBuf};
 
@@ -52,9 +52,7 @@ impl Segment {
 
     /// Opens the file for reading and for appending, creating it when missing.
     pub(super) fn open_for_append(&self) -> Result<File, LogError> {
-        let mut options = OpenOptions::new();
-        options.read(true).append(true).create(true);
-        options.open(&self.path).map_err(LogError::io("open segment", &self.path))
+        file::open_for_append(&self.path).map_err(LogError::io("open segment", &self.path))
     }
 
     /// Opens the file for reading.
@@ -87,7 +85,7 @@ impl Segment {
             index: self.index.clone(),
         };
         let path = self.index_path();
-        if let Err(error) = std::fs::write(&path, summary.encode()) {
+        if let Err(error) = file::replace(&path, &summary.encode()) {
             tracing::warn!(path = %path.display(), %error, "index of a sealed segment was not written");
         }
     }
@@ -101,7 +99,7 @@ impl Segment {
     /// Removes the segment and its index.
     pub(super) fn remove(&self) -> Result<(), LogError> {
         for path in [&self.index_path(), &self.path] {
-            match std::fs::remove_file(path) {
+            match file::remove(path) {
                 Err(error) if error.kind() != io::ErrorKind::NotFound => {
                     return Err(LogError::io("remove", path)(error));
                 }

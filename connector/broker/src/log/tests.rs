@@ -2,6 +2,8 @@
 
 mod append;
 mod damage;
+mod faults;
+mod images;
 mod model;
 mod read;
 mod recovery;

@@ -1,0 +1,167 @@
+//! The file operations of the log as tests see them: each can fail on demand and is written down, for the current
+//! thread.
+
+use std::cell::{Cell, RefCell};
+use std::fs::File;
+use std::io::{self, IoSlice, Write};
+use std::os::fd::AsRawFd;
+use std::path::{Path, PathBuf};
+
+/// Which operations fail.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(in crate::log) enum Failing {
+    None,
+    /// The one after so many that succeed.
+    Once(usize),
+    /// That one and all after it.
+    From(usize),
+}
+
+/// An operation that succeeded, or what the test wants to know about the time between two.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(in crate::log) enum Step {
+    Create(PathBuf),
+    Write { path: PathBuf, position: u64, bytes: Vec<u8> },
+    Shorten { path: PathBuf, length: u64 },
+    Replace { path: PathBuf, bytes: Vec<u8> },
+    Remove(PathBuf),
+    Sync(PathBuf),
+    SyncNames,
+    Mark(Mark),
+}
+
+/// What was promised when a step was taken.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(in crate::log) struct Mark {
+    /// No offset from here on was given away.
+    pub(in crate::log) next_offset: u64,
+    /// Messages below this one were acknowledged as synced.
+    pub(in crate::log) persisted_end: u64,
+    /// Messages below this one may be gone on purpose.
+    pub(in crate::log) dropped_end: u64,
+    /// What the store has reserved.
+    pub(in crate::log) floor: u64,
+}
+
+thread_local! {
+    /// Bytes that can still be written before the disk is full.
+    pub(in crate::log) static DISK_LEFT: Cell<usize> = const { Cell::new(usize::MAX) };
+    pub(in crate::log) static SHORTEN_FAILS: Cell<bool> = const { Cell::new(false) };
+    pub(in crate::log) static SYNC_FAILS: Cell<bool> = const { Cell::new(false) };
+    pub(in crate::log) static FAILING: Cell<Failing> = const { Cell::new(Failing::None) };
+    /// Written down once a test has begun it; then nothing waits for the real disk.
+    pub(in crate::log) static STEPS: RefCell<Option<Vec<Step>>> = const { RefCell::new(None) };
+}
+
+pub(in crate::log) fn write_some(mut file: &File, parts: &[IoSlice<'_>]) -> io::Result<usize> {
+    may_fail()?;
+    let position = file.metadata()?.len();
+    let left = DISK_LEFT.get();
+    let written = match left {
+        usize::MAX => file.write_vectored(parts)?,
+        0 => return Err(io::ErrorKind::StorageFull.into()),
+        left => {
+            let part = parts.iter().find(|part| !part.is_empty()).unwrap();
+            let written = file.write(&part[..part.len().min(left)])?;
+            DISK_LEFT.set(left - written);
+            written
+        }
+    };
+    note(|| {
+        let mut bytes: Vec<u8> = parts.iter().flat_map(|part| part.iter().copied()).collect();
+        bytes.truncate(written);
+        Step::Write { path: path_of(file), position, bytes }
+    });
+    Ok(written)
+}
+
+pub(in crate::log) fn shorten(file: &File, length: u64) -> io::Result<()> {
+    may_fail()?;
+    if SHORTEN_FAILS.get() {
+        return Err(io::Error::other("cannot shorten"));
+    }
+    file.set_len(length)?;
+    note(|| Step::Shorten { path: path_of(file), length });
+    Ok(())
+}
+
+pub(in crate::log) fn sync_data(file: &File) -> io::Result<()> {
+    may_fail()?;
+    if SYNC_FAILS.get() {
+        return Err(io::Error::other("cannot sync"));
+    }
+    if note(|| Step::Sync(path_of(file))) == Noted::No {
+        file.sync_data()?;
+    }
+    Ok(())
+}
+
+pub(in crate::log) fn sync_names(dir: &Path) -> io::Result<()> {
+    may_fail()?;
+    if note(|| Step::SyncNames) == Noted::No {
+        File::open(dir)?.sync_all()?;
+    }
+    Ok(())
+}
+
+pub(in crate::log) fn open_for_append(path: &Path) -> io::Result<File> {
+    may_fail()?;
+    let is_new = !path.exists();
+    let file = File::options().read(true).append(true).create(true).open(path)?;
+    if is_new {
+        note(|| Step::Create(path.to_owned()));
+    }
+    Ok(file)
+}
+
+pub(in crate::log) fn replace(path: &Path, content: &[u8]) -> io::Result<()> {
+    may_fail()?;
+    std::fs::write(path, content)?;
+    note(|| Step::Replace { path: path.to_owned(), bytes: content.to_owned() });
+    Ok(())
+}
+
+pub(in crate::log) fn remove(path: &Path) -> io::Result<()> {
+    may_fail()?;
+    std::fs::remove_file(path)?;
+    note(|| Step::Remove(path.to_owned()));
+    Ok(())
+}
+
+/// Adds what the test knows to the steps.
+pub(in crate::log) fn mark(mark: Mark) {
+    note(|| Step::Mark(mark));
+}
+
+/// Whether steps are being written down.
+#[derive(PartialEq, Eq)]
+enum Noted {
+    Yes,
+    No,
+}
+
+fn note(step: impl FnOnce() -> Step) -> Noted {
+    STEPS.with_borrow_mut(|steps| match steps {
+        Some(steps) => {
+            steps.push(step());
+            Noted::Yes
+        }
+        None => Noted::No,
+    })
+}
+
+fn may_fail() -> io::Result<()> {
+    let (next, fails) = match FAILING.get() {
+        Failing::None => (Failing::None, false),
+        Failing::Once(0) => (Failing::None, true),
+        Failing::Once(left) => (Failing::Once(left - 1), false),
+        Failing::From(0) => (Failing::From(0), true),
+        Failing::From(left) => (Failing::From(left - 1), false),
+    };
+    FAILING.set(next);
+    if fails { Err(io::Error::other("failed on demand")) } else { Ok(()) }
+}
+
+fn path_of(file: &File) -> PathBuf {
+    std::fs::read_link(format!("/proc/self/fd/{}", file.as_raw_fd())).unwrap()
+}
