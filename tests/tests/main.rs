@@ -11,6 +11,7 @@ mod stories {
     mod crash;
     mod drain;
     mod embedded_crash;
+    mod foreign_clients;
     mod hand_over;
     mod host_crash;
     mod http;

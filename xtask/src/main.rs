@@ -2,6 +2,7 @@
 
 mod bench;
 mod check;
+mod clients;
 mod console;
 mod demo;
 mod fuzz;

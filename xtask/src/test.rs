@@ -5,7 +5,7 @@ use anyhow::Result;
 use crate::check::{DOCS, FORMAT, GUEST_LINTS, LINTS};
 use crate::steps::{self, Step};
 use crate::workspace::{MissingTools, Workspace};
-use crate::{demo, fuzz, languages, program, torture};
+use crate::{clients, demo, fuzz, languages, program, torture};
 
 /// Orders of the demo: enough to see it work with a host that was built to be debugged.
 const DEMO_EVENTS: u32 = 500;
@@ -17,6 +17,7 @@ const ALL_TESTS: &str = "GUESTHOUSE_TESTS_ALL";
 
 const GUESTS: Step = Step { title: "guests", run: Workspace::build_guests };
 const LANGUAGES: Step = Step { title: "guests in other languages", run: languages::build };
+const CLIENTS: Step = Step { title: "foreign clients", run: clients::install };
 const TESTS: Step = Step { title: "tests", run: tests };
 const GUEST_TESTS: Step = Step { title: "tests of the guest SDK", run: guest_tests };
 const DEPENDENCIES: Step = Step { title: "dependencies", run: dependencies };
@@ -41,6 +42,7 @@ pub(crate) fn run(workspace: Workspace, arguments: &Arguments) -> Result<()> {
         GUEST_LINTS,
         GUESTS,
         LANGUAGES,
+        CLIENTS,
         TESTS,
         GUEST_TESTS,
         DOCS,
