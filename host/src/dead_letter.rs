@@ -9,6 +9,7 @@
 //! - a payload that the broker would refuse (empty or too large) is replaced by a JSON record of its position,
 //!   length and BLAKE3 hash, and `gh-payload` says `reference`.
 
+mod again;
 mod headers;
 mod read;
 mod text;
@@ -28,6 +29,7 @@ use crate::identity::{DeadLetterId, EventIdentity};
 use crate::lane::OrderBy;
 use crate::outcome::Outcome;
 
+pub(crate) use again::again;
 pub(crate) use read::{DeadLetter, LetterSummary, payload_text};
 pub(crate) use text::clean;
 

@@ -13,6 +13,7 @@ const EVENT_DOMAIN: &[u8] = b"guesthouse event v1";
 const DEAD_LETTER_DOMAIN: &[u8] = b"guesthouse dead letter v1";
 const UNDECODABLE_DOMAIN: &[u8] = b"guesthouse undecodable v1";
 const REPLAY_DOMAIN: &[u8] = b"guesthouse replay v1";
+const DEAD_LETTER_REPLAY_DOMAIN: &[u8] = b"guesthouse dead letter replay v1";
 const EMIT_DOMAIN: &[u8] = b"guesthouse emit v1";
 
 /// Which event it is, even where a broker minted the same offset twice.
@@ -35,6 +36,11 @@ impl ReplayId {
     /// Of an event in the replay of this name.
     pub(crate) fn of(replay: &str, event: EventIdentity) -> Self {
         Self(hash(&[REPLAY_DOMAIN, replay.as_bytes(), &event.0.to_be_bytes()]))
+    }
+
+    /// Of the event of a dead letter with this id.
+    pub(crate) fn of_dead_letter(id: u128) -> Self {
+        Self(hash(&[DEAD_LETTER_REPLAY_DOMAIN, &id.to_be_bytes()]))
     }
 
     /// The id as a number. Never zero.

@@ -1,6 +1,7 @@
 //! `guesthouse dlq`: looks at dead letters. Reading leaves no trace in the broker.
 
 mod reader;
+mod replay;
 
 use std::cmp::Reverse;
 
@@ -28,12 +29,27 @@ pub(super) enum DlqCommand {
     List(ListArgs),
     /// Show one dead letter with its payload.
     Show(ShowArgs),
+    /// Bring events back to where they came from, each for the handler alone that gave it up.
+    Replay(replay::ReplayArgs),
 }
 
 #[derive(Debug, Args)]
 pub(super) struct ListArgs {
     #[command(flatten)]
     config: ConfigArgs,
+    #[command(flatten)]
+    filter: LetterFilter,
+    /// At most this many.
+    #[arg(long, value_name = "N", default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..=100_000))]
+    limit: u32,
+    /// Print a JSON array.
+    #[arg(long)]
+    json: bool,
+}
+
+/// Which dead letters are meant.
+#[derive(Debug, Args)]
+struct LetterFilter {
     /// Only this tenant's; `platform` for the platform's own.
     #[arg(long, value_name = "ID")]
     tenant: Option<String>,
@@ -43,12 +59,6 @@ pub(super) struct ListArgs {
     /// Only those whose last attempt ended so.
     #[arg(long, value_parser = OUTCOMES)]
     outcome: Option<String>,
-    /// At most this many.
-    #[arg(long, value_name = "N", default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..=100_000))]
-    limit: u32,
-    /// Print a JSON array.
-    #[arg(long)]
-    json: bool,
 }
 
 #[derive(Debug, Args)]
@@ -63,7 +73,7 @@ pub(super) struct ShowArgs {
 }
 
 /// The outcomes that end in a dead letter.
-const OUTCOMES: [&str; 8] = [
+const OUTCOMES: [&str; 9] = [
     "retry",
     "reject",
     "trapped",
@@ -72,6 +82,7 @@ const OUTCOMES: [&str; 8] = [
     "limit-exceeded",
     "undecodable",
     "host-fault",
+    "host-crash",
 ];
 
 pub(super) async fn execute(
@@ -82,6 +93,7 @@ pub(super) async fn execute(
     match command {
         DlqCommand::List(args) => list(args, environment, console).await,
         DlqCommand::Show(args) => show(args, environment, console).await,
+        DlqCommand::Replay(args) => replay::replay(args, environment, console).await,
     }
 }
 
@@ -89,7 +101,7 @@ async fn list(args: ListArgs, environment: Environment, console: &mut Console<'_
     let config = args.config.load(environment)?;
     let mut newest = Newest::new(args.limit);
     let unreadable = read_letters(&config, |letter| {
-        if args.wants(&letter.summary) {
+        if args.filter.wants(&letter.summary) {
             newest.offer(letter.summary);
         }
         Flow::GoOn
@@ -129,16 +141,16 @@ async fn show(args: ShowArgs, environment: Environment, console: &mut Console<'_
 }
 
 /// Opens the broker and reads all dead letters. Says how many messages were none.
-async fn read_letters(config: &Config, visit: impl FnMut(DeadLetter) -> Flow) -> anyhow::Result<u64> {
+async fn read_letters(config: &Config, mut visit: impl FnMut(DeadLetter) -> Flow) -> anyhow::Result<u64> {
     let connector = attach(&config.connector).await.context("cannot open the broker")?;
-    let read = read_all(connector.as_ref(), config, visit).await;
+    let read = read_all(connector.as_ref(), config, |_, letter| visit(letter)).await;
     let closed = connector.shutdown().await.context("cannot close the connection");
     let unreadable = read?;
     closed?;
     Ok(unreadable)
 }
 
-impl ListArgs {
+impl LetterFilter {
     fn wants(&self, letter: &LetterSummary) -> bool {
         let tenant = self.tenant.as_deref().map(|tenant| match tenant {
             "platform" => Tenant::PLATFORM_ID,

@@ -1,12 +1,12 @@
-//! Goal: a range of a topic can be published again, to one handler or to a topic, and a replay that is done, paused,
+//! Goal: a range of a topic, or a dead letter, can be published again, to one handler or to a topic, and a replay that is done, paused,
 //! given up or killed says so and goes on where it can. Method: the real program, by its command line alone.
 
 use std::collections::BTreeSet;
 use std::path::Path;
 use std::process::{Child, Command, Output, Stdio};
 
-use guesthouse_tests::client::DOMAIN;
-use guesthouse_tests::envelope::{order, tenant};
+use guesthouse_tests::client::{DLQ, DOMAIN};
+use guesthouse_tests::envelope::{order, picky, tenant};
 use guesthouse_tests::house::{PARTITIONS, handler, with};
 use guesthouse_tests::{Client, House, builds, eventually};
 use serde_json::{Value, json};
@@ -99,6 +99,46 @@ async fn a_replay_that_is_killed_or_paused_goes_on() {
     let listed: Value = serde_json::from_str(&said(&replay(&file, &["list", "--json"]))).unwrap();
     let all: Vec<_> = listed.as_array().unwrap().iter().map(|info| info["status"].clone()).collect();
     assert_eq!(all, ["finished", "cancelled"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_dead_letter_goes_back_to_the_handler_that_gave_it_up() {
+    let house = House::new();
+    let audit =
+        with(handler("audit", "audit-log"), &[("/grants", json!(["log"])), ("/events", json!(["demo.*"]))]);
+    let config = house.config(&[with(handler("picky", "picky"), &[("/events", json!(["demo.*"]))]), audit]);
+    let file = house.write("host", &config);
+    let mut host = house.start("host", &config);
+    host.until_reading(PARTITIONS).await;
+    let client = house.client().await;
+    client.publish(&[picky(&tenant(1), "reject"), picky(&tenant(2), "done")]).await;
+    host.until("both are settled", |counters| counters.settled == 2).await;
+
+    let dlq = |arguments: &[&str]| {
+        let mut command = Command::new(builds::host());
+        command.args(["dlq", "replay", "--config"]).arg(&file).args(arguments).output().unwrap()
+    };
+    let filter = ["--all", "--handler", "picky", "--outcome", "reject"];
+    assert_eq!(
+        said(&dlq(&[&filter[..], &["--dry-run"]].concat())),
+        "1 dead letters, 0 published, 0 cannot be\n"
+    );
+    assert_eq!(said(&dlq(&["--all", "--handler", "audit"])), "0 dead letters, 0 published, 0 cannot be\n");
+    assert_eq!(said(&dlq(&filter)), "1 dead letters, 1 published, 0 cannot be\n");
+    host.until("it is settled again", |counters| counters.settled == 3).await;
+    let dead = client.read(DLQ).await;
+    let replays = |at: usize| dead[at].1.headers.get("gh-replays").map(|value| value.to_string());
+    let mut counts: Vec<_> = (0..dead.len()).map(replays).collect();
+    counts.sort();
+    assert_eq!(counts, [None, Some("1".to_owned())]);
+    let unknown = dlq(&["00000000-0000-0000-0000-000000000001"]);
+    assert_eq!(unknown.status.code(), Some(1), "{unknown:?}");
+    let lines = host.stop().await.guest_lines();
+    assert_eq!(
+        lines.iter().filter(|line| line.handler == "audit").count(),
+        2,
+        "only one handler had it again"
+    );
 }
 
 async fn publish(client: &Client, events: u64) {

@@ -1,7 +1,7 @@
 //! Reads the dead letter topic from its beginning, partition by partition.
 
 use anyhow::Context;
-use guesthouse_connector::{IggyConnector, Offset, TopicAddress};
+use guesthouse_connector::{IggyConnector, Offset, ReceivedMessage, TopicAddress};
 
 use crate::cli::progress::Progress;
 use crate::config::Config;
@@ -17,12 +17,12 @@ pub(super) enum Flow {
     Enough,
 }
 
-/// Shows every dead letter that is there now to `visit`, until it has enough, and counts the messages that are
+/// Shows every dead letter that is there now, with its message, to `visit`, until it has enough, and counts the messages that are
 /// no dead letters.
 pub(super) async fn read_all(
     connector: &dyn IggyConnector,
     config: &Config,
-    mut visit: impl FnMut(DeadLetter) -> Flow,
+    mut visit: impl FnMut(ReceivedMessage, DeadLetter) -> Flow,
 ) -> anyhow::Result<u64> {
     let topic = TopicAddress::new(config.connector.stream_name.as_str(), config.dead_letters.topic.as_str());
     let cannot_read = || format!("cannot read the dead letters of {topic}");
@@ -40,11 +40,11 @@ pub(super) async fn read_all(
             next = last_read.next();
             progress.add(page.len() as u64);
             for message in page {
-                let Ok(letter) = DeadLetter::read(message, partition.partition) else {
+                let Ok(letter) = DeadLetter::read(message.clone(), partition.partition) else {
                     unreadable += 1;
                     continue;
                 };
-                if visit(letter) == Flow::Enough {
+                if visit(message, letter) == Flow::Enough {
                     return Ok(unreadable);
                 }
             }
