@@ -4,6 +4,7 @@
 //! client replaces it once [`Client::is_usable`] says so. The SDK answers requests one after another, and finishes an
 //! exchange even when the future that waits for it is dropped.
 
+mod batches;
 mod fault;
 mod group;
 mod groups;
@@ -94,6 +95,11 @@ impl Client {
     /// Asks for a sign of life.
     pub(crate) async fn ping(&self) -> Result<(), ConnectorError> {
         self.ask(self.sdk.ping()).await.map_err(|fault| fault.describe("ping"))
+    }
+
+    /// Makes sure that nothing more is asked of a connection that cannot be trusted.
+    fn give_up(&self) {
+        self.usable.store(false, Ordering::Relaxed);
     }
 
     /// Closes the connection. Dropping the client does so too, only less politely.

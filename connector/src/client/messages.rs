@@ -2,15 +2,18 @@
 
 use bytes::Bytes;
 use iggy::prelude::{
-    Consumer, Identifier, IggyMessage, IggyMessageHeader, IggyTimestamp, MessageClient as _, Partitioning,
-    PolledMessages, PollingStrategy, RESYNC_REQUIRED_PARTITION_SENTINEL,
+    Consumer, Identifier, IggyError, IggyMessage, IggyMessageHeader, IggyTimestamp, MessageClient as _,
+    Partitioning, RESYNC_REQUIRED_PARTITION_SENTINEL,
 };
+use iggy_binary_protocol::primitives::polling_strategy::WirePollingStrategy;
+use iggy_binary_protocol::requests::messages::PollMessagesRequest;
+use iggy_common::BinaryTransport as _;
+use iggy_common::wire_conversions::{consumer_to_wire, identifier_to_wire};
 
 use super::fault::Fault;
-use super::{Client, Target};
+use super::{Client, Target, batches};
 use crate::address::{Offset, PartitionId};
 use crate::error::ConnectorError;
-use crate::headers::RawHeaders;
 use crate::message::{OutgoingMessage, ReceivedMessage};
 
 /// Iggy's code for a partition that another member of the group owns.
@@ -80,22 +83,53 @@ impl Client {
         reader: &Reader,
         range: Range,
     ) -> Result<Polled, ConnectorError> {
-        let strategy = PollingStrategy::offset(range.from.0);
-        let request = self.sdk.poll_messages(
-            &from.stream,
-            &from.topic,
-            Some(partition.0),
-            &reader.0,
-            &strategy,
-            range.messages_max,
-            false,
-        );
-        match self.ask(request).await {
-            Ok(polled) => Ok(read_answer(polled, partition, range.from)),
+        let request = poll_request(from, partition, reader, range)
+            .map_err(|error| describe_poll(Fault::new(error), from, partition))?;
+        match self.ask(self.sdk.send_poll_with_response(&request)).await {
+            Ok(answer) => self.read_answer(&answer, from, partition, range.from),
             Err(fault) if fault.code() == CODE_PARTITION_NOT_OWNED => Ok(Polled::NotOwner),
             Err(fault) => Err(describe_poll(fault, from, partition)),
         }
     }
+
+    /// Nothing of an answer is used that is not whole, and the connection that brought it is not used again.
+    fn read_answer(
+        &self,
+        answer: &Bytes,
+        from: &Target,
+        partition: PartitionId,
+        start: Offset,
+    ) -> Result<Polled, ConnectorError> {
+        let answer = batches::read(answer, partition).map_err(|corrupt| {
+            self.give_up();
+            ConnectorError::Receive(format!("polling partition {partition} of {}: {corrupt}", from.address))
+        })?;
+        if answer.messages.is_empty() && answer.partition == RESYNC_REQUIRED_PARTITION_SENTINEL {
+            return Ok(Polled::NotOwner);
+        }
+        // An answer about no partition in particular is how some servers say "not now".
+        let last_offset = (answer.partition == partition.0).then_some(Offset(answer.last_offset));
+        let mut messages = answer.messages;
+        messages.retain(|message| message.offset >= start);
+        Ok(Polled::Messages { messages, last_offset })
+    }
+}
+
+fn poll_request(
+    from: &Target,
+    partition: PartitionId,
+    reader: &Reader,
+    range: Range,
+) -> Result<PollMessagesRequest, IggyError> {
+    Ok(PollMessagesRequest {
+        consumer: consumer_to_wire(&reader.0)?,
+        stream_id: identifier_to_wire(&from.stream)?,
+        topic_id: identifier_to_wire(&from.topic)?,
+        partition_id: Some(partition.0),
+        strategy: WirePollingStrategy::offset(range.from.0),
+        count: range.messages_max,
+        auto_commit: false,
+    })
 }
 
 /// A message in the form that the SDK sends.
@@ -119,27 +153,6 @@ fn to_sdk(message: &OutgoingMessage, origin_micros: u64) -> IggyMessage {
 
 fn wire_len(bytes: &Bytes) -> u32 {
     u32::try_from(bytes.len()).expect("payloads and headers are within their limits")
-}
-
-fn read_answer(polled: PolledMessages, partition: PartitionId, start: Offset) -> Polled {
-    if polled.messages.is_empty() && polled.partition_id == RESYNC_REQUIRED_PARTITION_SENTINEL {
-        return Polled::NotOwner;
-    }
-    // An answer about no partition in particular is how some servers say "not now".
-    let last_offset = (polled.partition_id == partition.0).then_some(Offset(polled.current_offset));
-    let messages = polled.messages.into_iter().map(from_sdk);
-    Polled::Messages { messages: messages.filter(|message| message.offset >= start).collect(), last_offset }
-}
-
-fn from_sdk(message: IggyMessage) -> ReceivedMessage {
-    ReceivedMessage {
-        id: message.header.id,
-        offset: Offset(message.header.offset),
-        timestamp_micros: message.header.timestamp,
-        origin_timestamp_micros: message.header.origin_timestamp,
-        headers: RawHeaders(message.user_headers.unwrap_or_default()),
-        payload: message.payload,
-    }
 }
 
 fn describe_poll(fault: Fault, from: &Target, partition: PartitionId) -> ConnectorError {

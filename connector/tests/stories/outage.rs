@@ -1,12 +1,13 @@
 //! Goal: lost answers and broken connections cost time, never a message, and store nothing twice.
-//! Method: put a proxy between connector and broker that swallows answers or cuts connections.
+//! Method: put a proxy between connector and broker that swallows or damages answers or cuts connections.
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use guesthouse_broker::Broker;
 use guesthouse_connector::{
-    ConnectorError, CursorStep, GroupAddress, IggyConnector, RemoteConnector, TopicAddress,
+    ConnectorError, CursorStep, GroupAddress, IggyConnector, Offset, PartitionId, RemoteConnector,
+    TopicAddress,
 };
 use tempfile::TempDir;
 
@@ -118,5 +119,30 @@ async fn a_cursor_outlives_many_cuts() {
         scene.proxy.cut();
         step_until(&mut cursor, |step| matches!(step, CursorStep::Disconnected { .. })).await;
     }
+    scene.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_changed_byte_is_noticed_and_read_again() {
+    let scene = Scene::open(Duration::from_secs(30)).await;
+    scene.near.publish_batch(&scene.topic, batch(1..=3, 0)).await.unwrap();
+    let mut cursor = open_cursor(&*scene.far, &GroupAddress::new(scene.topic.clone(), "group")).await;
+    let assigned = cursor.step(|_| true).await.unwrap();
+    assert!(matches!(assigned, CursorStep::Assigned(_)), "{assigned:?}");
+
+    scene.proxy.corrupt("message 2");
+    let error = cursor.step(|_| true).await.unwrap_err();
+    assert!(scene.proxy.has_corrupted());
+    assert!(matches!(error, ConnectorError::Receive(_)), "{error}");
+    assert!(error.to_string().contains("a batch of messages is damaged"), "{error}");
+    let revoked = cursor.step(|_| true).await.unwrap();
+    assert!(matches!(revoked, CursorStep::Revoked(_)), "another connection begins anew: {revoked:?}");
+    assert_eq!(read_ids(&mut cursor, 3).await, [1, 2, 3], "nothing was acted upon");
+    cursor.leave().await.unwrap();
+
+    scene.proxy.corrupt("message 3");
+    let read = async || scene.far.read_from(&scene.topic, PartitionId(0), Offset(0), 10).await;
+    assert!(matches!(read().await, Err(ConnectorError::Receive(_))));
+    assert_eq!(ids(&read().await.unwrap()), [1, 2, 3]);
     scene.close().await;
 }
