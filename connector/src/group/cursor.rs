@@ -134,6 +134,13 @@ impl GroupCursor {
             return Ok(StoreOutcome::NotOwner);
         };
         let client = &connection.client;
+        // It may have been another member's since, and be this one's again: the broker would take an older offset.
+        if let Some(known) = self.positions.stored_when_taken(partition)
+            && client.stored_offset(&self.group, partition).await? != known
+        {
+            self.positions.let_go(partition);
+            return Ok(StoreOutcome::NotOwner);
+        }
         let outcome = client.store_offset(&self.group, partition, offset).await?;
         match outcome {
             StoreOutcome::Stored => self.positions.note_stored(partition, offset),

@@ -23,8 +23,9 @@ pub(super) struct Positions {
     given_up: Vec<PartitionId>,
     /// Partitions whose offsets went back: they are begun at the beginning of what the broker holds now.
     went_back: BTreeSet<PartitionId>,
-    /// Partitions that the group took from us on this connection. The broker may still take our last offsets.
-    lingering: BTreeSet<PartitionId>,
+    /// Partitions that the group took from us on this connection, with the offset that was stored then as far as this
+    /// member knows. The broker may still take our last offsets.
+    lingering: BTreeMap<PartitionId, Option<Offset>>,
     last_polled: Option<PartitionId>,
 }
 
@@ -64,9 +65,10 @@ impl Positions {
     pub(super) fn take_revoked(&mut self) -> Vec<PartitionId> {
         let target = &self.target;
         let lost = self.owned.extract_if(.., |partition, _| !target.contains(partition));
-        let lost: Vec<PartitionId> = lost.map(|(partition, _)| partition).collect();
-        self.lingering.extend(&lost);
-        self.given_up.extend(lost);
+        for (partition, position) in lost {
+            self.lingering.insert(partition, position.stored);
+            self.given_up.push(partition);
+        }
         std::mem::take(&mut self.given_up)
     }
 
@@ -81,7 +83,7 @@ impl Positions {
     /// Whether an offset of a partition may be offered to the broker: it is ours, or was until the group took it from
     /// us. Which of the latter it still takes is the broker's decision.
     pub(super) fn may_store(&self, partition: PartitionId) -> bool {
-        self.owned.contains_key(&partition) || self.lingering.contains(&partition)
+        self.owned.contains_key(&partition) || self.lingering.contains_key(&partition)
     }
 
     /// The partitions that are ours but were not begun yet.
@@ -117,7 +119,20 @@ impl Positions {
     pub(super) fn note_stored(&mut self, partition: PartitionId, offset: Offset) {
         if let Some(position) = self.owned.get_mut(&partition) {
             position.stored = Some(offset);
+        } else if let Some(stored) = self.lingering.get_mut(&partition) {
+            *stored = Some(offset);
         }
+    }
+
+    /// The stored offset of a partition that was taken from us, as far as this member knows; none when it is ours or
+    /// none of ours.
+    pub(super) fn stored_when_taken(&self, partition: PartitionId) -> Option<Option<Offset>> {
+        self.lingering.get(&partition).filter(|_| !self.owned.contains_key(&partition)).copied()
+    }
+
+    /// Another member has stored an offset of a partition that was taken from us: ours count no more.
+    pub(super) fn let_go(&mut self, partition: PartitionId) {
+        self.lingering.remove(&partition);
     }
 
     /// The owned partitions that are wanted, beginning after the one polled last.

@@ -17,6 +17,7 @@ both_kinds!(
     two_members_share_the_partitions,
     a_dropped_member_is_replaced,
     offsets_of_others_are_not_stored,
+    an_offset_from_before_a_successor_is_not_stored_after_it,
     a_missing_topic_is_an_error,
     a_topic_made_anew_is_read_from_its_beginning,
     a_step_that_is_dropped_loses_nothing,
@@ -132,6 +133,31 @@ async fn offsets_of_others_are_not_stored(house: &House) {
     assert_eq!(stored, StoreOutcome::NotOwner);
     first.leave().await.unwrap();
     second.leave().await.unwrap();
+}
+
+async fn an_offset_from_before_a_successor_is_not_stored_after_it(house: &House) {
+    let topic = house.topic("overtaken", 2).await;
+    let group = GroupAddress::new(topic.clone(), "group");
+    for partition in [0, 1] {
+        house.connector.publish_batch(&topic, batch(1..=3, partition)).await.unwrap();
+    }
+    let mut first = open_cursor(&*house.connector, &group).await;
+    read_ids(&mut first, 6).await;
+    for partition in [0, 1].map(PartitionId) {
+        first.store_offset(partition, Offset(2)).await.unwrap();
+    }
+    let mut second = open_cursor(&*house.connector, &group).await;
+    share(&mut first, &mut second, 1).await;
+    let lost = second.assignment().next().unwrap();
+    house.connector.publish_batch(&topic, batch([4], lost.0)).await.unwrap();
+    let stored = second.store_offset(lost, Offset(3)).await.unwrap();
+    assert_eq!(stored, StoreOutcome::Stored);
+    second.leave().await.unwrap();
+    // The partition is the first member's again, who does not know yet.
+    let stored = first.store_offset(lost, Offset(2)).await.unwrap();
+    assert_eq!(stored, StoreOutcome::NotOwner);
+    assert_eq!(assigned(&mut first).await, [Assignment { partition: lost, next: Offset(4) }]);
+    first.leave().await.unwrap();
 }
 
 async fn a_topic_made_anew_is_read_from_its_beginning(house: &House) {
