@@ -31,12 +31,15 @@ pub(crate) struct Arguments {
     /// The seed of the first run; each further one counts it up
     #[arg(long)]
     seed: Option<u64>,
+    /// Leave the hosts alone for so many seconds before each hardship
+    #[arg(long)]
+    peace: Option<u64>,
 }
 
 impl Arguments {
     /// The short one.
     pub(crate) fn short() -> Self {
-        Self { enough: Enough { hours: None, runs: None, kills: Some(KILLS) }, seed: None }
+        Self { enough: Enough { hours: None, runs: None, kills: Some(KILLS) }, seed: None, peace: None }
     }
 }
 
@@ -47,7 +50,8 @@ pub(crate) fn run(workspace: &Workspace, arguments: &Arguments) -> Result<()> {
     command.arg("--");
     let Enough { hours, runs, kills } = arguments.enough;
     let runs = if hours.is_none() && kills.is_none() { Some(runs.unwrap_or(1)) } else { runs };
-    let numbers = [("--runs", runs), ("--kills", kills), ("--seed", arguments.seed)];
+    let numbers =
+        [("--runs", runs), ("--kills", kills), ("--seed", arguments.seed), ("--peace", arguments.peace)];
     for (name, number) in numbers.into_iter().filter_map(|(name, number)| Some((name, number?))) {
         command.args([name, &number.to_string()]);
     }

@@ -1,13 +1,14 @@
 //! The failpoint that this process is armed with: `GUESTHOUSE_FAILPOINT=NAME:N[:SIGNAL]` in its environment raises a
 //! signal (`kill`, `stop` or `term`) when the place is passed for the n-th time. The name is added to the file
-//! `GUESTHOUSE_FAILPOINT_FILE` before that, so that whoever waits for it knows.
+//! `GUESTHOUSE_FAILPOINT_FILE` before that, so that whoever waits for it knows. Where `GUESTHOUSE_FAILPOINT_AFTER` names a
+//! file, passages count from the moment that this file exists.
 
 use std::env;
 use std::fs::OpenOptions;
 use std::io::Write;
 use std::path::PathBuf;
 use std::sync::OnceLock;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use rustix::process::{Signal, getpid, kill_process};
 
@@ -18,6 +19,8 @@ struct Armed {
     nth: u64,
     signal: Signal,
     file: PathBuf,
+    after: Option<PathBuf>,
+    has_begun: AtomicBool,
     passed: AtomicU64,
 }
 
@@ -25,7 +28,7 @@ struct Armed {
 pub(crate) fn pass(name: &str) {
     // Read here and not in `main`: the program that ships knows nothing of it.
     let Some(armed) = ARMED.get_or_init(Armed::by_environment) else { return };
-    if armed.name == name && armed.passed.fetch_add(1, Ordering::SeqCst) + 1 == armed.nth {
+    if armed.name == name && armed.counts() && armed.passed.fetch_add(1, Ordering::SeqCst) + 1 == armed.nth {
         armed.fire();
     }
 }
@@ -34,14 +37,15 @@ impl Armed {
     fn by_environment() -> Option<Self> {
         let text = env::var("GUESTHOUSE_FAILPOINT").ok()?;
         let file = PathBuf::from(env::var_os("GUESTHOUSE_FAILPOINT_FILE")?);
-        let armed = Self::read(&text, file);
+        let after = env::var_os("GUESTHOUSE_FAILPOINT_AFTER").map(PathBuf::from);
+        let armed = Self::read(&text, file, after);
         if armed.is_none() {
             tracing::error!(text, "not a failpoint, expected NAME:N or NAME:N:SIGNAL");
         }
         armed
     }
 
-    fn read(text: &str, file: PathBuf) -> Option<Self> {
+    fn read(text: &str, file: PathBuf, after: Option<PathBuf>) -> Option<Self> {
         let mut parts = text.split(':');
         let (name, nth) = (parts.next()?.to_owned(), parts.next()?.parse().ok()?);
         let signal = match parts.next() {
@@ -50,7 +54,16 @@ impl Armed {
             Some("term") => Signal::TERM,
             Some(_) => return None,
         };
-        Some(Self { name, nth, signal, file, passed: AtomicU64::new(0) })
+        let has_begun = AtomicBool::new(after.is_none());
+        Some(Self { name, nth, signal, file, after, has_begun, passed: AtomicU64::new(0) })
+    }
+
+    /// Whether passages count by now.
+    fn counts(&self) -> bool {
+        if !self.has_begun.load(Ordering::Acquire) && self.after.as_ref().is_some_and(|file| file.exists()) {
+            self.has_begun.store(true, Ordering::Release);
+        }
+        self.has_begun.load(Ordering::Acquire)
     }
 
     fn fire(&self) {

@@ -1,5 +1,5 @@
-//! Tortures the host: `torture [--runs N | --hours H | --kills K] [--seed S]`. Prints a line of JSON for each run and
-//! one for all of them, and fails unless everything held.
+//! Tortures the host: `torture [--runs N | --hours H | --kills K] [--seed S] [--peace SECONDS]`. Prints a line of
+//! JSON for each run and one for all of them, and fails unless everything held.
 
 use std::io::Write;
 use std::time::{Duration, Instant};
@@ -17,6 +17,15 @@ enum Enough {
     Kills(u64),
 }
 
+/// What is asked for.
+#[derive(Debug)]
+struct Task {
+    enough: Enough,
+    seed: u64,
+    /// Before each hardship.
+    peace: Duration,
+}
+
 #[derive(Debug, Default)]
 struct Sum {
     runs: u64,
@@ -25,6 +34,7 @@ struct Sum {
     sent: usize,
     handled: usize,
     repeated: usize,
+    split: usize,
     dead: usize,
     duplicates: usize,
     commits: usize,
@@ -33,12 +43,12 @@ struct Sum {
 
 #[tokio::main]
 async fn main() -> anyhow::Result<()> {
-    let (enough, seed) = arguments(std::env::args().skip(1))?;
+    let Task { enough, seed, peace } = Task::read(std::env::args().skip(1))?;
     let directory = tempfile::tempdir()?;
     let program = stage::prepare(directory.path());
     let (began, mut sum) = (Instant::now(), Sum::default());
     for seed in seed.. {
-        let report = run::run(seed, &program).await;
+        let report = run::run(seed, &program, peace).await;
         say(&serde_json::to_value(&report)?)?;
         sum.add(&report);
         let is_enough = match enough {
@@ -55,20 +65,28 @@ async fn main() -> anyhow::Result<()> {
     Ok(())
 }
 
-fn arguments(mut words: impl Iterator<Item = String>) -> anyhow::Result<(Enough, u64)> {
-    let (mut enough, mut seed) = (Enough::Runs(1), rand::random::<u32>().into());
-    while let Some(word) = words.next() {
-        let value = words.next().with_context(|| format!("{word} needs a number"))?;
-        let number = || value.parse::<u64>().with_context(|| format!("{word} needs a number"));
-        match word.as_str() {
-            "--runs" => enough = Enough::Runs(number()?),
-            "--kills" => enough = Enough::Kills(number()?),
-            "--hours" => enough = Enough::Time(Duration::from_secs_f64(value.parse::<f64>()? * 3600.0)),
-            "--seed" => seed = number()?,
-            _ => bail!("expected --runs N, --hours H, --kills K or --seed S, not {word}"),
+impl Task {
+    fn read(mut words: impl Iterator<Item = String>) -> anyhow::Result<Self> {
+        let seed = rand::random::<u32>().into();
+        let mut task = Self { enough: Enough::Runs(1), seed, peace: Duration::ZERO };
+        while let Some(word) = words.next() {
+            let value = words.next().with_context(|| format!("{word} needs a number"))?;
+            let number = || value.parse::<u64>().with_context(|| format!("{word} needs a number"));
+            match word.as_str() {
+                "--runs" => task.enough = Enough::Runs(number()?),
+                "--kills" => task.enough = Enough::Kills(number()?),
+                "--hours" => {
+                    task.enough = Enough::Time(Duration::from_secs_f64(value.parse::<f64>()? * 3600.0));
+                }
+                "--seed" => task.seed = number()?,
+                "--peace" => task.peace = Duration::from_secs(number()?),
+                _ => {
+                    bail!("expected --runs N, --hours H, --kills K, --seed S or --peace SECONDS, not {word}")
+                }
+            }
         }
+        Ok(task)
     }
-    Ok((enough, seed))
 }
 
 impl Sum {
@@ -80,6 +98,7 @@ impl Sum {
         self.sent += totals.sent;
         self.handled += totals.handled;
         self.repeated += totals.repeated;
+        self.split += totals.split;
         self.dead += totals.dead;
         self.duplicates += totals.duplicates;
         self.commits += totals.commits;
@@ -89,7 +108,7 @@ impl Sum {
     fn line(&self, took: Duration) -> serde_json::Value {
         json!({
             "runs": self.runs, "failed": self.failed, "kills": self.kills, "faults": self.faults,
-            "sent": self.sent, "handled": self.handled, "repeated": self.repeated, "dead": self.dead,
+            "sent": self.sent, "handled": self.handled, "repeated": self.repeated, "split": self.split, "dead": self.dead,
             "duplicates": self.duplicates, "commits": self.commits, "seconds": took.as_secs(),
         })
     }

@@ -48,7 +48,8 @@ pub enum Fault {
     },
     /// The answer comes one byte at a time.
     Trickle,
-    /// Nothing passes in either direction on any connection, for so long; then all of them are cut.
+    /// Nothing passes in either direction on any connection, for so long or until it is healed; then all of them are
+    /// cut.
     BlackHole(Duration),
 }
 

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use serde::Serialize;
 
 use super::ledgers::{Deed, Ledgers, Record};
-use super::proxy::Answer;
+use super::proxy::{Answer, Commit};
 use super::publisher::Fate;
 use super::stage::{ATTEMPTS_MAX, IN_FLIGHT_EVENTS_MAX};
 use crate::house::PARTITIONS;
@@ -31,8 +31,10 @@ pub struct Totals {
     pub unknown: usize,
     /// Events that a guest handled.
     pub handled: usize,
-    /// Events that a guest handled again.
+    /// Times that a guest handled an event again.
     pub repeated: usize,
+    /// Those among them that shared a call with an event that trapped, and so ran again without any fault of the host.
+    pub split: usize,
     /// Events that were given up on.
     pub dead: usize,
     /// Events among them that were in a guest whenever their host was killed, and are taken for the cause.
@@ -65,6 +67,7 @@ pub fn check(ledgers: &Ledgers, disruptions: u64) -> Findings {
     check.commits_stay_behind();
     check.commits_never_fall();
     check.repeats_are_bounded();
+    check.nothing_committed_is_repeated();
     check.findings
 }
 
@@ -105,11 +108,25 @@ impl<'a> Check<'a> {
         let handled: Vec<u128> =
             ledgers.lines.iter().filter(|l| l.deed == Deed::Handled).map(|line| line.event).collect();
         let distinct = handled.iter().collect::<HashSet<_>>().len();
+        let may_trap: HashSet<u128> = ledgers
+            .published
+            .events
+            .iter()
+            .filter(|sent| sent.lane.is_some_and(|(handler, _)| handler != "steady"))
+            .map(|sent| sent.id)
+            .collect();
+        let beside_traps =
+            ledgers.lines.iter().filter(|l| l.deed == Deed::Handled && may_trap.contains(&l.event));
+        let (mut in_lives, mut split) = (HashSet::new(), 0);
+        for line in beside_traps {
+            split += usize::from(!in_lives.insert((line.event, line.life)));
+        }
         self.findings.totals = Totals {
             sent: ledgers.published.events.len(),
             unknown: ledgers.published.unknown,
             handled: distinct,
             repeated: handled.len() - distinct,
+            split,
             dead: ledgers.letters.len(),
             condemned: ledgers.letters.keys().filter(|event| self.is_condemned(**event)).count(),
             duplicates: copies(&ledgers.emits) + copies(&ledgers.letters),
@@ -274,6 +291,29 @@ impl<'a> Check<'a> {
         for (event, attempts) in failed {
             if attempts > attempts_max {
                 self.tell("I-10 attempts", || format!("{event:032x} was tried {attempts} times"));
+            }
+        }
+    }
+
+    /// I-8: what was committed before a host began is not run by it.
+    fn nothing_committed_is_repeated(&mut self) {
+        let stored = |commit: &&Commit| commit.answer == Some(Answer::Stored);
+        let mut before: HashMap<(usize, u32), u64> = HashMap::new();
+        for (life, began) in self.ledgers.lives.iter().enumerate() {
+            for commit in self.ledgers.commits.iter().filter(stored).filter(|c| c.answered_micros <= *began) {
+                let offset = before.entry((life, commit.partition)).or_default();
+                *offset = commit.offset.max(*offset);
+            }
+        }
+        for line in &self.ledgers.lines {
+            let Some(places) = self.ledgers.places.get(&line.event) else { continue };
+            let is_new = |(partition, offset): &(u32, u64)| {
+                before.get(&(line.life, *partition)).is_none_or(|committed| offset > committed)
+            };
+            if !places.iter().any(is_new) {
+                self.tell("I-8 committed", || {
+                    format!("{:032x} was run again by life {}", line.event, line.life)
+                });
             }
         }
     }

@@ -2,7 +2,6 @@
 //! committed on the way.
 
 use std::collections::{BTreeMap, HashMap};
-use std::path::PathBuf;
 
 use guesthouse_connector::ReceivedMessage;
 use serde_json::Value;
@@ -10,6 +9,7 @@ use uuid::Uuid;
 
 use super::proxy::Commit;
 use super::publisher::Published;
+use super::stage::Life;
 use crate::client::{Client, DLQ, DOMAIN};
 
 /// Everything that is known about a run once it is over.
@@ -27,6 +27,8 @@ pub struct Ledgers {
     pub letters: HashMap<u128, Vec<Record>>,
     /// What was committed, in the order in which it was asked for.
     pub commits: Vec<Commit>,
+    /// When each life of a host began, in microseconds since 1970.
+    pub lives: Vec<u64>,
 }
 
 /// One line of a guest.
@@ -36,6 +38,8 @@ pub struct Line {
     pub event: u128,
     /// What it did.
     pub deed: Deed,
+    /// In which life of a host, counted from zero.
+    pub life: usize,
 }
 
 /// What a guest did with an event.
@@ -62,8 +66,9 @@ pub struct Record {
 
 impl Ledgers {
     /// Reads the topics and the logs of all lives.
-    pub async fn read(client: &Client, published: Published, logs: &[PathBuf], commits: Vec<Commit>) -> Self {
-        let mut ledgers = Self { published, commits, ..Self::default() };
+    pub async fn read(client: &Client, published: Published, lives: &[Life], commits: Vec<Commit>) -> Self {
+        let began = lives.iter().map(|life| life.began_micros).collect();
+        let mut ledgers = Self { published, commits, lives: began, ..Self::default() };
         ledgers.commits.sort_by_key(|commit| commit.asked_micros);
         for (partition, message) in client.read(DOMAIN).await {
             ledgers.places.entry(message.id).or_default().push((partition.0, message.offset.0));
@@ -75,7 +80,7 @@ impl Ledgers {
         for (_, message) in client.read(DLQ).await {
             ledgers.take_letter(&message);
         }
-        ledgers.lines = lines(logs);
+        ledgers.lines = lines(lives);
         ledgers
     }
 
@@ -111,16 +116,16 @@ fn number(id: &str) -> Option<u128> {
 }
 
 /// What all guests wrote, by the clock that all processes of a machine share.
-fn lines(logs: &[PathBuf]) -> Vec<Line> {
+fn lines(lives: &[Life]) -> Vec<Line> {
     let mut lines: BTreeMap<(String, usize), Line> = BTreeMap::new();
-    for log in logs {
+    for (life, Life { log, .. }) in lives.iter().enumerate() {
         let text = std::fs::read(log).unwrap_or_default();
         for text in text.split(|byte| *byte == b'\n') {
             let Ok(entry) = serde_json::from_slice::<Value>(text) else { continue };
             if entry["target"] != "guest" {
                 continue;
             }
-            if let Some(line) = entry["fields"]["message"].as_str().and_then(line) {
+            if let Some(line) = entry["fields"]["message"].as_str().and_then(|text| line(text, life)) {
                 let at = entry["timestamp"].as_str().unwrap_or_default().to_owned();
                 lines.insert((at, lines.len()), line);
             }
@@ -129,12 +134,12 @@ fn lines(logs: &[PathBuf]) -> Vec<Line> {
     lines.into_values().collect()
 }
 
-fn line(text: &str) -> Option<Line> {
+fn line(text: &str, life: usize) -> Option<Line> {
     let mut words = text.split(' ');
     let deed = match words.next()? {
         "handled" => Deed::Handled,
         "failed" => Deed::Failed,
         _ => return None,
     };
-    Some(Line { event: number(words.nth(1)?)?, deed })
+    Some(Line { event: number(words.nth(1)?)?, deed, life })
 }

@@ -1,6 +1,7 @@
 //! The plan of a run: every place where a host can be killed, some faults of the way and some other hardships, in an
 //! order and at moments that follow from the seed alone.
 
+use std::fmt;
 use std::time::Duration;
 
 use rand::rngs::SmallRng;
@@ -13,8 +14,11 @@ use crate::client::{DLQ, DOMAIN};
 /// Iggy's code for messages that could not be written.
 const CANNOT_APPEND: u32 = 4_010;
 
+/// Most commits of a host before it is killed: those of about two seconds.
+const COMMITS_MAX: usize = 150;
+
 /// A place where a host is killed.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Point {
     /// The name in reports.
     pub name: &'static str,
@@ -56,15 +60,28 @@ pub const POINTS: [Point; 15] = [
 /// The one that needs a second member to come.
 pub const REVOKE_SEEN: &str = "rebalance.revoke_seen";
 
+/// When a host suffers what it must.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Moment {
+    /// Where.
+    pub point: Point,
+    /// Commits of this life that come before.
+    pub commits: usize,
+    /// At which passage after them.
+    pub nth: u32,
+}
+
 /// One hardship.
 #[derive(Debug, Clone)]
 pub enum Step {
-    /// A host is killed at its n-th passage of a place.
-    Kill(Point, u32),
-    /// A host is asked to stop at its n-th passage of a place.
-    Stop(Point, u32),
-    /// A host freezes at its n-th passage of a place until another one has all its partitions, and then goes on.
-    Freeze(Point, u32),
+    /// A host is killed.
+    Kill(Moment),
+    /// A host is asked to stop.
+    Stop(Moment),
+    /// A host freezes until another one has all its partitions, and then goes on.
+    Freeze(Moment),
+    /// A host loses the way to the broker until another one has all its partitions, and then finds it again.
+    Split,
     /// Something happens on the way.
     Way(Trap),
     /// The broker is killed and started again.
@@ -104,14 +121,22 @@ impl Point {
     }
 }
 
+impl fmt::Display for Moment {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { point, commits, nth } = self;
+        write!(f, "{} {nth}, {commits} commits", point.name)
+    }
+}
+
 impl Step {
     /// The name in reports.
     pub fn name(&self) -> String {
         match self {
-            Self::Kill(point, nth) => format!("kill {} {nth}", point.name),
-            Self::Stop(point, nth) => format!("stop {} {nth}", point.name),
-            Self::Freeze(point, nth) => format!("freeze {} {nth}", point.name),
+            Self::Kill(moment) => format!("kill {moment}"),
+            Self::Stop(moment) => format!("stop {moment}"),
+            Self::Freeze(moment) => format!("freeze {moment}"),
             Self::Way(trap) => format!("{} {}", trap.fault.name(), target_name(&trap.target)),
+            Self::Split => "split one host from the broker".to_owned(),
             Self::BrokerRestart => "restart broker".to_owned(),
         }
     }
@@ -122,14 +147,12 @@ impl Plan {
     pub fn of(seed: u64) -> Self {
         let mut random = SmallRng::seed_from_u64(seed);
         let mut kills: Vec<Step> =
-            POINTS.iter().map(|point| Step::Kill(*point, nth(point, &mut random))).collect();
+            POINTS.iter().map(|point| Step::Kill(moment(*point, &mut random))).collect();
         let busy: Vec<Point> = POINTS.into_iter().filter(Point::is_busy).collect();
-        let pick = |random: &mut SmallRng| {
-            let point = *busy.choose(random).expect("there are busy points");
-            (point, nth(&point, random))
-        };
+        let pick =
+            |random: &mut SmallRng| moment(*busy.choose(random).expect("there are busy points"), random);
         let (stop, freeze) = (pick(&mut random), pick(&mut random));
-        kills.extend([Step::Stop(stop.0, stop.1), Step::Freeze(freeze.0, freeze.1), Step::BrokerRestart]);
+        kills.extend([Step::Stop(stop), Step::Freeze(freeze), Step::Split, Step::BrokerRestart]);
         let mut faults = faults(&mut random);
         faults.shuffle(&mut random);
         kills.extend(faults.into_iter().take(3).map(Step::Way));
@@ -139,8 +162,11 @@ impl Plan {
     }
 }
 
-fn nth(point: &Point, random: &mut SmallRng) -> u32 {
-    random.random_range(1..=point.nth_max)
+/// Some soon, most once the host has come to work.
+fn moment(point: Point, random: &mut SmallRng) -> Moment {
+    let is_soon = random.random_ratio(1, 4) || point.name.starts_with("rebalance");
+    let commits = if is_soon { 0 } else { random.random_range(1..=COMMITS_MAX) };
+    Moment { point, commits, nth: random.random_range(1..=point.nth_max) }
 }
 
 fn faults(random: &mut SmallRng) -> Vec<Trap> {

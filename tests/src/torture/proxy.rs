@@ -28,6 +28,8 @@ pub struct Commit {
     pub offset: u64,
     /// When the request passed, in microseconds since 1970.
     pub asked_micros: u64,
+    /// When the answer passed; zero when none did.
+    pub answered_micros: u64,
     /// What the broker said; nothing when no answer passed.
     pub answer: Option<Answer>,
 }
@@ -114,7 +116,10 @@ impl Proxy {
     /// Takes away whatever still lurks.
     pub fn heal(&self) {
         let mut state = self.shared.state();
-        (state.trap, state.refusing, state.delay, state.dark_until) = (None, None, None, None);
+        (state.trap, state.refusing, state.delay) = (None, None, None);
+        if state.dark_until.take().is_some() {
+            self.shared.cut.send_modify(|cut| *cut += 1);
+        }
     }
 
     /// Every request to store an offset so far, in the order in which they passed.
@@ -202,6 +207,7 @@ impl State {
             partition: *partition,
             offset: *offset,
             asked_micros: micros(),
+            answered_micros: 0,
             answer: None,
         });
         Some(self.commits.len() - 1)
@@ -312,7 +318,7 @@ impl<'a> Connection<'a> {
         if let Some(commit) = open.as_ref().and_then(|open| open.commit) {
             let answer = if wire::is_success(&frame) { Answer::Stored } else { Answer::Refused };
             if let Some(commit) = self.shared.state().commits.get_mut(commit) {
-                commit.answer = Some(answer);
+                (commit.answer, commit.answered_micros) = (Some(answer), micros());
             }
         }
         let to_client = &mut self.client.1;
@@ -372,7 +378,8 @@ fn index(share: f64, length: usize) -> usize {
     ((length as f64 * share) as usize).min(length - 1)
 }
 
-fn micros() -> u64 {
+/// The time, in microseconds since 1970.
+pub fn micros() -> u64 {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     u64::try_from(since.as_micros()).unwrap_or(u64::MAX)
 }

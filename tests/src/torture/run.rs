@@ -11,8 +11,8 @@ use tokio::sync::watch;
 use super::fault::{Fault, Target, Trap};
 use super::invariants::{self, Findings};
 use super::ledgers::Ledgers;
-use super::plan::{Company, Place, Plan, Point, REVOKE_SEEN, Step};
-use super::proxy::Answer;
+use super::plan::{Company, Moment, Place, Plan, Point, REVOKE_SEEN, Step};
+use super::proxy::{Answer, Proxy};
 use super::publisher::{Published, publish};
 use super::report::{Report, Verdict};
 use super::stage::{Arms, Seat, Stage};
@@ -23,18 +23,21 @@ use crate::program::HostProgram;
 /// How long a planned thing may take to happen before it is tried once more, and then given up.
 const HAPPENS_WITHIN: Duration = Duration::from_secs(30);
 
-/// How long all may take to be settled after the last fault.
-const DRAINED_WITHIN: Duration = Duration::from_secs(90);
+/// How long a host may take to come to work after a fault.
+const WORKS_WITHIN: Duration = Duration::from_secs(90);
+
+/// How long nothing more may be committed before everything is.
+const MOVES_WITHIN: Duration = Duration::from_secs(30);
 
 /// Between two looks.
 const GLANCE: Duration = Duration::from_millis(10);
 
-/// Carries out the plan of a seed. `program` is a host with failpoints.
-pub async fn run(seed: u64, program: &Path) -> Report {
+/// Carries out the plan of a seed, with so much peace before each hardship. `program` is a host with failpoints.
+pub async fn run(seed: u64, program: &Path, peace: Duration) -> Report {
     let began = Instant::now();
     let plan = Plan::of(seed);
     let mut run = Run::open(program, plan.company).await;
-    let outcome = run.play(&plan, seed).await;
+    let outcome = run.play(&plan, seed, peace).await;
     let (findings, verdict) = match outcome {
         Ok(findings) if findings.violations.is_empty() => (findings, Verdict::Held),
         Ok(findings) => (findings, Verdict::Violated),
@@ -74,7 +77,7 @@ impl Run {
         Self { stage, company, main: None, companion: None, faults: Vec::new(), kills: 0, disruptions: 0 }
     }
 
-    async fn play(&mut self, plan: &Plan, seed: u64) -> anyhow::Result<Findings> {
+    async fn play(&mut self, plan: &Plan, seed: u64, peace: Duration) -> anyhow::Result<Findings> {
         self.main();
         if self.company == Company::Shared {
             self.companion();
@@ -84,6 +87,8 @@ impl Run {
         let (stop, stopped) = watch::channel(false);
         let publisher = tokio::spawn(publish(stopped, client.clone(), seed));
         for step in &plan.steps {
+            // How long hosts are left alone is what is asked for; nothing is synchronised by it.
+            tokio::time::sleep(peace).await;
             note(&step.name())?;
             self.step(step).await.with_context(|| step.name())?;
             self.faults.push(step.name());
@@ -98,28 +103,33 @@ impl Run {
     async fn step(&mut self, step: &Step) -> anyhow::Result<()> {
         self.disruptions += 1;
         match step {
-            Step::Kill(point, nth) => self.kill(*point, *nth).await,
-            Step::Stop(point, nth) => self.stop(*point, *nth).await,
-            Step::Freeze(point, nth) => self.freeze(*point, *nth).await,
+            Step::Kill(moment) => self.kill(*moment).await,
+            Step::Stop(moment) => self.stop(*moment).await,
+            Step::Freeze(moment) => self.freeze(*moment).await,
+            Step::Split => self.split().await,
             Step::Way(trap) => self.obstruct(trap).await,
             Step::BrokerRestart => {
                 self.main_at_work().await?;
-                self.stage.broker.kill();
-                self.stage.broker.start_again().await;
-                self.work_goes_on().await
+                if self.stage.restart_broker().await {
+                    self.work_goes_on(1).await?;
+                }
+                Ok(())
             }
         }
     }
 
-    async fn kill(&mut self, point: Point, nth: u32) -> anyhow::Result<()> {
-        match point.place {
-            Place::Unanswered(topic) => self.kill_unanswered(topic, nth).await,
-            Place::Inside(failpoint) if point.name == REVOKE_SEEN => self.kill_on_revoke(failpoint).await,
+    async fn kill(&mut self, moment: Moment) -> anyhow::Result<()> {
+        match moment.point.place {
+            Place::Unanswered(topic) => self.kill_unanswered(topic, moment).await,
+            Place::Inside(failpoint) if moment.point.name == REVOKE_SEEN => {
+                self.kill_on_revoke(failpoint).await
+            }
             Place::Inside(failpoint) => {
                 // A place that is rarely passed is waited for at its first passage, the second time.
-                for nth in [nth, 1] {
+                for nth in [moment.nth, 1] {
                     let fired = self.stage.fired();
-                    let mut host = self.armed(Arms { failpoint, nth, signal: "kill" });
+                    let arms = Arms { failpoint, nth, signal: "kill" };
+                    let mut host = self.armed_after(moment.commits, arms).await?;
                     if within(HAPPENS_WITHIN, async || host.has_ended()).await {
                         ensure!(self.stage.fired() > fired, "it ended by itself: {}", host.log());
                         self.kills += 1;
@@ -132,10 +142,11 @@ impl Run {
         }
     }
 
-    async fn kill_unanswered(&mut self, topic: Option<&str>, nth: u32) -> anyhow::Result<()> {
+    async fn kill_unanswered(&mut self, topic: Option<&str>, moment: Moment) -> anyhow::Result<()> {
         let target = topic.map_or(Target::Store, |topic| Target::Publish(topic.to_owned()));
-        self.main_at_work().await?;
-        for nth in [nth, 1] {
+        self.main();
+        self.work_goes_on(moment.commits.max(1)).await?;
+        for nth in [moment.nth, 1] {
             let trap = Trap { target: target.clone(), nth, fault: Fault::HoldAnswer };
             let mut sprung = self.stage.way(Seat::Main).set(trap);
             if tokio::time::timeout(HAPPENS_WITHIN, sprung.wait()).await.is_ok() {
@@ -152,6 +163,7 @@ impl Run {
             self.kill_host(companion);
         }
         let mut host = self.armed(Arms { failpoint, nth: 1, signal: "kill" });
+        self.stage.go();
         ensure!(
             within(HAPPENS_WITHIN, async || partitions(&host) == PARTITIONS).await,
             "it holds no partitions"
@@ -167,10 +179,11 @@ impl Run {
         Ok(())
     }
 
-    async fn stop(&mut self, point: Point, nth: u32) -> anyhow::Result<()> {
-        let Place::Inside(failpoint) = point.place else { anyhow::bail!("not a place inside of a host") };
-        for nth in [nth, 1] {
-            let mut host = self.armed(Arms { failpoint, nth, signal: "term" });
+    async fn stop(&mut self, moment: Moment) -> anyhow::Result<()> {
+        let failpoint = inside(moment.point)?;
+        for nth in [moment.nth, 1] {
+            let arms = Arms { failpoint, nth, signal: "term" };
+            let mut host = self.armed_after(moment.commits, arms).await?;
             if within(HAPPENS_WITHIN, async || host.has_ended()).await {
                 let ended = host.ended().await;
                 ensure!(ended.code == Some(0), "it ended with {:?}: {}", ended.code, ended.log);
@@ -182,28 +195,56 @@ impl Run {
     }
 
     /// A frozen host is taken for dead; when it goes on, it must not harm what others have done meanwhile.
-    async fn freeze(&mut self, point: Point, nth: u32) -> anyhow::Result<()> {
-        let Place::Inside(failpoint) = point.place else { anyhow::bail!("not a place inside of a host") };
+    async fn freeze(&mut self, moment: Moment) -> anyhow::Result<()> {
+        let failpoint = inside(moment.point)?;
         if self.companion.is_none() {
             self.companion();
         }
         let fired = self.stage.fired();
-        let mut host = self.armed(Arms { failpoint, nth, signal: "stop" });
+        let arms = Arms { failpoint, nth: moment.nth, signal: "stop" };
+        let mut host = self.armed_after(moment.commits, arms).await?;
         if !within(HAPPENS_WITHIN, async || self.stage.fired() > fired).await {
             self.kill_host(host);
-            host = self.armed(Arms { failpoint, nth: 1, signal: "stop" });
+            host = self.armed_after(0, Arms { nth: 1, ..arms }).await?;
             ensure!(
                 within(HAPPENS_WITHIN, async || self.stage.fired() > fired).await,
                 "the failpoint never fired"
             );
         }
-        let companion = self.companion.as_ref().context("there is a companion")?;
-        let taken = within(HAPPENS_WITHIN, async || partitions(companion) == PARTITIONS).await;
+        let taken = self.companion_has_all().await;
         host.signal(Signal::CONT);
         ensure!(taken, "nobody took over from the frozen host");
-        ensure!(within(HAPPENS_WITHIN, async || partitions(&host) > 0).await, "it never came back");
-        ensure!(!host.has_ended(), "it ended when it went on: {}", host.log());
         self.main = Some(host);
+        self.main_comes_back().await
+    }
+
+    /// A host that cannot reach the broker is taken for dead as well, and goes on with what it has.
+    async fn split(&mut self) -> anyhow::Result<()> {
+        if self.companion.is_none() {
+            self.companion();
+        }
+        self.main_at_work().await?;
+        let dark = Fault::BlackHole(WORKS_WITHIN);
+        let mut sprung = self.stage.way(Seat::Main).set(Trap { target: Target::Any, nth: 1, fault: dark });
+        let is_dark = tokio::time::timeout(HAPPENS_WITHIN, sprung.wait()).await.is_ok();
+        let taken = self.companion_has_all().await;
+        self.stage.way(Seat::Main).heal();
+        ensure!(is_dark && taken, "nobody took over from the host that was split off");
+        self.main_comes_back().await
+    }
+
+    async fn companion_has_all(&self) -> bool {
+        let Some(companion) = &self.companion else { return false };
+        within(self.stage.taken_over_within(), async || partitions(companion) == PARTITIONS).await
+    }
+
+    /// The main host has partitions again after all of them went to the companion, which goes where it is not wanted.
+    async fn main_comes_back(&mut self) -> anyhow::Result<()> {
+        let host = self.main.as_mut().context("there is a main host")?;
+        let way = self.stage.way(Seat::Main);
+        progress(host, way, 1).await?;
+        ensure!(within(HAPPENS_WITHIN, async || partitions(host) > 0).await, "it never came back");
+        ensure!(!host.has_ended(), "it ended when it went on: {}", host.log());
         if self.company == Company::Alone
             && let Some(companion) = self.companion.take()
         {
@@ -217,33 +258,28 @@ impl Run {
         for nth in [trap.nth, 1] {
             let mut sprung = self.stage.way(Seat::Main).set(Trap { nth, ..trap.clone() });
             if tokio::time::timeout(HAPPENS_WITHIN, sprung.wait()).await.is_ok() {
-                return self.work_goes_on().await;
+                return self.work_goes_on(1).await;
             }
         }
         anyhow::bail!("no such request came")
     }
 
-    /// Waits until a commit of the main host passes that was not there before.
-    async fn work_goes_on(&mut self) -> anyhow::Result<()> {
-        let way = self.stage.way(Seat::Main);
-        let stored = || way.commits().iter().filter(|commit| commit.answer == Some(Answer::Stored)).count();
-        let (before, main) = (stored(), self.main.as_mut().context("there is a main host")?);
-        let goes_on = within(DRAINED_WITHIN, async || stored() > before || main.has_ended()).await;
-        ensure!(!main.has_ended(), "the host ended by itself: {}", main.log());
-        ensure!(goes_on, "nothing was committed any more");
-        Ok(())
+    /// Waits until so many commits of the main host pass that were not there before.
+    async fn work_goes_on(&mut self, commits: usize) -> anyhow::Result<()> {
+        let main = self.main.as_mut().context("there is a main host")?;
+        progress(main, self.stage.way(Seat::Main), commits).await
     }
 
     /// Sees to it that the main host lives and has come to work: one that cannot reach the broker at its start gives
     /// up, as it should.
     async fn main_at_work(&mut self) -> anyhow::Result<()> {
         self.main();
-        self.work_goes_on().await
+        self.work_goes_on(1).await
     }
 
     async fn topics_exist(&self, client: &Client) -> anyhow::Result<()> {
         let exist = client.count(DOMAIN);
-        tokio::time::timeout(DRAINED_WITHIN, exist).await.context("the host made no topics")?;
+        tokio::time::timeout(WORKS_WITHIN, exist).await.context("the host made no topics")?;
         Ok(())
     }
 
@@ -252,11 +288,18 @@ impl Run {
         self.stage.way(Seat::Main).heal();
         self.stage.way(Seat::Companion).heal();
         self.main();
-        let drained = within(DRAINED_WITHIN, async || {
-            let committed = client.stored_offsets(GROUP).await;
-            committed.values().map(|offset| offset.0 + 1).sum::<u64>() == client.count(DOMAIN).await
-        });
-        ensure!(drained.await, "I-9: not everything was settled within {DRAINED_WITHIN:?}");
+        let (mut committed, mut moved) = (0, Instant::now());
+        while committed < client.count(DOMAIN).await {
+            ensure!(
+                moved.elapsed() < MOVES_WITHIN,
+                "I-9: {committed} are settled, and no more within {MOVES_WITHIN:?}"
+            );
+            tokio::time::sleep(GLANCE).await;
+            let now = client.stored_offsets(GROUP).await.values().map(|offset| offset.0 + 1).sum::<u64>();
+            if now > committed {
+                (committed, moved) = (now, Instant::now());
+            }
+        }
         for host in [self.main.take(), self.companion.take()].into_iter().flatten() {
             let ended = host.stop().await;
             ensure!(ended.code == Some(0), "a host ended with {:?}: {}", ended.code, ended.log);
@@ -267,7 +310,7 @@ impl Run {
     async fn compare(&self, client: &Client, published: Published) -> Findings {
         let mut commits = self.stage.way(Seat::Main).commits();
         commits.extend(self.stage.way(Seat::Companion).commits());
-        let ledgers = Ledgers::read(client, published, &self.stage.logs(), commits).await;
+        let ledgers = Ledgers::read(client, published, self.stage.lives(), commits).await;
         invariants::check(&ledgers, self.disruptions)
     }
 
@@ -289,6 +332,16 @@ impl Run {
         self.stage.start(Seat::Main, Some(&arms))
     }
 
+    /// The same, which comes to be killed once it has made so many commits.
+    async fn armed_after(&mut self, commits: usize, arms: Arms) -> anyhow::Result<HostProgram> {
+        let mut host = self.armed(arms);
+        if commits > 0 {
+            progress(&mut host, self.stage.way(Seat::Main), commits).await?;
+        }
+        self.stage.go();
+        Ok(host)
+    }
+
     fn kill_main(&mut self) {
         if let Some(host) = self.main.take() {
             self.kill_host(host);
@@ -302,6 +355,23 @@ impl Run {
             self.disruptions += 1;
         }
     }
+}
+
+fn inside(point: Point) -> anyhow::Result<&'static str> {
+    match point.place {
+        Place::Inside(failpoint) => Ok(failpoint),
+        Place::Unanswered(_) => anyhow::bail!("not a place inside of a host"),
+    }
+}
+
+/// Waits until so many commits of a host pass that were not there before.
+async fn progress(host: &mut HostProgram, way: &Proxy, commits: usize) -> anyhow::Result<()> {
+    let stored = || way.commits().iter().filter(|commit| commit.answer == Some(Answer::Stored)).count();
+    let before = stored();
+    let goes_on = within(WORKS_WITHIN, async || stored() >= before + commits || host.has_ended()).await;
+    ensure!(!host.has_ended(), "the host ended by itself: {}", host.log());
+    ensure!(goes_on, "nothing was committed any more");
+    Ok(())
 }
 
 fn partitions(host: &HostProgram) -> u64 {

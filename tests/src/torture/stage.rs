@@ -8,19 +8,20 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 use tempfile::TempDir;
+use uuid::Uuid;
 
-use super::proxy::Proxy;
+use super::proxy::{Proxy, micros};
 use crate::broker::{Access, BrokerProgram};
 use crate::builds;
 use crate::client::{Client, DOMAIN};
 use crate::house::{GROUP, PARTITIONS, with};
 use crate::program::HostProgram;
 
-/// The stream of every run.
-const STREAM: &str = "torture";
-
 /// A member that is silent for so long loses its partitions.
 const SILENCE_MAX: Duration = Duration::from_secs(4);
+
+/// The same, until another member has them, with a server that is as patient as it comes.
+const OUTSIDE_SILENCE_MAX: Duration = Duration::from_secs(120);
 
 /// Unsettled events of one partition at which it is not polled further; it bounds how much a kill repeats.
 pub const IN_FLIGHT_EVENTS_MAX: u64 = 500;
@@ -53,21 +54,51 @@ pub struct Arms {
 pub struct Stage {
     directory: TempDir,
     program: PathBuf,
-    /// The broker.
-    pub broker: BrokerProgram,
+    broker: StageBroker,
+    stream: String,
     main_way: Proxy,
     companion_way: Proxy,
-    lives: u32,
+    lives: Vec<Life>,
+}
+
+#[derive(Debug)]
+enum StageBroker {
+    /// A process of its own, which loses patience soon.
+    Own(BrokerProgram),
+    /// A server that somebody else runs.
+    Outside(Access),
+}
+
+/// One life of a host.
+#[derive(Debug, Clone)]
+pub struct Life {
+    /// What it wrote.
+    pub log: PathBuf,
+    /// When it began, in microseconds since 1970.
+    pub began_micros: u64,
 }
 
 impl Stage {
     /// Sets it up. `program` is a host with failpoints.
     pub async fn open(program: &Path) -> Self {
         let directory = tempfile::tempdir().expect("a temporary directory can be made");
-        let broker = BrokerProgram::start_impatient(SILENCE_MAX).await;
+        let broker = match Access::outside() {
+            None => StageBroker::Own(BrokerProgram::start_impatient(SILENCE_MAX).await),
+            Some(access) => StageBroker::Outside(access),
+        };
+        // A server outside keeps the streams of all runs.
+        let stream = format!("torture-{}", Uuid::new_v4().simple());
         let address: SocketAddr = broker.access().address.parse().expect("a broker knows its address");
         let (main_way, companion_way) = (Proxy::start(address).await, Proxy::start(address).await);
-        Self { directory, program: program.to_owned(), broker, main_way, companion_way, lives: 0 }
+        Self {
+            directory,
+            program: program.to_owned(),
+            broker,
+            stream,
+            main_way,
+            companion_way,
+            lives: Vec::new(),
+        }
     }
 
     /// Leaves all files where they are, and tells where.
@@ -83,15 +114,30 @@ impl Stage {
         }
     }
 
+    /// Kills the broker and starts it again, if it is ours; tells whether it was.
+    pub async fn restart_broker(&mut self) -> bool {
+        let StageBroker::Own(broker) = &mut self.broker else { return false };
+        broker.kill();
+        broker.start_again().await;
+        true
+    }
+
+    /// How long it may take until a silent host has lost its partitions to another one.
+    pub fn taken_over_within(&self) -> Duration {
+        match self.broker {
+            StageBroker::Own(_) => 8 * SILENCE_MAX,
+            StageBroker::Outside(_) => OUTSIDE_SILENCE_MAX,
+        }
+    }
+
     /// A client that goes past the proxies.
     pub async fn client(&self) -> Client {
-        Client::connect(&self.broker.access().config(), STREAM).await
+        Client::connect(&self.broker.access().config(), &self.stream).await
     }
 
     /// Starts the next life of a host.
     pub fn start(&mut self, seat: Seat, arms: Option<&Arms>) -> HostProgram {
-        self.lives += 1;
-        let name = format!("life-{:03}", self.lives);
+        let name = format!("life-{:03}", self.lives.len() + 1);
         let config = self.directory.path().join(format!("{name}.yaml"));
         // JSON is YAML as well.
         std::fs::write(&config, self.config(seat).to_string()).expect("the stage is writable");
@@ -99,7 +145,9 @@ impl Stage {
         if let Some(Arms { failpoint, nth, signal }) = arms {
             command.env("GUESTHOUSE_FAILPOINT", format!("{failpoint}:{nth}:{signal}"));
             command.env("GUESTHOUSE_FAILPOINT_FILE", self.fired_file());
+            command.env("GUESTHOUSE_FAILPOINT_AFTER", go_file(&config));
         }
+        self.lives.push(Life { log: config.with_extension("log"), began_micros: micros() });
         HostProgram::start_as(command, &config)
     }
 
@@ -108,10 +156,15 @@ impl Stage {
         std::fs::read_to_string(self.fired_file()).map_or(0, |text| text.lines().count())
     }
 
-    /// The logs of all lives, in the order of their beginnings.
-    pub fn logs(&self) -> Vec<PathBuf> {
-        let path = |life| self.directory.path().join(format!("life-{life:03}.log"));
-        (1..=self.lives).map(path).collect()
+    /// Lets the passages of the last life's failpoint count.
+    pub fn go(&self) {
+        let life = self.lives.last().expect("a host was started");
+        std::fs::write(go_file(&life.log), "").expect("the stage is writable");
+    }
+
+    /// All lives, in the order of their beginnings.
+    pub fn lives(&self) -> &[Life] {
+        &self.lives
     }
 
     fn fired_file(&self) -> PathBuf {
@@ -125,7 +178,7 @@ impl Stage {
             "events": { "iggy": {
                 "mode": "remote",
                 "remote": { "addresses": [address], "username": username, "password": password },
-                "topology": { "stream_name": STREAM, "domain_partitions": PARTITIONS },
+                "topology": { "stream_name": self.stream, "domain_partitions": PARTITIONS },
             } },
             "subscriptions": [{ "name": "default", "group": GROUP, "topics": [DOMAIN] }],
             "handlers": [handler("steady"), handler("picky"), handler("looping")],
@@ -133,6 +186,19 @@ impl Stage {
             "sandbox": { "cache_dir": self.directory.path().join("cache") },
         })
     }
+}
+
+impl StageBroker {
+    fn access(&self) -> &Access {
+        match self {
+            Self::Own(broker) => broker.access(),
+            Self::Outside(access) => access,
+        }
+    }
+}
+
+fn go_file(of_life: &Path) -> PathBuf {
+    of_life.with_extension("go")
 }
 
 fn handler(name: &str) -> Value {

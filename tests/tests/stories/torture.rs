@@ -52,6 +52,10 @@ fn each_way_to_break_a_promise_is_found() {
     broken("I-6", |ledgers| ledgers.commits[0].asked_micros = 9);
     broken("I-7", |ledgers| ledgers.commits.push(Commit { offset: 1, ..ledgers.commits[0].clone() }));
     broken("I-8", |ledgers| (0..2_000).for_each(|_| ledgers.lines.push(ledgers.lines[1].clone())));
+    broken("I-8", |ledgers| {
+        ledgers.lives.push(102);
+        ledgers.lines.push(Line { life: 1, ..ledgers.lines[1].clone() });
+    });
     broken("I-10", |ledgers| (0..9).for_each(|_| ledgers.lines.push(ledgers.lines[2].clone())));
 }
 
@@ -68,7 +72,7 @@ fn sound() -> Ledgers {
     Ledgers {
         published: Published { events: sent.collect(), unknown: 0 },
         places: (1..=EVENTS).map(|id| (id, vec![(0, number(id))])).collect(),
-        lines: (1..=EVENTS).map(|id| Line { event: id, deed: deed(id) }).collect(),
+        lines: (1..=EVENTS).map(|id| Line { event: id, deed: deed(id), life: 0 }).collect(),
         emits: [1, 2].map(emits).into(),
         letters: HashMap::from([(3, vec![record(30, "picky", "reject", 20)])]),
         commits: vec![Commit {
@@ -76,8 +80,10 @@ fn sound() -> Ledgers {
             partition: 0,
             offset: 3,
             asked_micros: 100,
+            answered_micros: 101,
             answer: Some(Answer::Stored),
         }],
+        lives: vec![1],
     }
 }
 

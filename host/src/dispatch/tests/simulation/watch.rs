@@ -25,7 +25,8 @@ struct Case {
 struct LaneState {
     /// Events that have not ended, in the order in which they were read.
     open: VecDeque<Place>,
-    is_running: bool,
+    /// Calls it is in: never more than one, where there is an order to keep.
+    running: u32,
     /// The dead event that stops it.
     blocked_at: Option<Place>,
     /// It must not run before this,
@@ -102,7 +103,7 @@ impl Watch {
     }
 
     fn forget_empty_lanes(&mut self) {
-        self.lanes.retain(|_, lane| !lane.open.is_empty() || lane.is_running || lane.rests_until.is_some());
+        self.lanes.retain(|_, lane| !lane.open.is_empty() || lane.running > 0 || lane.rests_until.is_some());
     }
 
     /// I-5, I-10: a call is made of what comes next in its lanes, at the right attempt and not too early.
@@ -123,11 +124,13 @@ impl Watch {
             let lane = self.setting.lane(handler, event);
             within = if before.as_ref().is_some_and(|(last, _)| *last == lane) { within + 1 } else { 0 };
             let state = self.lanes.get_mut(&lane).expect("only what was read can run");
-            assert!(within > 0 || !state.is_running, "I-5: {lane:?} runs twice at the same time");
+            let may_run = state.running == 0 || config.order_by == OrderBy::None;
+            assert!(within > 0 || may_run, "I-5: {lane:?} runs twice at the same time");
             assert_eq!(state.open.get(within), Some(&place), "I-5: {lane:?} is out of order");
             assert_eq!(state.blocked_at, None, "I-5: {lane:?} is stopped");
             assert!(state.not_before.is_none_or(|from| from <= now), "{lane:?} must rest longer");
-            state.is_running = true;
+            state.running += 1;
+            state.rest(None);
             let is_new_lane = before.as_ref().is_none_or(|(_, last)| last != number);
             assert_eq!(is_new_lane, within == 0, "lanes of a call are told apart by their numbers");
             before = Some((lane, *number));
@@ -149,8 +152,7 @@ impl Watch {
         for CallEvent { event, .. } in &call.events {
             let lane = self.setting.lane(handler, event);
             if let Some(state) = self.lanes.get_mut(&lane) {
-                state.is_running = false;
-                state.rest(None);
+                state.running -= 1;
             }
         }
         self.forget_empty_lanes();
@@ -264,7 +266,7 @@ impl Watch {
             let plan = &dispatcher.plans[*handler];
             let name = Tenant::from_name(ByteString::from(tenant.as_str()));
             let is_busy = self.busy.get(&(*handler, tenant.clone())).is_some_and(|calls| *calls > 0);
-            let waits = state.is_running
+            let waits = state.running > 0
                 || state.open.is_empty()
                 || state.blocked_at.is_some()
                 || state.rests_until.is_some_and(|until| until > now)
