@@ -52,9 +52,6 @@ pub(crate) enum EmitError {
     /// A header breaks a limit.
     #[error("an emit cannot have this header: {0}")]
     Header(#[from] HeaderError),
-    /// An id of the cause is not one that an envelope can have.
-    #[error("the cause has the id `{0}`, and an envelope takes only UUIDs")]
-    Id(String),
     /// The format cannot express the emit.
     #[error("an emit cannot be published: {0}")]
     Unwritable(#[from] Unwritable),

@@ -41,7 +41,7 @@ pub(super) fn read(message: &Message, headers: &EventHeaders<'_>) -> Result<Deco
 }
 
 pub(super) fn write(envelope: &Written<'_>) -> Result<Vec<u8>, Unwritable> {
-    let wire = envelope.with(rfc3339(envelope.timestamp_micros), envelope.event);
+    let wire = envelope.with(Ok, rfc3339(envelope.timestamp_micros), envelope.event)?;
     serde_json::to_vec(&wire).map_err(|error| Unwritable(error.to_string()))
 }
 

@@ -15,7 +15,7 @@ use self::walk::{Json, Packed};
 use super::binary::BinaryEnvelope;
 use super::decoded::Decoded;
 use super::headers::EventHeaders;
-use super::written::{Unwritable, Written};
+use super::written::{Unwritable, Written, uuid};
 use super::{DecodeError, DecodeErrorCode};
 
 /// Deepest nesting that is read, as deep as the JSON of guests may be.
@@ -66,7 +66,7 @@ pub(super) fn write(envelope: &Written<'_>) -> Result<Vec<u8>, Unwritable> {
     let mut payload = Vec::new();
     let micros = i64::try_from(envelope.timestamp_micros).unwrap_or(i64::MAX);
     envelope
-        .with(micros, Packed(envelope.event))
+        .with(uuid, micros, Packed(envelope.event))?
         .serialize(&mut Serializer::new(&mut payload).with_struct_map())
         .map_err(|error| Unwritable(error.to_string()))?;
     Ok(payload)

@@ -12,7 +12,7 @@ use uuid::Uuid;
 use super::binary::BinaryEnvelope;
 use super::decoded::Decoded;
 use super::headers::EventHeaders;
-use super::written::{Unwritable, Written};
+use super::written::{Unwritable, Written, uuid};
 use super::{DecodeError, DecodeErrorCode};
 
 /// The version of the layout below.
@@ -63,16 +63,17 @@ pub(super) fn read(payload: &Bytes, headers: &EventHeaders<'_>) -> Result<Decode
 }
 
 pub(super) fn write(envelope: &Written<'_>) -> Result<Vec<u8>, Unwritable> {
+    let id = |id: &str| uuid(id).map(Uuid::into_bytes);
     let record = Record {
-        id: envelope.id.into_bytes(),
+        id: id(&envelope.id)?,
         event_type: Cow::Borrowed(envelope.event_type),
         schema_version: envelope.schema_version,
-        correlation_id: envelope.correlation_id.into_bytes(),
-        causation_id: envelope.causation_id.map(Uuid::into_bytes),
-        tenant_id: envelope.tenant_id.into_bytes(),
+        correlation_id: id(&envelope.correlation_id)?,
+        causation_id: envelope.causation_id.as_deref().map(id).transpose()?,
+        tenant_id: id(&envelope.tenant_id)?,
         trace_id: envelope.trace_id.map(Cow::Borrowed),
         timestamp_micros: i64::try_from(envelope.timestamp_micros).unwrap_or(i64::MAX),
-        actor_id: envelope.actor_id.map(Uuid::into_bytes),
+        actor_id: envelope.actor_id.as_deref().map(id).transpose()?,
         event_json: envelope.event.get(),
         retry_count: envelope.retry_count,
     };

@@ -1,5 +1,6 @@
 //! Envelopes as the platform's code holds them, root and contract.
 
+use std::borrow::Cow;
 use std::time::{Duration, SystemTime};
 
 use guesthouse_connector::{Headers, OutgoingMessage, PAYLOAD_BYTES_MAX, Partitioning};
@@ -107,16 +108,17 @@ impl EventEnvelope {
         self.check()?;
         let unwritable = |reason: String| TransportError::Serialization { id: self.id, reason };
         let since = self.timestamp.duration_since(SystemTime::UNIX_EPOCH).unwrap_or(Duration::ZERO);
+        let text = |id: Uuid| Cow::Owned(id.hyphenated().to_string());
         let written = Written {
-            id: self.id,
+            id: text(self.id),
             event_type: &self.event_type,
             schema_version: self.schema_version,
-            correlation_id: self.correlation_id,
-            causation_id: self.causation_id,
-            tenant_id: self.tenant_id,
+            correlation_id: text(self.correlation_id),
+            causation_id: self.causation_id.map(text),
+            tenant_id: text(self.tenant_id),
             trace_id: self.trace_id.as_deref(),
             timestamp_micros: u64::try_from(since.as_micros()).unwrap_or(u64::MAX),
-            actor_id: self.actor_id,
+            actor_id: self.actor_id.map(text),
             event: &self.event,
             retry_count: self.retry_count,
         };
@@ -182,7 +184,7 @@ fn is_trace_context(text: &str) -> bool {
 
 /// Times as the platform's JSON has them.
 mod rfc3339 {
-    use super::{Deserialize, Deserializer, Serializer, SystemTime, Timestamp};
+    use super::{Cow, Deserialize, Deserializer, Serializer, SystemTime, Timestamp};
 
     pub(super) fn serialize<S: Serializer>(time: &SystemTime, serializer: S) -> Result<S::Ok, S::Error> {
         let timestamp = Timestamp::try_from(*time).map_err(serde::ser::Error::custom)?;
@@ -190,7 +192,7 @@ mod rfc3339 {
     }
 
     pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<SystemTime, D::Error> {
-        let text = std::borrow::Cow::<str>::deserialize(deserializer)?;
+        let text = Cow::<str>::deserialize(deserializer)?;
         text.parse::<Timestamp>().map(SystemTime::from).map_err(serde::de::Error::custom)
     }
 }
