@@ -131,6 +131,13 @@ impl Counters {
         counters.emitted += emits as u64;
     }
 
+    /// What was counted as handled was not, because its emits were refused.
+    pub(crate) fn handled_after_all_not(&mut self, tenant: &Tenant, emits: usize) {
+        let counters = self.tenant(tenant);
+        counters.handled = counters.handled.saturating_sub(1);
+        counters.emitted = counters.emitted.saturating_sub(emits as u64);
+    }
+
     pub(crate) fn retried(&mut self, tenant: &Tenant) {
         self.tenant(tenant).retried += 1;
     }

@@ -13,6 +13,7 @@ pub(crate) mod partitions;
 mod pauses;
 mod plan;
 pub(crate) mod queues;
+mod refusal;
 mod settings;
 mod tenants;
 mod trust;
@@ -38,6 +39,7 @@ use self::partitions::{AssignmentId, Commit, Due, PartitionKey, Partitions, Poll
 use self::pauses::{Purpose, Whose};
 use self::plan::{Plan, tell};
 use self::queues::{Batch, Company, Delivery, LaneId, Queues, Rest, Turn};
+use self::refusal::Emitter;
 use crate::codec::DecodeError;
 use crate::counters::{Counters, HandlerCounters};
 use crate::crash_journal::Suspects;
@@ -99,6 +101,8 @@ pub(crate) struct Dispatcher {
     effects: Effects,
     /// What is settled by each effect, if anything is.
     open_effects: HashMap<EffectId, Option<Ticket>>,
+    /// Who asked for the emits of open effects.
+    emitters: HashMap<EffectId, Emitter>,
     jobs: VecDeque<PublishJob>,
     suspects: Arc<Suspects>,
     counters: Counters,
@@ -129,6 +133,7 @@ impl Dispatcher {
             pauses_end: BinaryHeap::new(),
             effects,
             open_effects: HashMap::new(),
+            emitters: HashMap::new(),
             jobs: VecDeque::new(),
             suspects: Arc::default(),
             counters: Counters::default(),
@@ -264,6 +269,7 @@ impl Dispatcher {
 
     /// The broker confirmed every message of an effect.
     pub(crate) fn published(&mut self, effect: EffectId, now: Now) {
+        self.emitters.remove(&effect);
         if let Some(Some(ticket)) = self.open_effects.remove(&effect) {
             self.settle_part(ticket, now);
         }

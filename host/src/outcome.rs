@@ -166,6 +166,11 @@ pub(crate) enum Outcome {
         /// How often.
         deaths: u32,
     },
+    /// The guest handled the event, and the broker refuses one of its emits for good.
+    EmitRefused {
+        /// Which topic, and why.
+        reason: String,
+    },
 }
 
 impl Outcome {
@@ -198,6 +203,7 @@ impl Outcome {
             Self::Undecodable { .. } => OutcomeKind::Undecodable,
             Self::HostFault { .. } => OutcomeKind::HostFault,
             Self::HostCrash { .. } => OutcomeKind::HostCrash,
+            Self::EmitRefused { .. } => OutcomeKind::EmitRefused,
         }
     }
 
@@ -219,7 +225,8 @@ impl fmt::Display for Outcome {
             Self::Retry { reason, .. }
             | Self::Reject { reason }
             | Self::Undecodable { reason, .. }
-            | Self::HostFault { reason } => f.write_str(reason),
+            | Self::HostFault { reason }
+            | Self::EmitRefused { reason } => f.write_str(reason),
             Self::Trapped { code, reason } => write!(f, "{}: {reason}", code.as_str()),
             Self::TimedOut { used, allowed } => {
                 let used = Duration::from_millis(u64::try_from(used.as_millis()).unwrap_or(u64::MAX));
@@ -240,47 +247,41 @@ impl fmt::Display for Outcome {
     }
 }
 
-/// The kind of an [`Outcome`], without its details.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub(crate) enum OutcomeKind {
-    /// [`Outcome::Done`].
-    Done,
-    /// [`Outcome::Retry`].
-    Retry,
-    /// [`Outcome::Reject`].
-    Reject,
-    /// [`Outcome::Trapped`].
-    Trapped,
-    /// [`Outcome::TimedOut`].
-    TimedOut,
-    /// [`Outcome::OutOfMemory`].
-    OutOfMemory,
-    /// [`Outcome::LimitExceeded`].
-    LimitExceeded,
-    /// [`Outcome::Undecodable`].
-    Undecodable,
-    /// [`Outcome::HostFault`].
-    HostFault,
-    /// [`Outcome::HostCrash`].
-    HostCrash,
+/// Makes [`OutcomeKind`] from one table, so that neither its list nor its names can lack a kind.
+macro_rules! outcome_kinds {
+    ($($kind:ident => $name:literal,)+) => {
+        /// The kind of an [`Outcome`], without its details.
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+        pub(crate) enum OutcomeKind {
+            $(#[doc = concat!("[`Outcome::", stringify!($kind), "`].")] $kind,)+
+        }
+
+        impl OutcomeKind {
+            /// All kinds there are.
+            pub(crate) const ALL: &[Self] = &[$(Self::$kind),+];
+
+            /// The name used in logs, headers and metrics.
+            pub(crate) const fn as_str(self) -> &'static str {
+                match self {
+                    $(Self::$kind => $name,)+
+                }
+            }
+        }
+    };
 }
 
-impl OutcomeKind {
-    /// The name used in logs, headers and metrics.
-    pub(crate) const fn as_str(self) -> &'static str {
-        match self {
-            Self::Done => "done",
-            Self::Retry => "retry",
-            Self::Reject => "reject",
-            Self::Trapped => "trapped",
-            Self::TimedOut => "timed-out",
-            Self::OutOfMemory => "out-of-memory",
-            Self::LimitExceeded => "limit-exceeded",
-            Self::Undecodable => "undecodable",
-            Self::HostFault => "host-fault",
-            Self::HostCrash => "host-crash",
-        }
-    }
+outcome_kinds! {
+    Done => "done",
+    Retry => "retry",
+    Reject => "reject",
+    Trapped => "trapped",
+    TimedOut => "timed-out",
+    OutOfMemory => "out-of-memory",
+    LimitExceeded => "limit-exceeded",
+    Undecodable => "undecodable",
+    HostFault => "host-fault",
+    HostCrash => "host-crash",
+    EmitRefused => "emit-refused",
 }
 
 impl fmt::Display for OutcomeKind {

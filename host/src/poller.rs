@@ -47,6 +47,8 @@ pub(crate) enum Input {
     WentBack,
     /// Effects are confirmed.
     Published(Vec<EffectId>),
+    /// The broker refuses an effect for good; why.
+    Refused(EffectId, String),
 }
 
 /// Reads one topic as a member of the subscription's group.

@@ -18,7 +18,7 @@ use tokio::task::{JoinError, JoinSet};
 use tokio::time::Instant;
 
 use self::queue::{Letter, TopicQueue, Trouble};
-use crate::dispatch::effects::{EffectId, PublishJob};
+use crate::dispatch::effects::{EffectId, OnRefusal, PublishJob};
 use crate::failpoint::failpoint;
 use crate::poller::Input;
 
@@ -82,9 +82,11 @@ impl Publisher {
                 Some(ended) = outbox.attempts.join_next() => ended,
                 () = sleep_until(wake), if wake.is_some() => continue,
             };
-            let Some(settled) = self.take(&mut outbox, ended) else { return };
-            if !settled.is_empty() && inputs.send(Input::Published(settled)).await.is_err() {
-                return;
+            let Some(told) = self.take(&mut outbox, ended) else { return };
+            for input in told {
+                if inputs.send(input).await.is_err() {
+                    return;
+                }
             }
         }
     }
@@ -99,8 +101,9 @@ impl Publisher {
         }
     }
 
-    /// Takes note of a request that ended, and tells which effects are confirmed as a whole; none when the task died.
-    fn take(&self, outbox: &mut Outbox, ended: Result<Attempt, JoinError>) -> Option<Vec<EffectId>> {
+    /// Takes note of a request that ended, and tells which effects are confirmed as a whole, and which are refused; none
+    /// when the task died.
+    fn take(&self, outbox: &mut Outbox, ended: Result<Attempt, JoinError>) -> Option<Vec<Input>> {
         let Attempt { topic, confirmed, failure } = match ended {
             Ok(attempt) => attempt,
             Err(error) => {
@@ -108,19 +111,39 @@ impl Publisher {
                 return None;
             }
         };
-        if let Some(queue) = outbox.queues.get_mut(&topic) {
-            match failure {
-                None => {
-                    queue.succeeded();
-                    self.delivery.succeeded(&topic, queue.stuck());
-                }
-                Some(Failure { left, error }) => {
-                    queue.failed(left, Trouble::of(&error), Instant::now());
-                    self.delivery.failed(&topic, &error, queue.stuck());
-                }
+        let mut told = Vec::new();
+        match (failure, outbox.queues.get_mut(&topic)) {
+            (None, Some(queue)) => {
+                queue.succeeded();
+                self.delivery.succeeded(&topic, queue.stuck());
             }
+            (Some(Failure { left, error }), Some(queue)) => {
+                let refused = queue.failed(left, Trouble::of(&error), Instant::now());
+                // What belongs to an effect that was given up meanwhile is published no more.
+                let is_open = |effect| outbox.open.contains_key(&effect);
+                let refused = refused.filter(|letter| is_open(letter.effect));
+                queue.keep(is_open);
+                self.delivery.failed(&topic, &error, queue.stuck());
+                if let Some(Letter { effect, .. }) = refused {
+                    outbox.refuse(effect);
+                    told.push(Input::Refused(effect, format!("topic `{topic}`: {error}")));
+                }
+                self.forget_what_is_free(outbox);
+            }
+            (_, None) => {}
         }
-        Some(confirmed.into_iter().filter(|effect| outbox.confirm(*effect)).collect())
+        let settled: Vec<_> = confirmed.into_iter().filter(|effect| outbox.confirm(*effect)).collect();
+        if !settled.is_empty() {
+            told.push(Input::Published(settled));
+        }
+        Some(told)
+    }
+
+    /// Notes which topics nothing waits for any more, since an effect was given up.
+    fn forget_what_is_free(&self, outbox: &Outbox) {
+        for (topic, _) in outbox.queues.iter().filter(|(_, queue)| queue.is_empty()) {
+            self.delivery.given_up(topic);
+        }
     }
 }
 
@@ -128,7 +151,8 @@ impl Outbox {
     fn add(&mut self, job: PublishJob) {
         self.open.insert(job.effect, job.messages.len());
         for (topic, message) in job.messages {
-            self.queues.entry(topic).or_default().push(Letter { effect: job.effect, message });
+            let letter = Letter { effect: job.effect, message, on_refusal: job.on_refusal, refusals: 0 };
+            self.queues.entry(topic).or_default().push(letter);
         }
     }
 
@@ -141,6 +165,14 @@ impl Outbox {
             self.open.remove(&effect);
         }
         is_whole
+    }
+
+    /// Gives an effect up.
+    fn refuse(&mut self, effect: EffectId) {
+        self.open.remove(&effect);
+        for queue in self.queues.values_mut() {
+            queue.keep(|waiting| waiting != effect);
+        }
     }
 
     fn is_empty(&self) -> bool {
@@ -164,7 +196,7 @@ async fn attempt(
     let sent = connector.publish_batch(&to, messages).await;
     let Err(PublishBatchError { unpublished, source: error }) = sent else {
         failpoint!("{}.after_ack", to.topic);
-        let confirmed = order.into_iter().map(|(effect, _)| effect).collect();
+        let confirmed = order.into_iter().map(|stub| stub.effect).collect();
         return Attempt { topic: to.topic, confirmed, failure: None };
     };
     if let (ConnectorError::Topology(_), Some(spec)) = (&error, spec)
@@ -176,19 +208,31 @@ async fn attempt(
     Attempt { topic: to.topic, confirmed, failure: Some(Failure { left, error }) }
 }
 
+/// What a letter is without its message.
+#[derive(Debug)]
+struct Stub {
+    effect: EffectId,
+    id: u128,
+    on_refusal: OnRefusal,
+    refusals: u32,
+}
+
 /// The messages of letters, and to whom each belongs.
-fn split(letters: Vec<Letter>) -> (Vec<(EffectId, u128)>, Vec<OutgoingMessage>) {
-    letters.into_iter().map(|Letter { effect, message }| ((effect, message.id), message)).unzip()
+fn split(letters: Vec<Letter>) -> (Vec<Stub>, Vec<OutgoingMessage>) {
+    let split = |Letter { effect, message, on_refusal, refusals }| {
+        (Stub { effect, id: message.id, on_refusal, refusals }, message)
+    };
+    letters.into_iter().map(split).unzip()
 }
 
 /// Which effects had a message confirmed, and which letters are left, both in order. Messages of one id are equal, so
 /// it makes no difference which of them is taken for the confirmed one.
-fn sort_out(order: Vec<(EffectId, u128)>, unpublished: Vec<OutgoingMessage>) -> (Vec<EffectId>, Vec<Letter>) {
+fn sort_out(order: Vec<Stub>, unpublished: Vec<OutgoingMessage>) -> (Vec<EffectId>, Vec<Letter>) {
     let (mut confirmed, mut left) = (Vec::new(), Vec::with_capacity(unpublished.len()));
     let mut unpublished = unpublished.into_iter().peekable();
-    for (effect, id) in order {
+    for Stub { effect, id, on_refusal, refusals } in order {
         match unpublished.next_if(|message| message.id == id) {
-            Some(message) => left.push(Letter { effect, message }),
+            Some(message) => left.push(Letter { effect, message, on_refusal, refusals }),
             None => confirmed.push(effect),
         }
     }

@@ -259,6 +259,7 @@ impl Running {
             Input::Revoked(partition) => self.dispatcher.revoked(partition),
             Input::Read(partition, messages) => self.dispatcher.read(partition, messages, now()),
             Input::Expired(messages) => self.dispatcher.messages_expired(messages),
+            Input::Refused(effect, reason) => self.dispatcher.refused(effect, reason, now()),
             Input::WentBack => self.dispatcher.log_went_back(),
             Input::Published(effects) => {
                 let now = now();

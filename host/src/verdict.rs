@@ -53,6 +53,7 @@ pub(crate) fn judge(outcome: &Outcome, history: History, policy: &RetryPolicy, j
         Outcome::Reject { .. }
         | Outcome::Undecodable { .. }
         | Outcome::HostCrash { .. }
+        | Outcome::EmitRefused { .. }
         | Outcome::Done(_) => Verdict::DeadLetter,
     }
 }

@@ -6,6 +6,7 @@ mod replay;
 use std::cmp::Reverse;
 
 use anyhow::{Context, bail};
+use clap::builder::PossibleValuesParser;
 use clap::{Args, Subcommand};
 use comfy_table::{ContentArrangement, Table, presets};
 use guesthouse_connector::attach;
@@ -17,6 +18,7 @@ use super::{ConfigArgs, Console, Environment};
 use crate::config::Config;
 use crate::dead_letter::{DeadLetter, LetterSummary, clean, payload_text};
 use crate::event::Tenant;
+use crate::outcome::OutcomeKind;
 
 /// Longest text in a column of the table.
 const COLUMN_BYTES_MAX: usize = 120;
@@ -57,7 +59,7 @@ struct LetterFilter {
     #[arg(long, value_name = "NAME")]
     handler: Option<String>,
     /// Only those whose last attempt ended so.
-    #[arg(long, value_parser = OUTCOMES)]
+    #[arg(long, value_parser = outcomes())]
     outcome: Option<String>,
 }
 
@@ -72,18 +74,11 @@ pub(super) struct ShowArgs {
     json: bool,
 }
 
-/// The outcomes that end in a dead letter.
-const OUTCOMES: [&str; 9] = [
-    "retry",
-    "reject",
-    "trapped",
-    "timed-out",
-    "out-of-memory",
-    "limit-exceeded",
-    "undecodable",
-    "host-fault",
-    "host-crash",
-];
+/// The outcomes that end in a dead letter: all but one.
+fn outcomes() -> PossibleValuesParser {
+    let given_up = |kind: &&OutcomeKind| **kind != OutcomeKind::Done;
+    OutcomeKind::ALL.iter().filter(given_up).map(|kind| kind.as_str()).collect::<Vec<_>>().into()
+}
 
 pub(super) async fn execute(
     command: DlqCommand,

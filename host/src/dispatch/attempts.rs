@@ -89,6 +89,7 @@ impl Dispatcher {
         match self.effects.emits(&plan.config, &delivery.event, emits, now) {
             Ok(job) => {
                 self.counters.handled(&delivery.event.tenant, emits.len());
+                self.note_emitter(job.effect, handler, &delivery, emits.len());
                 self.start_effect(job, Some(delivery.ticket));
                 None
             }

@@ -23,6 +23,16 @@ pub(crate) struct EffectId(pub(crate) u64);
 pub(crate) struct PublishJob {
     pub(crate) effect: EffectId,
     pub(crate) messages: Vec<(String, OutgoingMessage)>,
+    pub(crate) on_refusal: OnRefusal,
+}
+
+/// What to do when the broker refuses a message for what it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum OnRefusal {
+    /// Give the effect up after a few tries, and tell.
+    Tell,
+    /// Try without end: nothing else can be done with it.
+    Insist,
 }
 
 /// Makes the messages of effects.
@@ -65,7 +75,7 @@ impl Effects {
             let message = self.codec.encode_emit(cause, emit, id, now.unix_micros)?;
             messages.push((topic.to_owned(), message));
         }
-        Ok(self.job(messages))
+        Ok(PublishJob { on_refusal: OnRefusal::Tell, ..self.job(messages) })
     }
 
     /// Publishes the dead letter of an event that a handler gave up on.
@@ -106,6 +116,6 @@ impl Effects {
 
     fn job(&mut self, messages: Vec<(String, OutgoingMessage)>) -> PublishJob {
         self.made += 1;
-        PublishJob { effect: EffectId(self.made), messages }
+        PublishJob { effect: EffectId(self.made), messages, on_refusal: OnRefusal::Insist }
     }
 }

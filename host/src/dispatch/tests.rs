@@ -390,6 +390,27 @@ fn an_emit_that_cannot_be_published_kills_its_event() {
 }
 
 #[test]
+fn an_emit_that_the_broker_refuses_kills_its_event() {
+    let mut stage = Stage::new(handler(OrderBy::Tenant, 64));
+    stage.read(&["a", "a"]);
+    let call = stage.call();
+    stage.end(&call, CallResult::Answered(vec![(0, Answer::Ended(Outcome::Done(vec![emit()])))]));
+    let emits = stage.dispatcher.next_job().expect("an emit is to be published");
+    stage.dispatcher.refused(emits.effect, "topic `t`: too large".to_owned(), stage.now);
+    assert_eq!(stage.commit(), None, "its dead letter is not confirmed");
+    let letter = stage.dispatcher.next_job().expect("a dead letter is to be published");
+    let header = |name| letter.messages[0].1.headers.get(name).unwrap().to_string();
+    assert_eq!(
+        (header("gh-outcome"), header("gh-reason")),
+        ("emit-refused".into(), "topic `t`: too large".into())
+    );
+    stage.dispatcher.published(letter.effect, stage.now);
+    assert_eq!(stage.commit(), Some(1));
+    let counters = stage.dispatcher.counters();
+    assert_eq!((counters.tenants["a"].handled, counters.dead_letters["everything"]["emit-refused"]), (1, 1));
+}
+
+#[test]
 fn what_may_have_killed_a_host_runs_alone() {
     let mut stage = Stage::new(handler(OrderBy::Tenant, 64));
     stage.suspect(&[(1, 1), (2, 2)]);

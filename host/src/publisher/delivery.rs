@@ -68,6 +68,13 @@ impl Delivery {
         }
     }
 
+    /// Nothing waits for a topic any more, because it was given up.
+    pub(super) fn given_up(&self, topic: &str) {
+        if self.seen().stuck.remove(topic).is_some() {
+            tracing::info!(topic, "nothing waits for the topic any more");
+        }
+    }
+
     fn seen(&self) -> MutexGuard<'_, Seen> {
         // Every change under the lock leaves it whole, so a panic cannot leave half of one.
         self.0.lock().unwrap_or_else(PoisonError::into_inner)

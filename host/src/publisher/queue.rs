@@ -6,7 +6,7 @@ use std::time::Duration;
 use guesthouse_connector::{ConnectorError, OutgoingMessage};
 use tokio::time::Instant;
 
-use crate::dispatch::effects::EffectId;
+use crate::dispatch::effects::{EffectId, OnRefusal};
 
 /// Most messages that share a request.
 const MESSAGES_MAX: usize = 1_000;
@@ -17,11 +17,18 @@ const BYTES_MAX: usize = 4 << 20;
 /// Shortest and longest wait before a topic is tried again.
 const BACKOFF: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(5));
 
+/// How often a message is refused by itself until that is told, where it is to be told; and the wait between.
+const REFUSALS_MAX: u32 = 3;
+const REFUSAL_WAIT: Duration = Duration::from_secs(1);
+
 /// A message, and the effect that waits for it.
 #[derive(Debug)]
 pub(super) struct Letter {
     pub(super) effect: EffectId,
     pub(super) message: OutgoingMessage,
+    pub(super) on_refusal: OnRefusal,
+    /// How often it was refused by itself.
+    pub(super) refusals: u32,
 }
 
 /// Whose fault a failure is.
@@ -86,7 +93,8 @@ impl TopicQueue {
             State::Resting(until) if until > now => return None,
             State::Resting(_) | State::Idle => {}
         }
-        let request = match self.aside.pop_front_if(|(retry_at, _)| *retry_at <= now) {
+        let due = self.aside.iter().position(|(retry_at, _)| *retry_at <= now);
+        let request = match due.and_then(|at| self.aside.remove(at)) {
             Some((_, letter)) => vec![letter],
             None => self.take_waiting(),
         };
@@ -101,24 +109,43 @@ impl TopicQueue {
         self.messages_max = (self.messages_max * 2).min(MESSAGES_MAX);
     }
 
-    /// The request failed, and these of its messages are left.
-    pub(super) fn failed(&mut self, mut left: Vec<Letter>, trouble: Trouble, now: Instant) {
+    /// The request failed, and these of its messages are left. Gives back the message that is refused for good.
+    pub(super) fn failed(&mut self, mut left: Vec<Letter>, trouble: Trouble, now: Instant) -> Option<Letter> {
         match trouble {
             Trouble::Topic => self.state = State::Resting(now + self.wait),
             // At once, in smaller requests: what stands beside the message that is meant should not wait for it.
             Trouble::Message => self.state = State::Idle,
         }
         self.wait = (self.wait * 2).min(BACKOFF.1);
+        let mut refused = None;
         if trouble == Trouble::Message {
             self.messages_max = (left.len() / 2).max(1);
             if left.len() == 1 {
-                let refused = left.pop().map(|letter| (now + BACKOFF.1, letter));
-                self.aside.extend(refused);
+                refused = left.pop().and_then(|letter| self.set_aside(letter, now));
             }
         }
         for letter in left.into_iter().rev() {
             self.waiting.push_front(letter);
         }
+        refused
+    }
+
+    /// Lets others overtake a message that was refused by itself, or gives it back when that was often enough.
+    fn set_aside(&mut self, letter: Letter, now: Instant) -> Option<Letter> {
+        let letter = Letter { refusals: letter.refusals.saturating_add(1), ..letter };
+        let wait = match letter.on_refusal {
+            OnRefusal::Tell if letter.refusals >= REFUSALS_MAX => return Some(letter),
+            OnRefusal::Tell => REFUSAL_WAIT,
+            OnRefusal::Insist => BACKOFF.1,
+        };
+        self.aside.push_back((now + wait, letter));
+        None
+    }
+
+    /// Drops what waits of all other effects.
+    pub(super) fn keep(&mut self, wanted: impl Fn(EffectId) -> bool) {
+        self.waiting.retain(|letter| wanted(letter.effect));
+        self.aside.retain(|(_, letter)| wanted(letter.effect));
     }
 
     /// When [`Self::next_request`] is worth asking again, if time decides.
@@ -126,7 +153,7 @@ impl TopicQueue {
         match self.state {
             State::UnderWay => None,
             State::Resting(until) => Some(until),
-            State::Idle => self.aside.front().map(|(retry_at, _)| *retry_at),
+            State::Idle => self.aside.iter().map(|(retry_at, _)| *retry_at).min(),
         }
     }
 
@@ -134,6 +161,11 @@ impl TopicQueue {
     pub(super) fn stuck(&self) -> usize {
         let resting = if matches!(self.state, State::Resting(_)) { self.waiting.len() } else { 0 };
         resting + self.aside.len()
+    }
+
+    /// Whether nothing waits, and nothing is under way.
+    pub(super) fn is_empty(&self) -> bool {
+        self.waiting.is_empty() && self.aside.is_empty() && self.state != State::UnderWay
     }
 
     fn take_waiting(&mut self) -> Vec<Letter> {

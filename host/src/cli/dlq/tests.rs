@@ -1,5 +1,6 @@
 //! How dead letters are chosen and shown.
 
+use clap::builder::TypedValueParser;
 use guesthouse_connector::{Headers, Offset, PartitionId, RawHeaders, ReceivedMessage};
 
 use super::*;
@@ -52,4 +53,13 @@ fn json_has_the_payload_only_where_one_letter_is_shown() {
     assert_eq!(whole["headers"], serde_json::json!([["region", "eu"]]));
     let summary = serde_json::to_value(&letter.summary).unwrap();
     assert_eq!((summary["offset"].as_u64(), summary.get("payload")), (Some(7), None));
+}
+
+#[test]
+fn every_outcome_that_ends_in_a_dead_letter_can_be_asked_for() {
+    let accepted: Vec<_> =
+        outcomes().possible_values().unwrap().map(|value| value.get_name().to_owned()).collect();
+    assert_eq!(accepted.len(), OutcomeKind::ALL.len() - 1);
+    assert!(accepted.contains(&OutcomeKind::EmitRefused.as_str().to_owned()));
+    assert!(!accepted.contains(&OutcomeKind::Done.as_str().to_owned()));
 }

@@ -230,7 +230,9 @@ impl Member {
                     self.dispatcher.published(effect, now);
                 }
             }
-            Input::Expired(_) | Input::WentBack => unreachable!("this broker forgets nothing"),
+            Input::Expired(_) | Input::WentBack | Input::Refused(..) => {
+                unreachable!("this broker forgets and refuses nothing")
+            }
         }
         self.notice_what_is_given_up();
         self.take_jobs(oracle, now);
