@@ -154,7 +154,7 @@ async fn other_number_of_partitions() {
     expect(
         &run(&house, &config).await,
         FAILED,
-        &["domain has 8 partitions, expected 3", "set the configured number to 8"],
+        &["domain: it has 8 partitions, expected 3", "set the configured number to 8"],
     );
     drop(holder);
 }
