@@ -8,7 +8,7 @@ mod decoded;
 mod emit;
 mod envelope;
 #[cfg(test)]
-mod fixtures;
+pub(crate) mod fixtures;
 mod format;
 mod headers;
 mod json;
@@ -26,6 +26,7 @@ use crate::identity::EmitId;
 use crate::outcome::Emit;
 
 pub(crate) use emit::{EmitError, EmitRules};
+pub(crate) use envelope::is_event_type;
 pub use format::Format;
 pub(crate) use headers::{
     EVENT_ID, EVENT_TYPE, FOR_HANDLER, HOPS, REPLAYS, SCHEMA_VERSION, TENANT_ID, TRACEPARENT,

@@ -5,7 +5,7 @@ use bytestring::ByteString;
 use uuid::Uuid;
 
 use super::decoded::{Decoded, Repeated};
-use super::envelope::EVENT_TYPE_BYTES_MAX;
+use super::envelope::is_event_type;
 use super::headers::{EventHeaders, own};
 use super::{DecodeError, DecodeErrorCode};
 use crate::event::Tenant;
@@ -35,9 +35,8 @@ impl BinaryEnvelope {
         let wrong = |name: &str, shown: &str, expected: &str| {
             Err(DecodeError::new(code, format!("field `{name}` is `{shown}`, expected {expected}")))
         };
-        let shape = &self.event_type;
-        if !(1..=EVENT_TYPE_BYTES_MAX).contains(&shape.len()) || shape.chars().any(char::is_control) {
-            let shown: String = shape.chars().take(64).collect();
+        if !is_event_type(&self.event_type) {
+            let shown: String = self.event_type.chars().take(64).collect();
             return wrong("event_type", &shown, "1 to 255 bytes without control characters");
         }
         let named = [

@@ -4,6 +4,7 @@ use bytes::Bytes;
 use guesthouse_connector::{HeaderError, Headers, OutgoingMessage, PAYLOAD_BYTES_MAX, Partitioning};
 
 use super::Codec;
+use super::envelope::EVENT_TYPE_BYTES_MAX;
 use super::format::Format;
 use super::headers::{
     CONTENT_TYPE, EVENT_ID, EVENT_TYPE, HOPS, PARTITION_KEY, PROFILE, PROFILE_ROOT, SCHEMA_VERSION,
@@ -17,8 +18,6 @@ use crate::outcome::Emit;
 
 /// Longest chain of events in which each was emitted by a handler of the one before.
 const HOPS_MAX: u8 = 16;
-/// Longest event type, so that it fits into a header.
-const EVENT_TYPE_BYTES_MAX: usize = 255;
 /// Headers that a guest may not set, besides those that start with `gh-`.
 const RESERVED: [&str; 7] =
     [EVENT_ID, EVENT_TYPE, PARTITION_KEY, PROFILE, SCHEMA_VERSION, TENANT_ID, TRACEPARENT];

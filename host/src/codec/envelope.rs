@@ -15,6 +15,11 @@ pub(super) const EVENT_TYPE_BYTES_MAX: usize = 255;
 /// Longest piece of a wrong value that is shown.
 const SHOWN_CHARS_MAX: usize = 64;
 
+/// Whether an envelope may have this event type: 1 to 255 bytes without control characters.
+pub(crate) fn is_event_type(text: &str) -> bool {
+    (1..=EVENT_TYPE_BYTES_MAX).contains(&text.len()) && !text.chars().any(char::is_control)
+}
+
 /// The fields of an envelope. Fields that are not named here are ignored. In a contract envelope `event` carries
 /// the family and the event in it.
 #[derive(Debug, serde::Deserialize)]
@@ -65,8 +70,7 @@ impl<'a> Envelope<'a> {
     }
 
     fn check(&mut self, input: &str) -> Result<(), DecodeError> {
-        let shape = &self.event_type.0;
-        if !(1..=EVENT_TYPE_BYTES_MAX).contains(&shape.len()) || shape.chars().any(char::is_control) {
+        if !is_event_type(&self.event_type.0) {
             let expected = "1 to 255 bytes without control characters";
             return Err(wrong_field(input, "event_type", &self.event_type, expected));
         }

@@ -15,7 +15,7 @@ const SAMPLES: &str = include_str!("../../../tests/data/rustok-sample-events.jso
 const SAMPLES_META: &str = include_str!("../../../tests/data/rustok-sample-events.meta.json");
 
 /// The platform's own samples as JSON, each with what is known about it.
-pub(super) fn samples() -> Vec<(String, serde_json::Value)> {
+pub(crate) fn samples() -> Vec<(String, serde_json::Value)> {
     let samples: Vec<&serde_json::value::RawValue> = serde_json::from_str(SAMPLES).unwrap();
     let meta: Vec<serde_json::Value> = serde_json::from_str(SAMPLES_META).unwrap();
     assert_eq!(samples.len(), meta.len());
@@ -58,12 +58,12 @@ pub(super) fn emit_id(cause: &Event) -> EmitId {
 }
 
 /// The text of a header.
-pub(super) fn header(message: &OutgoingMessage, name: &str) -> String {
+pub(crate) fn header(message: &OutgoingMessage, name: &str) -> String {
     message.headers.get(name).map(HeaderValue::to_string).unwrap_or_default()
 }
 
 /// Bytes that are given in hexadecimal.
-pub(super) fn bytes_of(hex: &str) -> Vec<u8> {
+pub(crate) fn bytes_of(hex: &str) -> Vec<u8> {
     hex.as_bytes()
         .chunks(2)
         .map(|pair| u8::from_str_radix(str::from_utf8(pair).unwrap(), 16).unwrap())

@@ -43,6 +43,17 @@ fn topic(name: &str) -> TopicSpec {
     }
 }
 
+/// A broker with the stream `s` and the topic `good` in it.
+async fn broker() -> Arc<dyn IggyConnector> {
+    let mut config = ConnectorConfig { mode: ConnectorMode::Embedded, ..ConnectorConfig::default() };
+    config.embedded.persistent = false;
+    config.embedded.tcp_port = 0;
+    let broker = connector(config.mode);
+    broker.connect(&config).await.unwrap();
+    broker.ensure_topics("s", &[topic("good")]).await.unwrap();
+    broker
+}
+
 async fn published(inputs: &mut mpsc::Receiver<Input>, count: usize) -> Vec<u64> {
     let mut effects = Vec::new();
     while effects.len() < count {
@@ -56,12 +67,7 @@ async fn published(inputs: &mut mpsc::Receiver<Input>, count: usize) -> Vec<u64>
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_topic_that_is_missing_holds_up_only_what_needs_it() {
-    let mut config = ConnectorConfig { mode: ConnectorMode::Embedded, ..ConnectorConfig::default() };
-    config.embedded.persistent = false;
-    config.embedded.tcp_port = 0;
-    let broker = connector(config.mode);
-    broker.connect(&config).await.unwrap();
-    broker.ensure_topics("s", &[topic("good")]).await.unwrap();
+    let broker = broker().await;
     let delivery = Arc::<Delivery>::default();
     let publisher = Publisher {
         connector: Arc::clone(&broker),
@@ -174,12 +180,7 @@ fn nothing_is_left_of_an_effect_that_was_given_up_while_its_request_was_under_wa
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_effect_that_is_refused_is_told_and_holds_up_nothing() {
-    let mut config = ConnectorConfig { mode: ConnectorMode::Embedded, ..ConnectorConfig::default() };
-    config.embedded.persistent = false;
-    config.embedded.tcp_port = 0;
-    let broker = connector(config.mode);
-    broker.connect(&config).await.unwrap();
-    broker.ensure_topics("s", &[topic("good")]).await.unwrap();
+    let broker = broker().await;
     let delivery = Arc::<Delivery>::default();
     let publisher = Publisher {
         connector: Arc::clone(&broker),

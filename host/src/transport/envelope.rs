@@ -12,8 +12,6 @@ use uuid::Uuid;
 use super::TransportError;
 use crate::codec::{self, Format, Written};
 
-/// Longest event type.
-const EVENT_TYPE_BYTES_MAX: usize = 255;
 /// Longest trace id.
 const TRACE_ID_BYTES_MAX: usize = 512;
 
@@ -82,8 +80,7 @@ impl EventEnvelope {
 
     fn check(&self) -> Result<(), TransportError> {
         let wrong = |reason: &str| Err(TransportError::Validation { id: self.id, reason: reason.to_owned() });
-        let shape = &self.event_type;
-        if !(1..=EVENT_TYPE_BYTES_MAX).contains(&shape.len()) || shape.chars().any(char::is_control) {
+        if !codec::is_event_type(&self.event_type) {
             return wrong("`event_type` must have 1 to 255 bytes without control characters");
         }
         let named = [Some(self.id), Some(self.correlation_id), self.causation_id, self.actor_id];

@@ -1,30 +1,17 @@
 //! Which envelopes may be published, and as what.
 
 use super::*;
-
-const SAMPLES: &str = include_str!("../../../../tests/data/rustok-sample-events.json");
-const META: &str = include_str!("../../../../tests/data/rustok-sample-events.meta.json");
+use crate::codec::fixtures::{self, bytes_of, header};
 
 fn samples() -> Vec<(EventEnvelope, serde_json::Value)> {
-    let samples: Vec<EventEnvelope> = serde_json::from_str(SAMPLES).unwrap();
-    let meta: Vec<serde_json::Value> = serde_json::from_str(META).unwrap();
-    samples.into_iter().zip(meta).collect()
-}
-
-fn header(message: &OutgoingMessage, name: &str) -> String {
-    message.headers.get(name).map(ToString::to_string).unwrap_or_default()
-}
-
-fn bytes_of(hex: &str) -> Vec<u8> {
-    let digits = |pair| u8::from_str_radix(str::from_utf8(pair).unwrap(), 16).unwrap();
-    hex.as_bytes().chunks(2).map(digits).collect()
+    let envelope = |(text, known): (String, _)| (serde_json::from_str(&text).unwrap(), known);
+    fixtures::samples().into_iter().map(envelope).collect()
 }
 
 /// In MessagePack they are the platform's bytes to the last one, in JSON the platform's text.
 #[test]
 fn the_platforms_samples_are_written_as_the_platform_writes_them() {
-    let texts: Vec<Box<RawValue>> = serde_json::from_str(SAMPLES).unwrap();
-    for ((envelope, meta), text) in samples().into_iter().zip(texts) {
+    for ((envelope, meta), (text, _)) in samples().into_iter().zip(fixtures::samples()) {
         let (topic, packed) = envelope.to_message(Format::MessagePack).unwrap();
         assert_eq!(packed.payload, bytes_of(meta["msgpack_hex"].as_str().unwrap()));
         assert_eq!(
@@ -36,7 +23,7 @@ fn the_platforms_samples_are_written_as_the_platform_writes_them() {
         assert_eq!(meta["partition_key"], **key);
 
         let (_, json) = envelope.to_message(Format::Json).unwrap();
-        let [ours, theirs] = [&json.payload[..], text.get().as_bytes()]
+        let [ours, theirs] = [&json.payload[..], text.as_bytes()]
             .map(|json| serde_json::from_slice::<serde_json::Value>(json).unwrap());
         assert_eq!(ours, theirs);
         assert_eq!(header(&json, "event-type"), envelope.event_type);
