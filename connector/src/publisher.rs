@@ -35,6 +35,8 @@ struct Job {
     to: Arc<Target>,
     partition: PartitionId,
     messages: Arc<Vec<OutgoingMessage>>,
+    /// How many of them, from the front, are confirmed already.
+    confirmed: usize,
     done: oneshot::Sender<Outcome>,
 }
 
@@ -101,7 +103,7 @@ impl Publisher {
     ) -> Submitted {
         let messages = Arc::new(messages);
         let (done, outcome) = oneshot::channel();
-        let job = Job { to, partition, messages: Arc::clone(&messages), done };
+        let job = Job { to, partition, messages: Arc::clone(&messages), confirmed: 0, done };
         let index = usize::try_from(partition.0).map_or(0, |id| id % CONNECTIONS);
         if let Some(connection) = self.connections.get(index)
             && connection.queue.send(job).await.is_err()
@@ -141,9 +143,27 @@ impl Sender {
         let mut waiting = Vec::new();
         while queue.recv_many(&mut waiting, QUEUE_JOBS_MAX).await > 0 {
             for jobs in group_by_partition(waiting.drain(..)) {
-                let outcome = self.send(&jobs).await;
-                report(jobs, &outcome);
+                self.send_together(jobs).await;
             }
+        }
+    }
+
+    /// Sends jobs for one partition and reports to their callers. What a refusal leaves goes out again job by job, for
+    /// it may be meant for a message of one caller alone.
+    async fn send_together(&mut self, jobs: Vec<Job>) {
+        let outcome = self.send(&jobs).await;
+        let is_shared = matches!(outcome.failure, Some(ConnectorError::Publish(_))) && jobs.len() > 1;
+        if !is_shared {
+            report(jobs, &outcome);
+            return;
+        }
+        let mut confirmed = outcome.confirmed;
+        for job in jobs {
+            let share = confirmed.min(job.messages.len());
+            confirmed -= share;
+            let rest = Job { confirmed: share, ..job };
+            let outcome = self.send(std::slice::from_ref(&rest)).await;
+            report(vec![rest], &outcome);
         }
     }
 
@@ -166,7 +186,7 @@ impl Sender {
         let Some(Job { to, partition, .. }) = jobs.first() else {
             return Ok(());
         };
-        let messages: Vec<_> = jobs.iter().flat_map(|job| job.messages.iter()).collect();
+        let messages: Vec<_> = jobs.iter().flat_map(Job::unsent).collect();
         let mut unsent = messages.as_slice();
         while !unsent.is_empty() {
             let count = next_request(unsent, &self.in_doubt, &REQUEST_LIMITS);
@@ -182,10 +202,15 @@ impl Sender {
 }
 
 impl Job {
+    fn unsent(&self) -> &[OutgoingMessage] {
+        self.messages.get(self.confirmed..).unwrap_or_default()
+    }
+
+    /// Tells the caller that so many more messages are confirmed, and why not all are.
     fn report(self, confirmed: usize, failure: Option<ConnectorError>) {
         // The caller takes its messages back if it is the only owner, so ours go first.
         drop(self.messages);
-        let outcome = Outcome { confirmed, failure };
+        let outcome = Outcome { confirmed: self.confirmed + confirmed, failure };
         if self.done.send(outcome).is_err() {
             trace!("the publisher's caller did not wait for the outcome");
         }
@@ -213,9 +238,12 @@ fn group_by_partition(jobs: impl Iterator<Item = Job>) -> Vec<Vec<Job>> {
 fn report(jobs: Vec<Job>, outcome: &Outcome) {
     let mut confirmed = outcome.confirmed;
     for job in jobs {
-        let share = confirmed.min(job.messages.len());
+        let share = confirmed.min(job.unsent().len());
         confirmed -= share;
-        let failure = outcome.failure.clone().filter(|_| share < job.messages.len());
+        let failure = outcome.failure.clone().filter(|_| share < job.unsent().len());
         job.report(share, failure);
     }
 }
+
+#[cfg(test)]
+mod tests;

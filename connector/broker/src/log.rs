@@ -18,6 +18,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use bytes::Bytes;
+use iggy_common::{MAX_PAYLOAD_SIZE, MAX_USER_HEADERS_SIZE};
 
 use read::{Reply, Room};
 use record::Stamp;
@@ -155,6 +156,12 @@ pub(crate) enum AppendError {
     /// A message does not match its checksum.
     #[error("message checksum does not match: {0}")]
     InvalidMessage(String),
+    /// A payload has more bytes than Iggy allows.
+    #[error("payload of {0} bytes is too large, at most {MAX_PAYLOAD_SIZE} are allowed")]
+    LargePayload(u32),
+    /// The headers of a message have more bytes than Iggy allows.
+    #[error("headers of {0} bytes are too large, at most {MAX_USER_HEADERS_SIZE} are allowed")]
+    LargeHeaders(u32),
     /// The write failed, for example because the disk is full. The log is back at its former end.
     #[error("batch was not written")]
     Write(#[source] LogError),

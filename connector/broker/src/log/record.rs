@@ -7,6 +7,8 @@ use iggy_binary_protocol::batch::{
     calculate_batch_checksum, decode_batch_slice, decode_batch_slice_with,
 };
 
+use iggy_common::{MAX_PAYLOAD_SIZE, MAX_USER_HEADERS_SIZE};
+
 use super::AppendError;
 
 /// The smallest space a message takes in a record.
@@ -20,7 +22,8 @@ pub(super) struct Stamp {
     pub(super) base_timestamp: u64,
 }
 
-/// Verifies that `bytes` are exactly one batch of `expected_messages` messages with right checksums.
+/// Verifies that `bytes` are exactly one batch of `expected_messages` messages with right checksums, none of which is
+/// larger than a message may be.
 pub(super) fn check(bytes: &[u8], expected_messages: u32) -> Result<BatchRef<'_>, AppendError> {
     let batch = decode_batch_slice(bytes).map_err(refuse)?;
     if batch.header.batch_length != bytes.len() as u64 {
@@ -36,7 +39,24 @@ pub(super) fn check(bytes: &[u8], expected_messages: u32) -> Result<BatchRef<'_>
     if !numbered {
         return Err(AppendError::InvalidBatch("offset deltas do not count up from 0".to_owned()));
     }
+    check_sizes(&batch)?;
     Ok(batch)
+}
+
+/// Verifies that every message keeps to Iggy's limits.
+fn check_sizes(batch: &BatchRef<'_>) -> Result<(), AppendError> {
+    for message in batch.iter() {
+        match message.header {
+            header if header.payload_length > MAX_PAYLOAD_SIZE => {
+                return Err(AppendError::LargePayload(header.payload_length));
+            }
+            header if header.user_headers_length > MAX_USER_HEADERS_SIZE => {
+                return Err(AppendError::LargeHeaders(header.user_headers_length));
+            }
+            _ => {}
+        }
+    }
+    Ok(())
 }
 
 fn refuse(error: WireError) -> AppendError {

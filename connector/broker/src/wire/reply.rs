@@ -93,6 +93,8 @@ impl Refusal {
             Self::Evict(_) | Self::Protocol(_) => Code::Unauthenticated,
             Self::Append(AppendError::InvalidBatch(_)) => Code::InvalidBatchChecksum,
             Self::Append(AppendError::InvalidMessage(_)) => Code::InvalidMessageChecksum,
+            Self::Append(AppendError::LargePayload(_)) => Code::TooBigMessagePayload,
+            Self::Append(AppendError::LargeHeaders(_)) => Code::TooBigUserHeaders,
             Self::Append(_) => Code::CannotAppendMessage,
             Self::Log(_) => Code::CannotReadMessage,
             Self::Hash(_) | Self::Store(_) => Code::IoError,

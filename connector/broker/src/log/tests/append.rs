@@ -2,6 +2,8 @@
 
 use std::fs;
 
+use iggy_common::MAX_PAYLOAD_SIZE;
+
 use super::super::file::fault;
 use super::super::{AppendError, ReadFrom};
 use super::*;
@@ -53,6 +55,18 @@ fn malformed_batches_are_refused_and_leave_nothing() {
         assert!(matches!(refuse(&good[..length], 2), AppendError::InvalidBatch(_)));
     }
     assert_eq!(fs::metadata(&segment_files(dir.path())[0]).unwrap().len(), 0);
+}
+
+#[test]
+fn messages_beyond_the_limits_of_iggy_are_refused() {
+    let (_dir, mut log) = new_log(WHOLE);
+    let payload = vec![1; MAX_PAYLOAD_SIZE as usize + 1];
+    let largest = batch_of_frames(&[frame(1, 0, &payload[1..])]);
+    log.append(PARTITION, &largest, 1, 0).unwrap();
+    let beyond = batch_of_frames(&[frame(1, 0, b"a"), frame(2, 1, &payload)]);
+    let error = log.append(PARTITION, &beyond, 2, 0).unwrap_err();
+    let bytes = MAX_PAYLOAD_SIZE + 1;
+    assert!(matches!(error, AppendError::LargePayload(found) if found == bytes), "{error}");
 }
 
 #[test]
