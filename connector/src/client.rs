@@ -147,6 +147,11 @@ impl Target {
     pub(crate) const fn address(&self) -> &TopicAddress {
         &self.address
     }
+
+    /// Whether both are the same topic; quick where both are the same target.
+    pub(crate) fn is_same(self: &Arc<Self>, other: &Arc<Self>) -> bool {
+        Arc::ptr_eq(self, other) || self.address == other.address
+    }
 }
 
 /// What to look at when a connection cannot be opened; the SDK logs the details.

@@ -1,5 +1,6 @@
 //! How to reach Iggy: which mode, and the settings of each.
 
+mod batching;
 mod written;
 
 use std::fmt;
@@ -9,6 +10,8 @@ use std::time::Duration;
 
 use secrecy::SecretString;
 use serde::{Deserialize, Serialize};
+
+pub use batching::Batching;
 
 /// Whether the broker runs inside this process or elsewhere.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -51,6 +54,9 @@ pub struct ConnectorConfig {
     pub tls: TlsConfig,
     /// How many messages one poll asks for at most.
     pub poll_messages_max: u32,
+    /// How messages are put together into requests.
+    #[serde(skip)]
+    pub batching: Batching,
     /// How long to wait for the broker.
     #[serde(skip)]
     pub timeouts: Timeouts,
@@ -184,6 +190,7 @@ impl Default for ConnectorConfig {
             replication_factor: 1,
             tls: TlsConfig::default(),
             poll_messages_max: 1_000,
+            batching: Batching::default(),
             timeouts: Timeouts::default(),
             remote_password: None,
             remote_token: None,

@@ -68,8 +68,8 @@ mod topology;
 
 pub use address::{GroupAddress, Offset, PartitionId, TopicAddress};
 pub use config::{
-    ConnectorConfig, ConnectorMode, EmbeddedConnectorConfig, EmbeddedCredentials, RemoteConnectorConfig,
-    Timeouts, TlsConfig, UnknownMode,
+    Batching, ConnectorConfig, ConnectorMode, EmbeddedConnectorConfig, EmbeddedCredentials,
+    RemoteConnectorConfig, Timeouts, TlsConfig, UnknownMode,
 };
 pub use connector::{
     EmbeddedConnector, IggyConnector, MessageSubscriber, PublishBatchError, RemoteConnector, attach,

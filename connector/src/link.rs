@@ -52,7 +52,7 @@ impl Link {
         let endpoint = Arc::new(endpoint);
         let reading = Arc::new(Line::new(Arc::clone(&endpoint)));
         reading.client().await?;
-        let publisher = Publisher::start(&endpoint);
+        let publisher = Publisher::start(&endpoint, config.batching);
         let mut tasks = JoinSet::new();
         let publishing = publisher.lines().cloned().collect();
         tasks.spawn(watch(Arc::clone(&reading), publishing));

@@ -1,33 +1,32 @@
 //! Publishing: callers hand over messages of one partition each, a task per connection sends them and reports back.
 //!
-//! What waits while a request is under way goes into the next one together, so that many concurrent callers share a
-//! request, and a broker that syncs to disk pays once for all of them.
+//! What waits while a request is under way, or for company because it is told to, goes into the next one together, so
+//! that many concurrent callers share a request, and a broker that syncs to disk pays once for all of them.
 
 mod requests;
+mod waiting;
 
+use std::ops::ControlFlow;
 use std::sync::Arc;
 
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinSet;
+use tokio::time::{Instant, timeout_at};
 use tracing::{debug, trace};
 
 use crate::address::PartitionId;
 use crate::client::{Client, Target};
+use crate::config::Batching;
 use crate::endpoint::Endpoint;
 use crate::error::ConnectorError;
 use crate::line::Line;
 use crate::message::OutgoingMessage;
 
-use requests::{InDoubt, RequestLimits, next_request};
+use requests::{InDoubt, next_request};
+use waiting::{JOBS_MAX, Waiting};
 
 /// How many connections publish. A partition always uses the same one, which keeps its order.
 const CONNECTIONS: usize = 2;
-
-/// How many callers may wait per connection before the next one waits to be let in.
-const QUEUE_JOBS_MAX: usize = 256;
-
-/// What goes into one request at most.
-const REQUEST_LIMITS: RequestLimits = RequestLimits { messages_max: 5_000, bytes_max: 8 * 1024 * 1024 };
 
 /// Messages of one caller for one partition.
 #[derive(Debug)]
@@ -77,13 +76,12 @@ struct Connection {
 }
 
 impl Publisher {
-    pub(crate) fn start(endpoint: &Arc<Endpoint>) -> Self {
+    pub(crate) fn start(endpoint: &Arc<Endpoint>, batching: Batching) -> Self {
         let mut tasks = JoinSet::new();
         let connections = (0..CONNECTIONS).map(|_| {
-            let (queue, jobs) = mpsc::channel(QUEUE_JOBS_MAX);
+            let (queue, jobs) = mpsc::channel(JOBS_MAX);
             let line = Arc::new(Line::new(Arc::clone(endpoint)));
-            let sender = Sender { line: Arc::clone(&line), in_doubt: InDoubt::default() };
-            tasks.spawn(sender.run(jobs));
+            tasks.spawn(Sender::new(Arc::clone(&line), batching).run(jobs));
             Connection { queue, line }
         });
         Self { connections: connections.collect(), _tasks: tasks }
@@ -134,17 +132,45 @@ impl Submitted {
 /// The task that owns one connection.
 struct Sender {
     line: Arc<Line>,
+    batching: Batching,
+    waiting: Waiting,
     in_doubt: InDoubt,
 }
 
 impl Sender {
+    fn new(line: Arc<Line>, batching: Batching) -> Self {
+        Self { line, batching, waiting: Waiting::new(batching), in_doubt: InDoubt::default() }
+    }
+
     /// Runs until the [`Publisher`] is dropped. Jobs that are not sent by then fail.
     async fn run(mut self, mut queue: mpsc::Receiver<Job>) {
-        let mut waiting = Vec::new();
-        while queue.recv_many(&mut waiting, QUEUE_JOBS_MAX).await > 0 {
-            for jobs in group_by_partition(waiting.drain(..)) {
+        while self.receive(&mut queue).await.is_continue() {
+            while let Some(jobs) = self.waiting.take_due(Instant::now()) {
                 self.send_together(jobs).await;
+                self.receive_what_is_there(&mut queue);
             }
+        }
+    }
+
+    /// Waits until something comes or is due; breaks when nothing can come any more.
+    async fn receive(&mut self, queue: &mut mpsc::Receiver<Job>) -> ControlFlow<()> {
+        let mut arrived = Vec::new();
+        let arriving = queue.recv_many(&mut arrived, self.waiting.room());
+        let count = match self.waiting.next_due() {
+            None => Some(arriving.await),
+            Some(due) => timeout_at(due, arriving).await.ok(),
+        };
+        let now = Instant::now();
+        arrived.into_iter().for_each(|job| self.waiting.push(job, now));
+        if count == Some(0) { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+    }
+
+    fn receive_what_is_there(&mut self, queue: &mut mpsc::Receiver<Job>) {
+        let now = Instant::now();
+        while self.waiting.room() > 0
+            && let Ok(job) = queue.try_recv()
+        {
+            self.waiting.push(job, now);
         }
     }
 
@@ -189,7 +215,7 @@ impl Sender {
         let messages: Vec<_> = jobs.iter().flat_map(Job::unsent).collect();
         let mut unsent = messages.as_slice();
         while !unsent.is_empty() {
-            let count = next_request(unsent, &self.in_doubt, &REQUEST_LIMITS);
+            let count = next_request(unsent, &self.in_doubt, &self.batching);
             let (request, rest) = unsent.split_at(count);
             let sent = client.send(to, *partition, request).await;
             self.in_doubt.note(request, sent.as_ref().err());
@@ -215,23 +241,6 @@ impl Job {
             trace!("the publisher's caller did not wait for the outcome");
         }
     }
-}
-
-/// Brings jobs for the same partition together, in the order in which they came.
-fn group_by_partition(jobs: impl Iterator<Item = Job>) -> Vec<Vec<Job>> {
-    let mut groups: Vec<Vec<Job>> = Vec::new();
-    for job in jobs {
-        let same = groups.iter_mut().find(|group| {
-            group.first().is_some_and(|first| {
-                first.partition == job.partition && first.to.address() == job.to.address()
-            })
-        });
-        match same {
-            Some(group) => group.push(job),
-            None => groups.push(vec![job]),
-        }
-    }
-    groups
 }
 
 /// Tells each caller what became of its share of all the messages.

@@ -185,6 +185,7 @@ impl<H: Home> IggyConnector for H {
 }
 
 fn check_config(config: &ConnectorConfig) -> Result<(), ConnectorError> {
+    config.batching.check()?;
     let zero = [
         ("partitions", config.partitions),
         ("replication_factor", u32::from(config.replication_factor)),

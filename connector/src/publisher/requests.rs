@@ -6,6 +6,7 @@
 
 use std::collections::HashMap;
 
+use crate::config::Batching;
 use crate::error::ConnectorError;
 use crate::message::OutgoingMessage;
 
@@ -14,14 +15,6 @@ const IN_DOUBT_MAX: usize = 65_536;
 
 /// What a message takes in a request besides its payload and headers.
 const MESSAGE_OVERHEAD_BYTES: usize = 48;
-
-/// The bounds of one request.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct RequestLimits {
-    pub(super) messages_max: usize,
-    /// A single message may be larger; it then travels alone.
-    pub(super) bytes_max: usize,
-}
 
 /// Messages that were sent without an answer, by id, with the number of the request they were in.
 #[derive(Debug, Default)]
@@ -61,21 +54,17 @@ impl InDoubt {
 }
 
 /// How many of these messages, from the front, go into the next request: at least one.
-pub(super) fn next_request(
-    messages: &[&OutgoingMessage],
-    in_doubt: &InDoubt,
-    limits: &RequestLimits,
-) -> usize {
+pub(super) fn next_request(messages: &[&OutgoingMessage], in_doubt: &InDoubt, batching: &Batching) -> usize {
     let company = messages.first().and_then(|first| in_doubt.request_of(first));
     let mut bytes = 0_usize;
-    let fitting = messages.iter().take(limits.messages_max).take_while(|message| {
+    let fitting = messages.iter().take(batching.messages_max).take_while(|message| {
         bytes = bytes.saturating_add(request_bytes(message));
-        bytes <= limits.bytes_max && in_doubt.request_of(message) == company
+        bytes <= batching.bytes_max && in_doubt.request_of(message) == company
     });
     fitting.count().max(1)
 }
 
-fn request_bytes(message: &OutgoingMessage) -> usize {
+pub(super) fn request_bytes(message: &OutgoingMessage) -> usize {
     MESSAGE_OVERHEAD_BYTES + message.payload.len() + message.headers.encoded_len()
 }
 
@@ -99,11 +88,11 @@ mod tests {
     }
 
     fn split(messages: &[&OutgoingMessage], in_doubt: &InDoubt) -> Vec<usize> {
-        let limits = RequestLimits { messages_max: 4, bytes_max: 300 };
+        let batching = Batching { messages_max: 4, bytes_max: 300, ..Batching::default() };
         let mut counts = Vec::new();
         let mut rest = messages;
         while !rest.is_empty() {
-            let count = next_request(rest, in_doubt, &limits);
+            let count = next_request(rest, in_doubt, &batching);
             counts.push(count);
             rest = &rest[count..];
         }
@@ -115,8 +104,8 @@ mod tests {
         let owned = messages(1..=8);
         let all: Vec<_> = owned.iter().collect();
         assert_eq!(split(&all, &InDoubt::default()), [3, 3, 2]);
-        let limits = RequestLimits { messages_max: 2, bytes_max: 1 };
-        assert_eq!(next_request(&all, &InDoubt::default(), &limits), 1);
+        let batching = Batching { messages_max: 2, bytes_max: 1, ..Batching::default() };
+        assert_eq!(next_request(&all, &InDoubt::default(), &batching), 1);
     }
 
     #[test]

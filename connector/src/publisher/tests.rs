@@ -47,7 +47,7 @@ async fn a_refusal_is_told_only_to_the_caller_whose_message_is_refused() {
 
     let to = Arc::new(Target::new(&TopicAddress::new("s", "t")).unwrap());
     let line = Arc::new(Line::new(Arc::new(endpoint())));
-    let mut sender = Sender { line: Arc::clone(&line), in_doubt: InDoubt::default() };
+    let mut sender = Sender::new(Arc::clone(&line), Batching::default());
     let too_large = PAYLOAD_BYTES_MAX + 1;
     let (jobs, callers): (Vec<_>, Vec<_>) = [
         vec![message(1, 1)],

@@ -1,12 +1,17 @@
 //! Goal: what is confirmed is stored once, whole, in its partition and in order.
 //! Method: publish in different ways and read the partitions back.
 
+use std::collections::BTreeSet;
+use std::time::Duration;
+
 use bytes::Bytes;
 use guesthouse_connector::{
-    ConnectorError, HeaderValue, Headers, PartitionId, Partitioning, PublishRequest, TopicAddress,
+    Batching, ConnectorError, HeaderValue, Headers, PartitionId, Partitioning, PublishRequest, TopicAddress,
+    connector,
 };
+use tokio::task::JoinSet;
 
-use crate::kit::{House, batch, both_kinds, ids, message, read_all};
+use crate::kit::{House, batch, both_kinds, embedded_config, ids, message, read_all, spec};
 
 both_kinds!(
     headers_of_every_kind_come_back,
@@ -94,7 +99,7 @@ async fn a_request_carries_its_event_id(house: &House) {
 
 async fn concurrent_callers_share_requests_and_lose_nothing(house: &House) {
     let topic = house.topic("concurrent", 4).await;
-    let mut callers = tokio::task::JoinSet::new();
+    let mut callers = JoinSet::new();
     for caller in 0..64_u128 {
         let (connector, topic) = (house.connector.clone(), topic.clone());
         callers.spawn(async move {
@@ -150,4 +155,36 @@ async fn what_cannot_be_sent_comes_back(house: &House) {
     assert_eq!(error.unpublished.iter().map(|message| message.id).collect::<Vec<_>>(), [6]);
     assert_eq!(ids(&read_all(&*house.connector, &topic, 1).await), [4, 5]);
     assert!(read_all(&*house.connector, &topic, 0).await.is_empty());
+}
+
+/// A request is stored under one time. What is alone waits for company, but not for ever.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_comes_while_others_linger_shares_their_request() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut config = embedded_config(dir.path());
+    config.batching = Batching { linger: Duration::from_secs(5), messages_max: 8, ..Batching::default() };
+    let connector = connector(config.mode);
+    connector.connect(&config).await.unwrap();
+    connector.ensure_topics("rustok", &[spec("together", 2)]).await.unwrap();
+    let topic = TopicAddress::new("rustok", "together");
+
+    let mut callers = JoinSet::new();
+    for id in 1..=8 {
+        let (connector, topic) = (connector.clone(), topic.clone());
+        callers.spawn(async move { connector.publish_batch(&topic, batch([id], 0)).await });
+    }
+    callers.spawn({
+        let (connector, topic) = (connector.clone(), topic.clone());
+        async move { connector.publish_batch(&topic, batch([9], 1)).await }
+    });
+    assert!(callers.join_all().await.iter().all(Result::is_ok));
+    let together = read_all(&*connector, &topic, 0).await;
+    let times: BTreeSet<_> = together.iter().map(|message| message.timestamp_micros).collect();
+    assert_eq!((together.len(), times.len()), (8, 1));
+    assert_eq!(ids(&read_all(&*connector, &topic, 1).await), [9]);
+
+    config.batching.messages_max = 0;
+    connector.shutdown().await.unwrap();
+    let error = connector.connect(&config).await.unwrap_err();
+    assert_eq!(error.to_string(), "configuration error: batching.messages_max is 0, expected 1..=8192");
 }

@@ -3,13 +3,13 @@
 use std::time::Duration;
 
 use guesthouse_connector::{
-    ConnectorConfig, ConnectorMode, Durability, EmbeddedConnectorConfig, RemoteConnectorConfig, TlsConfig,
-    TopicSpec,
+    Batching, ConnectorConfig, ConnectorMode, Durability, EmbeddedConnectorConfig, RemoteConnectorConfig,
+    TlsConfig, TopicSpec,
 };
 
 use super::DeadLetterConfig;
 use super::section::{Effect, Section};
-use super::value::{name, number, text, truth};
+use super::value::{bytes, duration_or_zero, name, number, text, truth};
 use crate::codec::Format;
 
 /// The topic for domain events.
@@ -72,6 +72,7 @@ pub(super) fn read(events: &Section<'_>) -> (ConnectorConfig, RetentionConfig, F
             (either(iggy, "embedded", "bundled"), either(iggy, "remote", "external"));
         iggy.section_with(embedded_key, embedded, |section| read_embedded(section, &mut config));
         iggy.section_with(remote_key, remote, |section| read_remote(section, remote, &mut config));
+        config.batching = iggy.section("batching", batching);
         (config, iggy.section("retention", retention), format)
     })
 }
@@ -168,6 +169,17 @@ fn read_remote(section: &Section<'_>, effect: Effect, config: &mut ConnectorConf
     }
     if effect == Effect::Used && !has_password && !has_token {
         section.refuse("password", "is missing and has no default; set it, `password_file` or a token");
+    }
+}
+
+fn batching(section: &Section<'_>) -> Batching {
+    let default = Batching::default();
+    let bytes_max = bytes(Batching::BYTES_MIN as u64..=Batching::BYTES_MAX as u64);
+    let bytes_max = section.value("bytes_max", default.bytes_max as u64, bytes_max);
+    Batching {
+        linger: section.value("linger", default.linger, duration_or_zero(Batching::LINGER_MAX)),
+        messages_max: section.value("messages_max", default.messages_max, number(1..=Batching::MESSAGES_MAX)),
+        bytes_max: usize::try_from(bytes_max).unwrap_or(default.bytes_max),
     }
 }
 

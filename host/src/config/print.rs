@@ -52,6 +52,7 @@ struct Iggy<'a> {
     topology: Topology<'a>,
     embedded: Embedded<'a>,
     remote: Remote<'a>,
+    batching: PrintedBatching,
     retention: PrintedRetention,
 }
 
@@ -81,6 +82,13 @@ struct Remote<'a> {
     tls_enabled: bool,
     tls_domain: Option<&'a str>,
     tls_ca_file: Option<String>,
+}
+
+#[derive(Serialize)]
+struct PrintedBatching {
+    linger: String,
+    messages_max: usize,
+    bytes_max: String,
 }
 
 #[derive(Serialize)]
@@ -333,6 +341,11 @@ impl<'a> Iggy<'a> {
                 tls_enabled: remote.tls_enabled,
                 tls_domain: connector.tls.domain.as_deref(),
                 tls_ca_file: connector.tls.ca_file.as_ref().map(|file| file.display().to_string()),
+            },
+            batching: PrintedBatching {
+                linger: time(connector.batching.linger),
+                messages_max: connector.batching.messages_max,
+                bytes_max: size(connector.batching.bytes_max as u64),
             },
             retention: PrintedRetention::of(&config.topology, &config.dead_letters.topic),
         }

@@ -121,6 +121,22 @@ fn topics_get_their_retention() {
 }
 
 #[test]
+fn batching_is_bounded() {
+    let text = "events: {iggy: {batching: {linger: 6s, messages_max: 8193, bytes_max: 1B}}}";
+    assert_eq!(
+        mistakes(text, &[]),
+        [
+            "line 1: events.iggy.batching.bytes_max: `1B`: expected a size such as 64MiB, from 1.0 KiB to 32.0 MiB",
+            "line 1: events.iggy.batching.linger: `6s`: expected a time with its unit such as 5ms, from 0ms to 5s",
+            "line 1: events.iggy.batching.messages_max: `8193`: expected a whole number from 1 to 8192",
+        ]
+    );
+    let batching =
+        parse("events: {iggy: {batching: {linger: 3ms, messages_max: 7}}}", &[]).unwrap().connector.batching;
+    assert_eq!((batching.linger, batching.messages_max), (Duration::from_millis(3), 7));
+}
+
+#[test]
 fn all_mistakes_are_reported_with_line_key_value_and_what_is_accepted() {
     let text = "\
 events:
@@ -297,7 +313,7 @@ sandbox: {state: {store: redis, redis_url: 'redis://:hunter2@localhost'}}";
 #[test]
 fn what_is_printed_reads_back_as_the_same() {
     let text = "
-events: {iggy: {topology: {stream_name: 'a: b'}, retention: {domain_max_size_gb: 3}}}
+events: {iggy: {topology: {stream_name: 'a: b'}, batching: {linger: 5ms, bytes_max: 1MiB}, retention: {domain_max_size_gb: 3}}}
 subscriptions:
   - {name: default, topics: [domain, system]}
   - {name: raw, group: g, topics: [sensors], codec: raw, raw: {tenant: header, event_type: sensor.read}}

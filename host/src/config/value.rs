@@ -26,6 +26,17 @@ pub(super) fn duration(text: &str) -> Result<Duration, String> {
     parsed.ok_or_else(|| "expected a time above zero with its unit, such as 250ms, 30s or 5m".to_owned())
 }
 
+/// A span of time that may be none, up to the longest.
+pub(super) fn duration_or_zero(longest: Duration) -> impl Fn(&str) -> Result<Duration, String> {
+    move |text| {
+        let parsed = humantime::parse_duration(text).ok().filter(|duration| *duration <= longest);
+        parsed.ok_or_else(|| {
+            let longest = humantime::format_duration(longest);
+            format!("expected a time with its unit such as 5ms, from 0ms to {longest}")
+        })
+    }
+}
+
 /// A share above zero, in percent.
 pub(super) fn percent(text: &str) -> Result<u32, String> {
     let parsed = text.strip_suffix('%').and_then(|digits| digits.parse().ok());

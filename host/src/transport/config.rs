@@ -1,8 +1,8 @@
 //! What a transport needs to know: the `events.iggy` block of the platform's configuration.
 
 use guesthouse_connector::{
-    ConnectorConfig, ConnectorMode, EmbeddedConnectorConfig, EmbeddedCredentials, RemoteConnectorConfig,
-    Timeouts, TlsConfig, TopicSpec,
+    Batching, ConnectorConfig, ConnectorMode, EmbeddedConnectorConfig, EmbeddedCredentials,
+    RemoteConnectorConfig, Timeouts, TlsConfig, TopicSpec,
 };
 use secrecy::SecretString;
 
@@ -23,6 +23,8 @@ pub struct IggyConfig {
     pub embedded: EmbeddedConnectorConfig,
     /// The brokers elsewhere.
     pub remote: RemoteConnectorConfig,
+    /// How messages are put together into requests.
+    pub batching: Batching,
     /// How long events are kept.
     pub retention: RetentionConfig,
     /// Secrets, trust and patience.
@@ -80,6 +82,7 @@ impl IggyConfig {
             partitions: self.topology.domain_partitions,
             replication_factor: self.topology.replication_factor,
             tls: self.access.tls.clone(),
+            batching: self.batching,
             timeouts: self.access.timeouts,
             remote_password: self.access.remote_password.clone(),
             remote_token: self.access.remote_token.clone(),
@@ -108,6 +111,7 @@ impl From<&Config> for IggyConfig {
             },
             embedded: connector.embedded,
             remote: connector.remote,
+            batching: connector.batching,
             retention: config.retention.clone(),
             access: Access {
                 remote_password: connector.remote_password,
