@@ -207,11 +207,11 @@ impl Dispatcher {
     pub(crate) fn next_call(
         &mut self,
         pool: Pool,
-        has_room: impl Fn(&Tenant) -> bool,
+        mut has_room: impl FnMut(&Tenant) -> bool,
         now: Now,
     ) -> Option<Call> {
         loop {
-            let batch = self.next_batch(pool, &has_room)?;
+            let batch = self.next_batch(pool, &mut has_room)?;
             let is_condemned = |(_, delivery): &(LaneId, Delivery)| self.suspects.condemn(delivery.deaths);
             if batch.items.iter().any(is_condemned) {
                 self.condemn(batch, now);
@@ -222,7 +222,7 @@ impl Dispatcher {
         }
     }
 
-    fn next_batch(&mut self, pool: Pool, has_room: impl Fn(&Tenant) -> bool) -> Option<Batch> {
+    fn next_batch(&mut self, pool: Pool, mut has_room: impl FnMut(&Tenant) -> bool) -> Option<Batch> {
         let (plans, partitions, busy) = (&self.plans, &self.partitions, &self.busy);
         let turn = |key: &QueueKey| match plans.get(key.handler.0) {
             Some(plan) if !plan.may_call(&key.tenant) => Turn::Hold,

@@ -144,7 +144,7 @@ pub(crate) enum Outcome {
     LimitExceeded {
         /// Which one.
         limit: LimitKind,
-        /// How much it used.
+        /// How much it used. Of [`LimitKind::AnswerBytes`] at least so much: an answer is not read to its end.
         used: u64,
         /// How much it may use.
         allowed: u64,
@@ -238,7 +238,8 @@ impl fmt::Display for Outcome {
                 write!(f, "asked for {requested_bytes} bytes of memory, may have {allowed_bytes}")
             }
             Self::LimitExceeded { limit, used, allowed } => {
-                write!(f, "{} over the limit: used {used}, may use {allowed}", limit.as_str())
+                let least = if *limit == LimitKind::AnswerBytes { "at least " } else { "" };
+                write!(f, "{} over the limit: used {least}{used}, may use {allowed}", limit.as_str())
             }
             Self::HostCrash { deaths } => {
                 write!(f, "the host died {deaths} times while a guest had the event")

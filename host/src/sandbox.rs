@@ -31,6 +31,7 @@ mod random;
 mod redact;
 mod state;
 mod stop;
+mod tenancy;
 mod text;
 mod wasi;
 mod worker;
@@ -69,6 +70,7 @@ pub(crate) use inspection::{Import, ImportNeed, Inspection};
 pub(crate) use limits::Excess;
 pub use limits::GuestLimits;
 pub(crate) use pool::{PerPool, Pool};
+pub(crate) use tenancy::{Tenancy, TenancyCache};
 pub(crate) use text::reason as shown_text;
 
 use admission::Admission;
@@ -76,6 +78,7 @@ use code::Codes;
 use engine::Clock;
 use http::Courier;
 use queue::CallQueue;
+use tenancy::Tenancies;
 use worker::Workshop;
 
 /// Calls that may be submitted and unanswered, per thread: one runs, one waits.
@@ -205,8 +208,8 @@ impl Sandbox {
         let workers = worker_count(settings.workers);
         let (clock, clock_thread) = Clock::start(engine).map_err(SandboxError::Thread)?;
         let threads = PerPool { computing: workers, waiting: settings.waiting_workers.max(1) };
-        let (idle, state, journal) = (Arc::default(), OnceLock::new(), OnceLock::new());
-        let workshop = Arc::new(Workshop { queues: queues(threads), clock, idle, state, journal });
+        let (tenancies, state, journal) = (Arc::default(), OnceLock::new(), OnceLock::new());
+        let workshop = Arc::new(Workshop { queues: queues(threads), clock, tenancies, state, journal });
         let inner = Inner {
             admission: Arc::new(admission),
             codes,
@@ -274,7 +277,7 @@ impl Sandbox {
         let workshop = Arc::clone(&self.inner.workshop);
         let check = tokio::task::spawn_blocking(move || {
             let _ticking = workshop.clock.ticking();
-            admission.admit(spec, code, &workshop.idle).map(Arc::new)
+            admission.admit(spec, code, &workshop.tenancies).map(Arc::new)
         });
         check.await.unwrap_or(Err(AdmissionError::CheckStopped))
     }
@@ -285,13 +288,23 @@ impl Sandbox {
     }
 
     /// Whether one more call of a tenant would leave the others their share of a pool.
-    pub(crate) fn has_room_for(&self, pool: Pool, tenant: &Tenant) -> bool {
-        self.inner.workshop.queues.of(pool).has_room_for(tenant)
+    pub(crate) fn has_room_for(&self, pool: Pool, tenancy: &Tenancy) -> bool {
+        self.inner.workshop.queues.of(pool).has_room_for(tenancy)
+    }
+
+    /// What the sandbox keeps for a tenant. Takes a lock that all tenants share.
+    pub(crate) fn tenancy(&self, tenant: &Tenant) -> Arc<Tenancy> {
+        self.tenancies().of(tenant)
+    }
+
+    /// Finds what the sandbox keeps for tenants that it has met lately, without a lock.
+    pub(crate) fn tenancy_cache(&self) -> TenancyCache {
+        TenancyCache::new(self.tenancies())
     }
 
     /// How many guests wait for the next event of their component and tenant.
     pub(crate) fn idle_guests(&self) -> usize {
-        self.inner.workshop.idle.len()
+        self.tenancies().idle_guests()
     }
 
     /// Hands a call over. Never waits; the report comes over the call's own channel.
@@ -309,14 +322,16 @@ impl Sandbox {
     pub(crate) fn shutdown(&self) {
         self.inner.shutdown();
     }
+
+    fn tenancies(&self) -> &Arc<Tenancies> {
+        &self.inner.workshop.tenancies
+    }
 }
 
 impl Inner {
     fn shutdown(&self) {
         for pool in Pool::ALL {
-            for call in self.workshop.queues.of(pool).close() {
-                worker::give_back(&self.workshop, call);
-            }
+            self.workshop.queues.of(pool).close();
         }
         self.workshop.clock.hurry();
         self.courier.stop();
@@ -348,8 +363,8 @@ fn queues(threads: PerPool<usize>) -> PerPool<CallQueue> {
     // A tenant has no more calls than it may hold threads, so that none of them waits behind another of its own.
     let tenant_slots = (threads.waiting / 2).max(1);
     PerPool {
-        computing: CallQueue::new(threads.computing * CALLS_PER_WORKER),
-        waiting: CallQueue::shared_out(threads.waiting * CALLS_PER_WORKER, tenant_slots),
+        computing: CallQueue::new(Pool::Computing, threads.computing * CALLS_PER_WORKER),
+        waiting: CallQueue::shared_out(Pool::Waiting, threads.waiting * CALLS_PER_WORKER, tenant_slots),
     }
 }
 

@@ -17,7 +17,7 @@ use crate::event::{SourceTopic, Tenant};
 use crate::failpoint::failpoint;
 use crate::poller::{Input, Membership, Poller};
 use crate::publisher::{Delivery, Publisher};
-use crate::sandbox::{AdmittedComponent, CallReport, GuestCall, Pool, Sandbox};
+use crate::sandbox::{AdmittedComponent, CallReport, GuestCall, Pool, Sandbox, TenancyCache};
 use crate::state::forget::Forgetter;
 
 /// Inputs that wait for the dispatcher. Pollers wait when it is full.
@@ -100,6 +100,7 @@ struct Running {
     dispatcher: Dispatcher,
     components: Vec<Arc<AdmittedComponent>>,
     sandbox: Sandbox,
+    tenancies: TenancyCache,
     boards: Vec<Arc<Board>>,
     jobs: mpsc::Sender<PublishJob>,
     reports: mpsc::Sender<CallReport>,
@@ -128,6 +129,7 @@ impl Subscription {
         let mut running = Running {
             dispatcher: self.dispatcher,
             components: self.components,
+            tenancies: self.sandbox.tenancy_cache(),
             sandbox: self.sandbox,
             boards,
             jobs: jobs_tx,
@@ -296,7 +298,8 @@ impl Running {
     fn start_calls_in(&mut self, pool: Pool, now: Now) {
         let sandbox = self.sandbox.clone();
         while self.dispatcher.calls_under_way(pool) < sandbox.call_slots(pool) {
-            let has_room = |tenant: &Tenant| sandbox.has_room_for(pool, tenant);
+            let tenancies = &mut self.tenancies;
+            let has_room = |tenant: &Tenant| sandbox.has_room_for(pool, &tenancies.of(tenant));
             let Some(call) = self.dispatcher.next_call(pool, has_room, now) else { return };
             failpoint!("dispatch.before_call");
             let id = call.id;
@@ -304,7 +307,7 @@ impl Running {
             let guest_call = GuestCall {
                 id,
                 component: Arc::clone(component),
-                tenant: call.tenant,
+                tenancy: self.tenancies.of(&call.tenant),
                 pool: call.pool,
                 events: call.events,
                 reply: self.reports.clone(),

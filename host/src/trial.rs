@@ -187,8 +187,8 @@ impl TrialComponent {
 
     /// `None` when the sandbox answers no more.
     async fn call_for_one_tenant(&self, events: &[TrialEvent]) -> Option<CallReport> {
-        let tenant = events.first()?.tenant.clone();
         let inner = &self.trial.inner;
+        let tenancy = inner.sandbox.tenancy(&events.first()?.tenant);
         let events: Vec<_> =
             events.iter().map(|event| event.call_event(self.trial.source(event.offset))).collect();
         let _slot = inner.slots.of(self.component.pool()).acquire().await.ok()?;
@@ -196,7 +196,7 @@ impl TrialComponent {
         let call = || GuestCall {
             id: CallId(0),
             component: Arc::clone(&self.component),
-            tenant: tenant.clone(),
+            tenancy: Arc::clone(&tenancy),
             pool: self.component.pool(),
             events: events.clone(),
             reply: reply.clone(),

@@ -175,7 +175,7 @@ impl Queues {
     pub(crate) fn take_batch(
         &mut self,
         pool: Pool,
-        turn: impl Fn(&QueueKey) -> Turn,
+        mut turn: impl FnMut(&QueueKey) -> Turn,
         is_current: impl Fn(Ticket) -> bool,
     ) -> Option<Batch> {
         let mut passed_over = 0;

@@ -21,8 +21,8 @@ use crate::sandbox::component::{ComponentFacts, ComponentId, StateUse, TrialStar
 use crate::sandbox::contract::{self, LogLevel};
 use crate::sandbox::guest::Guest;
 use crate::sandbox::http::{self, Courier, HttpAccess};
-use crate::sandbox::idle::IdleGuests;
 use crate::sandbox::state::GuestState;
+use crate::sandbox::tenancy::Tenancies;
 use crate::sandbox::{
     AdmittedComponent, Excess, Grants, GuestLimits, GuestSpec, Pool, SandboxSettings, config_store, denied,
     keyvalue, module, random, text, wasi,
@@ -62,7 +62,7 @@ impl Admission {
         &self,
         spec: GuestSpec,
         (code, source): (Arc<Code>, CodeSource),
-        idle: &Arc<IdleGuests>,
+        tenancies: &Arc<Tenancies>,
     ) -> Result<AdmittedComponent, AdmissionError> {
         if let Some(Excess { limit, wanted, ceiling }) = spec.limits.above(&self.ceilings).into_iter().next()
         {
@@ -87,9 +87,10 @@ impl Admission {
             pool: if state == StateUse::Never && http.is_none() { Pool::Computing } else { Pool::Waiting },
             state,
         };
-        let (idle, spec) = (Arc::downgrade(idle), Arc::new(spec));
+        let (tenancies, spec) = (Arc::downgrade(tenancies), Arc::new(spec));
         let id = ComponentId::next();
-        let mut admitted = AdmittedComponent { id, spec, code, facts, template, entry, init, idle, http };
+        let mut admitted =
+            AdmittedComponent { id, spec, code, facts, template, entry, init, tenancies, http };
         let began = Instant::now();
         match Guest::start(&admitted, &Tenant::Platform) {
             Ok(guest) => {

@@ -5,9 +5,9 @@ use std::time::Duration;
 
 use tokio::sync::mpsc;
 
-use crate::event::{Event, Tenant};
+use crate::event::Event;
 use crate::outcome::Outcome;
-use crate::sandbox::{AdmittedComponent, Pool};
+use crate::sandbox::{AdmittedComponent, Pool, Tenancy};
 
 /// Chosen by the caller to recognise the report of a call.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -21,7 +21,7 @@ pub(crate) struct GuestCall {
     /// Which component to run.
     pub(crate) component: Arc<AdmittedComponent>,
     /// Whose events they are. A guest of one tenant is never used for another.
-    pub(crate) tenant: Tenant,
+    pub(crate) tenancy: Arc<Tenancy>,
     /// Which threads run it. Guests that may wait belong to the waiting pool, whatever the caller thinks of them.
     pub(crate) pool: Pool,
     /// The events, in the order in which they must run.

@@ -10,8 +10,8 @@ use wasmtime::component::{ComponentExportIndex, InstancePre};
 use crate::sandbox::admission::Structure;
 use crate::sandbox::code::{Code, CodeSource};
 use crate::sandbox::http::HttpAccess;
-use crate::sandbox::idle::IdleGuests;
 use crate::sandbox::state::GuestState;
+use crate::sandbox::tenancy::Tenancies;
 use crate::sandbox::{GuestSpec, Pool};
 
 /// The world that a component exports.
@@ -58,7 +58,7 @@ pub(crate) struct AdmittedComponent {
     pub(super) entry: ComponentExportIndex,
     /// What a guest does before its first event.
     pub(super) init: Option<ComponentExportIndex>,
-    pub(super) idle: Weak<IdleGuests>,
+    pub(super) tenancies: Weak<Tenancies>,
     /// Absent unless it uses HTTP.
     pub(super) http: Option<Arc<HttpAccess>>,
 }
@@ -152,8 +152,8 @@ impl ComponentId {
 
 impl Drop for AdmittedComponent {
     fn drop(&mut self) {
-        if let Some(idle) = self.idle.upgrade() {
-            idle.forget(self.id);
+        if let Some(tenancies) = self.tenancies.upgrade() {
+            tenancies.forget(self.id);
         }
     }
 }

@@ -11,9 +11,9 @@ use crate::event::{Event, Tenant};
 use crate::outcome::Outcome;
 use crate::sandbox::answers::{self, answer_bytes_max};
 use crate::sandbox::arena::Arena;
+use crate::sandbox::component::ComponentId;
 use crate::sandbox::contract::{BatchAnswers, EmitRecord, EventRecord, Failure, HeaderRecord, SourceRecord};
 use crate::sandbox::engine::ticks;
-use crate::sandbox::idle::GuestKey;
 use crate::sandbox::keyvalue::Session;
 use crate::sandbox::module::{ModuleRun, RunParams, RunResults};
 use crate::sandbox::state::GuestState;
@@ -39,7 +39,8 @@ pub(super) type BatchResults = (BatchAnswers,);
 pub(super) struct Guest {
     store: Store<GuestState>,
     entry: Entry,
-    key: GuestKey,
+    component: ComponentId,
+    tenant: Tenant,
     spec: Arc<GuestSpec>,
     events_left: usize,
 }
@@ -58,23 +59,27 @@ impl Guest {
     /// # Errors
     /// The outcome to report when it does not start.
     pub(super) fn start(component: &AdmittedComponent, tenant: &Tenant) -> Result<Self, Outcome> {
-        // A copy of the name, so that an idle guest does not keep a whole message alive.
-        let tenant = Tenant::from_name(tenant.as_str().to_owned().into());
         let (spec, limits) = (Arc::clone(&component.spec), &component.spec.limits);
-        let mut store = Store::new(component.template.engine(), GuestState::new(component, &tenant));
+        let mut store = Store::new(component.template.engine(), GuestState::new(component, tenant));
         store.limiter(|state| &mut state.memory);
         store.set_max_component_handles(HANDLES_MAX.into());
         store.set_hostcall_fuel(answer_bytes_max(limits, 1));
         begin_deadline(&mut store, limits);
         let entry = get_ready(component, &mut store);
         store.data_mut().end_call();
-        let key = GuestKey { component: component.id, tenant };
-        Ok(Self { entry: entry?, store, key, spec, events_left: EVENTS_MAX })
+        Ok(Self {
+            entry: entry?,
+            store,
+            component: component.id,
+            tenant: tenant.clone(),
+            spec,
+            events_left: EVENTS_MAX,
+        })
     }
 
-    /// Whom it serves.
-    pub(super) fn key(&self) -> &GuestKey {
-        &self.key
+    /// Which component it is an instance of.
+    pub(super) fn component(&self) -> ComponentId {
+        self.component
     }
 
     /// Linear memory it has.
@@ -130,7 +135,7 @@ impl Guest {
         self.store.set_hostcall_fuel(answer_bytes_max);
         let headers = headers::sorted(&event.message.headers);
         let headers: Vec<_> = headers.iter().map(|(name, value)| HeaderRecord { name, value }).collect();
-        match handle.call(&mut self.store, (record(&self.key.tenant, event, *attempt, &headers),)) {
+        match handle.call(&mut self.store, (record(&self.tenant, event, *attempt, &headers),)) {
             Ok((answer,)) => Ok(answers_of_one(answers::of_event(answer, &self.spec))),
             Err(error) => Err(stop::outcome(&error, self.store.data(), &self.spec.limits, answer_bytes_max)),
         }
@@ -166,7 +171,7 @@ impl Guest {
     ) -> Result<Answers, Outcome> {
         let allowed_bytes = self.spec.limits.memory_bytes_max;
         let params = arena
-            .lay_out(&self.key.tenant, events, allowed_bytes)
+            .lay_out(&self.tenant, events, allowed_bytes)
             .map_err(|full| Outcome::OutOfMemory { requested_bytes: full.needed_bytes, allowed_bytes })?;
         let answer_bytes_max = answer_bytes_max(&self.spec.limits, events.len());
         self.store.set_hostcall_fuel(answer_bytes_max);
@@ -179,7 +184,11 @@ impl Guest {
 
 impl fmt::Debug for Guest {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Guest").field("key", &self.key).field("events_left", &self.events_left).finish()
+        f.debug_struct("Guest")
+            .field("component", &self.component)
+            .field("tenant", &self.tenant)
+            .field("events_left", &self.events_left)
+            .finish()
     }
 }
 

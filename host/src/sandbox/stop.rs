@@ -122,7 +122,8 @@ pub(super) fn start_outcome(error: &Error, state: &GuestState, limits: &GuestLim
     }
 }
 
-/// The limits that the engine keeps itself; it has no types for running into them.
+/// The limits that the engine keeps itself; it has no types for running into them. A guest stops with the handle that
+/// is one too many, and its answer is copied up to the limit, so that it has at least a byte more.
 fn exceeded(error: &Error, answer_bytes_max: usize) -> Option<Outcome> {
     let message = error.root_cause().to_string();
     let (limit, allowed) = if message.contains("fuel allocated for hostcalls has been exhausted") {

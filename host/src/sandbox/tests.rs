@@ -39,7 +39,7 @@ impl Kit {
             id: CallId(7),
             component: Arc::clone(component),
             pool: component.pool(),
-            tenant,
+            tenancy: self.sandbox.tenancy(&tenant),
             events,
             reply: self.reply.clone(),
         }
@@ -209,9 +209,40 @@ async fn a_guest_is_reused_by_its_tenant_only() {
         ] {
             assert_eq!(kit.outcome(component, tenant, "number").await, reject(expected), "{tenant}");
         }
-        assert_eq!(kit.sandbox.inner.workshop.idle.len(), 4);
+        assert_eq!(kit.sandbox.idle_guests(), 4);
         drop((component, other));
-        assert_eq!(kit.sandbox.inner.workshop.idle.len(), 0, "guests of a component that is gone");
+        assert_eq!(kit.sandbox.idle_guests(), 0, "guests of a component that is gone");
+    }
+}
+
+#[tokio::test]
+async fn a_tenant_with_too_many_idle_guests_makes_room_with_its_own() {
+    let mut kit = Kit::new();
+    let mut components = Vec::new();
+    for _ in 0..257 {
+        components.push(kit.admit(actor(&[EXPORT_BATCH])).await);
+    }
+    let (first, second) = (&components[0], &components[1]);
+    assert_eq!(kit.outcome(first, "shop-b", "number").await, reject("A1"));
+    for component in &components {
+        assert_eq!(kit.outcome(component, "shop-a", "number").await, reject("A1"));
+    }
+    assert_eq!(kit.sandbox.idle_guests(), 257, "256 of one tenant and one of another");
+    assert_eq!(kit.outcome(first, "shop-b", "number").await, reject("A2"), "another tenant's guest");
+    assert_eq!(kit.outcome(second, "shop-a", "number").await, reject("A2"));
+    assert_eq!(kit.outcome(first, "shop-a", "number").await, reject("A1"), "the oldest of its tenant");
+}
+
+#[tokio::test]
+async fn when_all_tenants_have_too_many_idle_guests_the_oldest_go() {
+    let mut kit = Kit::new();
+    let component = kit.admit(actor(&[EXPORT_BATCH])).await;
+    for tenant in 0..4_097 {
+        kit.run(&component, &format!("shop-{tenant}"), &[("number", 0)]).await;
+    }
+    assert_eq!(kit.sandbox.idle_guests(), 4_097 - 64);
+    for (tenant, expected) in [("shop-64", "A2"), ("shop-4096", "A2"), ("shop-63", "A1")] {
+        assert_eq!(kit.outcome(&component, tenant, "number").await, reject(expected), "{tenant}");
     }
 }
 
@@ -239,7 +270,7 @@ async fn in_fresh_isolation_every_event_gets_a_guest_of_its_own() {
         let report = kit.run(&component, "shop-a", &[("number", 0), ("done", 1), ("number", 2)]).await;
         let CallResult::Answered(answers) = report.result else { panic!("{report:?}") };
         assert_eq!(answers, [(0, Answer::Ended(reject("A1"))), (2, Answer::Ended(reject("A1")))]);
-        assert_eq!(kit.sandbox.inner.workshop.idle.len(), 0);
+        assert_eq!(kit.sandbox.idle_guests(), 0);
     }
 }
 

@@ -8,17 +8,16 @@ use std::thread::{self, JoinHandle};
 use std::time::Instant;
 
 use crate::crash_journal::CrashJournal;
-use crate::event::Tenant;
 use crate::handler::HandlerName;
 use crate::outcome::Outcome;
 use crate::sandbox::arena::Arena;
 use crate::sandbox::component::StateUse;
 use crate::sandbox::engine::{Clock, Ticking};
 use crate::sandbox::guest::Guest;
-use crate::sandbox::idle::{GuestKey, IdleGuests};
 use crate::sandbox::keyvalue::StatefulCall;
 use crate::sandbox::pool::{PerPool, Pool};
 use crate::sandbox::queue::CallQueue;
+use crate::sandbox::tenancy::{Tenancies, Tenancy};
 use crate::sandbox::{
     AdmittedComponent, Answer, CallEvent, CallReport, CallResult, GuestCall, Isolation, World, text,
 };
@@ -36,7 +35,7 @@ const STACK_BYTES: usize = 4 << 20;
 pub(super) struct Workshop {
     pub(super) queues: PerPool<CallQueue>,
     pub(super) clock: Clock,
-    pub(super) idle: Arc<IdleGuests>,
+    pub(super) tenancies: Arc<Tenancies>,
     /// The state of handlers, once it is open.
     pub(super) state: OnceLock<Arc<dyn StateStore>>,
     /// Where it is on record which events are in guests, once it is open.
@@ -44,7 +43,7 @@ pub(super) struct Workshop {
 }
 
 /// Starts one thread of a pool, with its number there and its slot in the crash journal. It ends when the pool's queue
-/// is closed, after the call it runs.
+/// is closed, after the call it runs, and gives back those that it finds then.
 pub(super) fn spawn(
     pool: Pool,
     (number, slot): (usize, usize),
@@ -61,7 +60,11 @@ pub(super) fn spawn(
         }
         let mut desk = Desk { slot, arena: Arena::default(), marks: Vec::new() };
         while let Some(call) = next_call(&workshop, pool, slot) {
-            answer(&workshop, call, &mut desk);
+            if workshop.queues.of(pool).is_closed() {
+                give_back(&workshop, call);
+            } else {
+                answer(&workshop, call, &mut desk);
+            }
         }
     })
 }
@@ -78,7 +81,7 @@ fn next_call(workshop: &Workshop, pool: Pool, slot: usize) -> Option<GuestCall> 
 }
 
 /// Reports that a call was not run.
-pub(super) fn give_back(workshop: &Workshop, call: GuestCall) {
+fn give_back(workshop: &Workshop, call: GuestCall) {
     let reason = "the sandbox was shut down before the call ran".to_owned();
     Unanswered::new(workshop, call).send(CallResult::Failed(Outcome::HostFault { reason }), 0);
 }
@@ -130,8 +133,8 @@ impl<'a> Unanswered<'a> {
     }
 
     fn send(self, result: CallResult, memory_peak_bytes: u64) {
-        let Self { workshop, call: GuestCall { id, component, tenant, pool, reply, events }, began } = self;
-        workshop.queues.of(pool).answered(&tenant);
+        let Self { workshop, call: GuestCall { id, component, tenancy, pool, reply, events }, began } = self;
+        workshop.queues.of(pool).answered(&tenancy);
         // Dropped before the report, so that its receiver holds the last references.
         drop((component, events));
         let report = CallReport { id, result, duration: began.elapsed(), memory_peak_bytes };
@@ -145,7 +148,7 @@ impl<'a> Unanswered<'a> {
 struct Run<'a> {
     workshop: &'a Workshop,
     component: &'a AdmittedComponent,
-    tenant: &'a Tenant,
+    tenancy: &'a Tenancy,
     events: &'a [CallEvent],
     guest: Option<Guest>,
     /// Its dealings with the state store, when its guests use that.
@@ -159,7 +162,7 @@ impl<'a> Run<'a> {
         Self {
             workshop,
             component: &call.component,
-            tenant: &call.tenant,
+            tenancy: &call.tenancy,
             events: &call.events,
             guest: None,
             state: None,
@@ -177,7 +180,7 @@ impl<'a> Run<'a> {
             _ => Ok(self.one_by_one(arena)),
         };
         if let Some(guest) = self.guest.take() {
-            self.workshop.idle.keep(guest);
+            self.workshop.tenancies.keep(self.tenancy, guest);
         }
         (result.map_or_else(CallResult::Failed, CallResult::Answered), self.memory_peak_bytes)
     }
@@ -186,7 +189,7 @@ impl<'a> Run<'a> {
     /// what they wrote before any of them is answered.
     fn with_state(&mut self, arena: &mut Arena) -> Result<Vec<(usize, Answer)>, Outcome> {
         let store = self.workshop.state.get();
-        self.state = Some(StatefulCall::open(store, self.component, self.tenant, self.events)?);
+        self.state = Some(StatefulCall::open(store, self.component, self.tenancy.tenant(), self.events)?);
         let answers = self.one_by_one(arena);
         Ok(match self.state.take() {
             Some(state) => state.finish(answers),
@@ -258,10 +261,7 @@ impl<'a> Run<'a> {
     /// A guest for this component and tenant, at the beginning of its deadline.
     fn guest(&mut self) -> Result<Guest, Outcome> {
         let idle = self.guest.take().or_else(|| match self.isolation() {
-            Isolation::Reuse => self
-                .workshop
-                .idle
-                .take(&GuestKey { component: self.component.id, tenant: self.tenant.clone() }),
+            Isolation::Reuse => self.workshop.tenancies.take(self.tenancy, self.component.id),
             Isolation::Fresh => None,
         });
         match idle {
@@ -269,7 +269,7 @@ impl<'a> Run<'a> {
                 guest.renew_deadline();
                 Ok(guest)
             }
-            None => Guest::start(self.component, self.tenant),
+            None => Guest::start(self.component, self.tenancy.tenant()),
         }
     }
 

@@ -51,7 +51,8 @@ async fn outcome(act: &str) -> Outcome {
     let events = vec![call_event(event("done", "shop-a"), 0)];
     let tenant = Tenant::from_name("shop-a".to_owned().into());
     let pool = component.pool();
-    sandbox.submit(GuestCall { id: CallId(1), component, tenant, pool, events, reply }).unwrap();
+    let tenancy = sandbox.tenancy(&tenant);
+    sandbox.submit(GuestCall { id: CallId(1), component, tenancy, pool, events, reply }).unwrap();
     match reports.recv().await.unwrap().result {
         CallResult::Failed(outcome) => outcome,
         CallResult::Answered(answers) => match answers.into_iter().next() {
@@ -94,26 +95,27 @@ async fn a_tenant_gets_half_of_the_threads_for_waiting() {
     let call = |name: &str| GuestCall {
         id: CallId(1),
         component: Arc::clone(&component),
-        tenant: tenant(name),
+        tenancy: sandbox.tenancy(&tenant(name)),
         pool: Pool::Waiting,
         events: vec![call_event(event("loop", name), 0)],
         reply: reply.clone(),
     };
+    let has_room = |pool, name: &str| sandbox.has_room_for(pool, &sandbox.tenancy(&tenant(name)));
     for name in ["a", "a", "b", "b", "c", "c", "d", "d"] {
-        assert!(sandbox.has_room_for(Pool::Waiting, &tenant(name)));
+        assert!(has_room(Pool::Waiting, name));
         assert_eq!(sandbox.submit(call(name)), Ok(()), "{name}");
         if name == "a" {
             continue;
         }
-        assert!(!sandbox.has_room_for(Pool::Waiting, &tenant("a")));
+        assert!(!has_room(Pool::Waiting, "a"));
         assert_eq!(sandbox.submit(call("a")), Err(Busy));
     }
     assert_eq!(sandbox.submit(call("e")), Err(Busy), "all slots are taken");
-    assert!(sandbox.has_room_for(Pool::Computing, &tenant("a")));
+    assert!(has_room(Pool::Computing, "a"));
     for _ in 0..8 {
         reports.recv().await.unwrap();
     }
-    assert!(sandbox.has_room_for(Pool::Waiting, &tenant("a")));
+    assert!(has_room(Pool::Waiting, "a"));
 }
 
 fn tenant(name: &str) -> Tenant {
