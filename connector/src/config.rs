@@ -79,7 +79,7 @@ pub struct EmbeddedConnectorConfig {
     pub data_dir: String,
     /// The port it listens on, on the loopback interface; 0 takes any free one.
     pub tcp_port: u16,
-    /// Accepted for the sake of existing configurations; the embedded broker speaks TCP only.
+    /// The port on the loopback interface where it answers over HTTP what it holds and how it fares; 0 is off.
     pub http_port: u16,
     /// Whether the data is kept. If not, it lies in a temporary directory that is removed at shutdown.
     pub persistent: bool,
@@ -201,7 +201,7 @@ impl Default for ConnectorConfig {
 
 impl Default for EmbeddedConnectorConfig {
     fn default() -> Self {
-        Self { data_dir: "./data/iggy".to_owned(), tcp_port: 8090, http_port: 3000, persistent: true }
+        Self { data_dir: "./data/iggy".to_owned(), tcp_port: 8090, http_port: 0, persistent: true }
     }
 }
 

@@ -136,7 +136,12 @@ pub fn exit_code(error: &anyhow::Error) -> u8 {
         let inspected = cause.is::<inspect::ComponentRefused>() || cause.is::<inspect::ComponentUnreadable>();
         let broker = matches!(
             cause.downcast_ref::<StartError>(),
-            Some(StartError::Exposed { .. } | StartError::Tls(_) | StartError::Credentials(_))
+            Some(
+                StartError::Exposed { .. }
+                    | StartError::ExposedHttp { .. }
+                    | StartError::Tls(_)
+                    | StartError::Credentials(_)
+            )
         );
         components
             || inspected

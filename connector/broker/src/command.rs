@@ -86,6 +86,9 @@ pub(crate) async fn answer(engine: &Engine, peer: &mut Peer, request: &Request<'
     peer.client = request.header.client;
     let outcome = run(engine, peer, request).await;
     if let Err(refusal) = &outcome {
+        if refusal.is_our_fault() {
+            engine.note_fault();
+        }
         report(peer, request, refusal);
     }
     let session = peer.session.map_or(0, |session| session.number);

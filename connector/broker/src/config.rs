@@ -18,6 +18,10 @@ pub struct BrokerConfig {
     /// Where to listen. Port 0 takes any free one; [`Broker::address`](crate::Broker::address) says which. Beyond
     /// the loopback interface, connections must be encrypted and the password of the root user configured.
     pub address: SocketAddr,
+    /// Where to answer over HTTP what the broker holds and how it fares: health, metrics, streams, topics, groups.
+    /// Nothing listens without it. It asks nobody who he is, so it must be on the loopback interface. Port 0 takes
+    /// any free one; [`Broker::http_address`](crate::Broker::http_address) says which.
+    pub http: Option<SocketAddr>,
     /// Name of the root user, who may do everything and creates the others.
     pub root_username: String,
     /// Password of that user, 3 to 100 bytes. Without one, the password in `<data_dir>/root.password` counts,
@@ -36,6 +40,7 @@ impl Default for BrokerConfig {
         Self {
             data_dir: PathBuf::from("data"),
             address: SocketAddr::from((Ipv4Addr::LOCALHOST, DEFAULT_PORT)),
+            http: None,
             root_username: "iggy".to_owned(),
             root_password: None,
             tls: None,

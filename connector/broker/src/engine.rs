@@ -25,6 +25,7 @@ pub(crate) struct Engine {
     pub(crate) started_at_micros: u64,
     groups: Mutex<Groups>,
     sessions: AtomicU64,
+    faults: AtomicU64,
     /// Released when the last connection is gone, so that no other broker writes next to one of ours.
     pub(crate) data_dir: DataDir,
 }
@@ -50,6 +51,7 @@ impl Engine {
             limits,
             started_at_micros: now_micros(),
             sessions: AtomicU64::new(0),
+            faults: AtomicU64::new(0),
             data_dir,
         }
     }
@@ -57,6 +59,16 @@ impl Engine {
     /// The number of a new session, never zero.
     pub(crate) fn next_session(&self) -> u64 {
         self.sessions.fetch_add(1, Ordering::Relaxed) + 1
+    }
+
+    /// Counts a request that failed for a fault of this machine.
+    pub(crate) fn note_fault(&self) {
+        self.faults.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// How many there were since the start.
+    pub(crate) fn faults(&self) -> u64 {
+        self.faults.load(Ordering::Relaxed)
     }
 
     /// The consumer groups. The lock is for a moment: no I/O and no waiting under it.

@@ -24,6 +24,7 @@ mod wire;
 
 mod command;
 mod engine;
+mod http;
 
 mod catalog;
 mod credentials;

@@ -75,7 +75,7 @@ pub(crate) struct Slice {
 }
 
 /// The extent of a log.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(crate) struct LogBounds {
     /// Offset of the oldest message kept, or `next_offset` when there is none.
     pub(crate) first_offset: u64,
@@ -366,8 +366,13 @@ impl PartitionLog {
         AppendError::Refusing { path: self.dir.clone(), reason }
     }
 
+    /// Why nothing can be appended, if so.
+    pub(crate) fn refusal(&self) -> Option<&str> {
+        self.refusal.as_deref().or(self.sync.failure())
+    }
+
     fn check_open(&self) -> Result<(), AppendError> {
-        match self.refusal.as_deref().or(self.sync.failure()) {
+        match self.refusal() {
             Some(reason) => Err(AppendError::Refusing { path: self.dir.clone(), reason: reason.to_owned() }),
             None => Ok(()),
         }

@@ -34,6 +34,18 @@ struct Open {
     appends: u64,
 }
 
+/// The extent of a partition's log.
+pub(crate) use crate::log::LogBounds as Extent;
+
+/// Whether a partition does what it is for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Condition {
+    /// It takes and gives messages.
+    Serving,
+    /// It gives messages and takes none, for this reason.
+    Refusing(String),
+}
+
 /// What became of a batch.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Accepted {
@@ -125,6 +137,17 @@ impl Partition {
     /// The extent of the log.
     pub(crate) fn bounds(&self) -> Result<LogBounds, Refusal> {
         self.with(|open| Ok(open.log.bounds()))
+    }
+
+    /// The extent for those who look on: nothing when the partition was deleted.
+    pub(crate) fn extent(&self) -> Extent {
+        self.bounds().unwrap_or_default()
+    }
+
+    /// Whether it serves.
+    pub(crate) fn condition(&self) -> Condition {
+        let refusal = self.lock().as_ref().and_then(|open| open.log.refusal().map(str::to_owned));
+        refusal.map_or(Condition::Serving, Condition::Refusing)
     }
 
     /// Drops all messages. Offsets go on counting.

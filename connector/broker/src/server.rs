@@ -23,6 +23,7 @@ use crate::config::BrokerConfig;
 use crate::credentials::{CredentialsError, ResolveError, RootCredentials, enroll, resolve};
 use crate::data_dir::{DataDir, DataDirError, PasswordPlace};
 use crate::engine::{Engine, Kept};
+use crate::http::Http;
 use crate::password::Gate;
 use crate::server::acceptor::{Acceptor, Encryption};
 use crate::store::Store;
@@ -41,10 +42,11 @@ pub(crate) type Stop = Option<Instant>;
 /// A running broker. Dropping it stops it without waiting: connections break, and what was acknowledged is kept.
 pub struct Broker {
     address: SocketAddr,
+    http_address: Option<SocketAddr>,
     root: RootCredentials,
     engine: Arc<Engine>,
     stop: watch::Sender<Stop>,
-    acceptor: JoinHandle<usize>,
+    tasks: Tasks,
     threads: Threads,
 }
 
@@ -71,6 +73,12 @@ pub enum StartError {
         address: SocketAddr,
         /// What would make it safe.
         missing: &'static str,
+    },
+    /// What is told over HTTP could be read from other machines.
+    #[error("{address} can be reached from other machines, and http is for this one alone; choose 127.0.0.1")]
+    ExposedHttp {
+        /// The configured address.
+        address: SocketAddr,
     },
     /// The certificate cannot be used.
     #[error(transparent)]
@@ -121,13 +129,18 @@ impl Broker {
         let started = threads.handle().spawn(launch(config, stopped));
         let launched = started.await.map_err(StartError::Panicked)??;
         tracing::info!(address = %launched.address, "broker listens");
-        let Launched { address, root, engine, acceptor } = launched;
-        Ok(Broker { address, root, engine, stop, acceptor, threads })
+        let Launched { address, http_address, root, engine, tasks } = launched;
+        Ok(Broker { address, http_address, root, engine, stop, tasks, threads })
     }
 
     /// Where the broker listens.
     pub fn address(&self) -> SocketAddr {
         self.address
+    }
+
+    /// Where the broker answers over HTTP, if it was asked to.
+    pub fn http_address(&self) -> Option<SocketAddr> {
+        self.http_address
     }
 
     /// How the embedding program logs in.
@@ -143,9 +156,12 @@ impl Broker {
     ///
     /// When connections had to be cut off, or the data could not be brought to the disk.
     pub async fn shutdown(self, deadline: Duration) -> Result<(), ShutdownError> {
-        let Self { engine, stop, acceptor, threads, .. } = self;
+        let Self { engine, stop, tasks, threads, .. } = self;
         stop.send_replace(Some(Instant::now() + deadline.min(SHUTDOWN_MAX)));
-        let connections = acceptor.await.map_err(ShutdownError::Panicked)?;
+        let connections = tasks.acceptor.await.map_err(ShutdownError::Panicked)?;
+        if let Some(http) = tasks.http {
+            http.await.map_err(ShutdownError::Panicked)?;
+        }
         let closed = threads.handle().spawn(async move { engine.close().await });
         let closed = closed.await.map_err(ShutdownError::Panicked)?;
         closed.map_err(|error| ShutdownError::Sync(error.into()))?;
@@ -186,11 +202,18 @@ impl Drop for Threads {
     }
 }
 
+/// What runs until the broker stops.
+struct Tasks {
+    acceptor: JoinHandle<usize>,
+    http: Option<JoinHandle<()>>,
+}
+
 struct Launched {
     address: SocketAddr,
+    http_address: Option<SocketAddr>,
     root: RootCredentials,
     engine: Arc<Engine>,
-    acceptor: JoinHandle<usize>,
+    tasks: Tasks,
 }
 
 /// The part of the start that runs on the broker's own threads.
@@ -198,21 +221,36 @@ async fn launch(config: BrokerConfig, stop: watch::Receiver<Stop>) -> Result<Lau
     require_guarded(&config)?;
     let encryption = tokio::task::block_in_place(|| encryption(&config))?;
     let (engine, root) = tokio::task::block_in_place(|| open(&config))?;
-    let refused = |source| StartError::Listen { address: config.address, source };
-    let listener = TcpListener::bind(config.address).await.map_err(refused)?;
-    let address = listener.local_addr().map_err(refused)?;
+    let (listener, address) = listen(config.address).await?;
+    let http = match config.http {
+        Some(address) => Some(listen(address).await?),
+        None => None,
+    };
     let password = match config.root_password {
         Some(_) => PasswordPlace::Configuration,
         None => PasswordPlace::File,
     };
     engine.data_dir.announce(address, &root.username, password)?;
     let engine = Arc::new(engine);
+    let http_address = http.as_ref().map(|(_, address)| *address);
+    let http =
+        http.map(|(listener, _)| tokio::spawn(Http::new(listener, Arc::clone(&engine)).run(stop.clone())));
     let acceptor = tokio::spawn(Acceptor::new(listener, encryption, Arc::clone(&engine), stop).run());
-    Ok(Launched { address, root, engine, acceptor })
+    Ok(Launched { address, http_address, root, engine, tasks: Tasks { acceptor, http } })
+}
+
+async fn listen(address: SocketAddr) -> Result<(TcpListener, SocketAddr), StartError> {
+    let refused = |source| StartError::Listen { address, source };
+    let listener = TcpListener::bind(address).await.map_err(refused)?;
+    let address = listener.local_addr().map_err(refused)?;
+    Ok((listener, address))
 }
 
 /// Refuses to listen where strangers can come from unless they meet encryption and a password of the operator's.
 fn require_guarded(config: &BrokerConfig) -> Result<(), StartError> {
+    if let Some(address) = config.http.filter(|address| !address.ip().to_canonical().is_loopback()) {
+        return Err(StartError::ExposedHttp { address });
+    }
     let exposed = |missing| Err(StartError::Exposed { address: config.address, missing });
     if config.address.ip().to_canonical().is_loopback() {
         return Ok(());

@@ -262,6 +262,11 @@ impl Store {
         self.offsets().get(key)
     }
 
+    /// All offsets stored for a topic. From memory.
+    pub(crate) fn offsets_of_topic(&self, stream_id: u32, topic_id: u32) -> Vec<(OffsetKey, u64)> {
+        self.offsets().of_topic(stream_id, topic_id)
+    }
+
     /// How many offsets are stored. From memory.
     pub(crate) fn offsets_count(&self) -> usize {
         self.offsets().count()

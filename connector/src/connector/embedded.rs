@@ -49,6 +49,7 @@ impl Home for EmbeddedConnector {
         let broker = Broker::start(BrokerConfig {
             data_dir,
             address: SocketAddr::from((Ipv4Addr::LOCALHOST, config.embedded.tcp_port)),
+            http: http_address(config.embedded.http_port),
             root_username: config.embedded_credentials.username.clone(),
             root_password: config.embedded_credentials.password.clone(),
             ..BrokerConfig::default()
@@ -88,6 +89,10 @@ fn data_dir(config: &ConnectorConfig) -> Result<(PathBuf, Option<TempDir>), Conn
     }
     let scratch = tempfile::Builder::new().prefix("guesthouse-").tempdir()?;
     Ok((scratch.path().to_owned(), Some(scratch)))
+}
+
+fn http_address(port: u16) -> Option<SocketAddr> {
+    (port != 0).then(|| SocketAddr::from((Ipv4Addr::LOCALHOST, port)))
 }
 
 fn describe_start(error: &StartError) -> ConnectorError {

@@ -43,7 +43,8 @@ fn configurations_can_be_written_field_by_field() {
         ..ConnectorConfig::default()
     };
     let default = ConnectorConfig::default();
-    assert_eq!(config.embedded, default.embedded);
+    // Nothing is shown over http unless it is asked for.
+    assert_eq!(config.embedded, EmbeddedConnectorConfig { http_port: 3000, ..default.embedded });
     assert_eq!(config.remote, default.remote);
     assert_eq!((default.stream_name.as_str(), default.topic_name.as_str()), ("rustok", "domain"));
     assert_eq!((default.partitions, default.replication_factor), (8, 1));

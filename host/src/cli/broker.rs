@@ -23,6 +23,9 @@ pub(super) struct BrokerArgs {
     /// Where to listen; port 0 takes any free one. Beyond this machine a certificate and a password file are needed.
     #[arg(long, value_name = "IP:PORT", default_value_t = SocketAddr::from((Ipv4Addr::LOCALHOST, DEFAULT_PORT)))]
     address: SocketAddr,
+    /// Show health, metrics, topics and lag over HTTP on this port of the loopback interface.
+    #[arg(long, value_name = "PORT")]
+    http_port: Option<u16>,
     /// Name of the root user.
     #[arg(long, value_name = "NAME", default_value = "iggy")]
     username: String,
@@ -63,6 +66,9 @@ fn introduce(args: &BrokerArgs, broker: &Broker, console: &mut Console<'_>) -> a
     writeln!(console.out, "user:     {}", broker.root_credentials().username)?;
     writeln!(console.out, "password: in {}", password.as_deref().unwrap_or(Path::new("-")).display())?;
     writeln!(console.out, "data:     {}", args.data_dir.display())?;
+    if let Some(address) = broker.http_address() {
+        writeln!(console.out, "http:     http://{address}/")?;
+    }
     Ok(console.out.flush()?)
 }
 
@@ -73,6 +79,7 @@ impl BrokerArgs {
         Ok(BrokerConfig {
             data_dir: self.data_dir.clone(),
             address: self.address,
+            http: self.http_port.map(|port| SocketAddr::from((Ipv4Addr::LOCALHOST, port))),
             root_username: self.username.clone(),
             root_password: password,
             tls: tls.map(|(certificate, key)| TlsFiles { certificate, key }),

@@ -88,7 +88,9 @@ fn the_handler_in_the_default_files_comments_is_true() {
 
 #[test]
 fn the_platforms_block_loads_as_printed() {
-    same(&parse(SEED, &[]).unwrap(), &Config::default());
+    let seed = parse(SEED, &[]).unwrap();
+    assert_eq!(seed.connector.embedded.http_port, 3000, "by default nothing is shown over http");
+    same(&parse(&SEED.replace("http_port: 3000", "http_port: 0"), &[]).unwrap(), &Config::default());
     let remote =
         parse(&SEED.replace("mode: embedded", "mode: external"), &[("IGGY_PASSWORD", "s3cret")]).unwrap();
     assert_eq!(remote.connector.mode, ConnectorMode::Remote);

@@ -47,6 +47,15 @@ impl Offsets {
         self.known.get(&key).copied()
     }
 
+    /// The offsets stored for a topic, in the order of its partitions.
+    pub(super) fn of_topic(&self, stream_id: u32, topic_id: u32) -> Vec<(OffsetKey, u64)> {
+        let consumer = ConsumerKey::Consumer(0);
+        let first = OffsetKey { stream_id, topic_id, partition_id: 0, consumer };
+        let of_topic = |key: &OffsetKey| (key.stream_id, key.topic_id) == (stream_id, topic_id);
+        let found = self.known.range(first..).take_while(|(key, _)| of_topic(key));
+        found.map(|(key, offset)| (*key, *offset)).collect()
+    }
+
     /// How many offsets are stored.
     pub(super) fn count(&self) -> usize {
         self.known.len()

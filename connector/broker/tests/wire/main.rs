@@ -6,6 +6,7 @@ mod kit;
 
 mod golden;
 mod hostile;
+mod http;
 mod lifecycle;
 mod limits;
 mod login;
