@@ -8,6 +8,7 @@ mod check;
 mod dlq;
 mod groups;
 mod inspect;
+mod parked;
 mod progress;
 mod publish;
 mod replay;
@@ -57,6 +58,9 @@ enum Command {
     /// Publish a range of a topic again, to a topic or to one handler.
     #[command(subcommand)]
     Replay(replay::ReplayCommand),
+    /// Look at lanes that wait behind a dead event, and release or drop them.
+    #[command(subcommand)]
+    Parked(parked::ParkedCommand),
 }
 
 #[derive(Debug, Args)]
@@ -98,7 +102,8 @@ impl Cli {
             | Command::Dlq(_)
             | Command::Topology(_)
             | Command::Groups(_)
-            | Command::Replay(_) => "warn",
+            | Command::Replay(_)
+            | Command::Parked(_) => "warn",
         }
     }
 
@@ -117,6 +122,7 @@ impl Cli {
             Command::Topology(command) => topology::execute(command, environment, &mut console).await,
             Command::Groups(command) => groups::execute(command, environment, &mut console).await,
             Command::Replay(command) => replay::execute(command, environment, &mut console).await,
+            Command::Parked(command) => parked::execute(command, environment, &mut console).await,
         };
         match done {
             // Whoever reads the output has seen enough.

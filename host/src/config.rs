@@ -18,7 +18,7 @@ mod written;
 #[cfg(test)]
 mod tests;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use guesthouse_connector::{ConnectorConfig, TopicSpec};
@@ -84,6 +84,8 @@ pub struct DeadLetterConfig {
     pub topic: String,
     /// How many partitions it has.
     pub partitions: u32,
+    /// Where events wait behind one that is dead: the topic of this name after the name of the one that they came from.
+    pub parked_suffix: String,
 }
 
 impl Default for Config {
@@ -122,7 +124,7 @@ impl Default for SubscriptionConfig {
 
 impl Default for DeadLetterConfig {
     fn default() -> Self {
-        Self { topic: "dlq".to_owned(), partitions: 8 }
+        Self { topic: "dlq".to_owned(), partitions: 8, parked_suffix: "-parked".to_owned() }
     }
 }
 
@@ -165,6 +167,14 @@ impl Config {
         let mut mistakes = reader.into_mistakes();
         mistakes.sort_by(|left, right| left.place.cmp(&right.place));
         if mistakes.is_empty() { Ok(config) } else { Err(Mistakes(mistakes).into()) }
+    }
+
+    /// The topics whose events may be parked, each once.
+    pub(crate) fn topics_with_parking(&self) -> BTreeSet<&str> {
+        let parking = self.handlers.iter().filter(|handler| handler.may_park());
+        let subscriptions: BTreeSet<&str> = parking.map(|handler| handler.subscription.as_str()).collect();
+        let feeding = self.subscriptions.iter().filter(|fed| subscriptions.contains(fed.name.as_str()));
+        feeding.flat_map(|subscription| subscription.topics.iter().map(String::as_str)).collect()
     }
 
     /// The whole configuration as YAML that reads back as the same, but for secrets, which are masked.

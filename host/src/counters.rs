@@ -71,6 +71,12 @@ pub struct HandlerCounters {
     pub paused_tenants: u64,
     /// Lanes that are stopped behind a dead event now.
     pub blocked_lanes: u64,
+    /// Lanes that are parked now, in the partitions that this host reads.
+    pub parked_lanes: u64,
+    /// Events of those lanes that wait in the parked topic.
+    pub parked_events: u64,
+    /// Parked events that were dropped as an operator wanted.
+    pub dropped_events: u64,
 }
 
 /// Whether a handler gets events.

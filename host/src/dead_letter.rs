@@ -11,6 +11,7 @@
 
 mod again;
 mod headers;
+mod parked;
 mod read;
 mod text;
 
@@ -22,7 +23,6 @@ use std::time::Duration;
 use bytes::Bytes;
 use guesthouse_connector::{Headers, OutgoingMessage, PAYLOAD_BYTES_MAX, Partitioning};
 
-use self::headers::LetterHeaders;
 use crate::event::{Event, Message, Tenant};
 use crate::handler::HandlerName;
 use crate::identity::{DeadLetterId, EventIdentity};
@@ -30,6 +30,8 @@ use crate::lane::OrderBy;
 use crate::outcome::Outcome;
 
 pub(crate) use again::again;
+pub(crate) use headers::{LetterHeaders, source_headers};
+pub(crate) use parked::{EventRecord, park};
 pub(crate) use read::{DeadLetter, LetterSummary, payload_text};
 pub(crate) use text::clean;
 
@@ -40,6 +42,8 @@ pub(crate) const DECODE_STEP: &str = "decode";
 const SCHEMA: u16 = 1;
 /// Value of `gh-payload` when the payload is a reference record.
 const REFERENCE: &str = "reference";
+/// The dead letter that an event's lane was parked behind.
+pub(crate) const PARKED_BEHIND: &str = "gh-parked-behind";
 
 /// What gave the event up.
 #[derive(Debug)]
@@ -76,6 +80,8 @@ pub(crate) struct Failure<'a> {
     pub(crate) duration: Duration,
     /// Most memory that the guest used in it.
     pub(crate) memory_peak_bytes: u64,
+    /// The dead letter that its lane was parked behind before.
+    pub(crate) behind: Option<String>,
 }
 
 /// Makes the dead letter of a message that `group` read. It cannot fail. Its id depends on the event and the handler alone, and its
@@ -137,16 +143,8 @@ fn headers(
     form: PayloadForm,
     group: &str,
 ) -> Headers {
-    let source = &message.source;
     let mut letter = LetterHeaders::default();
-    letter.number("gh-schema", SCHEMA);
-    letter.text("gh-stream", &source.topic.stream);
-    letter.text("gh-topic", &source.topic.topic);
-    letter.number("gh-partition", source.partition.0);
-    letter.number("gh-offset", source.offset.0);
-    letter.text("gh-message-id", &uuid::Uuid::from_u128(source.message_id).to_string());
-    letter.number("gh-timestamp", source.timestamp_micros);
-    letter.text("gh-group", group);
+    describe_source(&mut letter, message, group);
     letter.text("gh-outcome", failure.outcome.kind().as_str());
     letter.text("gh-code", failure.outcome.code());
     letter.reason(failure.outcome);
@@ -158,8 +156,22 @@ fn headers(
     if form == PayloadForm::Reference {
         letter.text("gh-payload", REFERENCE);
     }
+    letter.text(PARKED_BEHIND, failure.behind.as_deref().unwrap_or_default());
     describe_cause(&mut letter, cause);
     letter.with_source_headers(&message.headers)
+}
+
+fn describe_source(letter: &mut LetterHeaders, message: &Message, group: &str) {
+    let source = &message.source;
+    letter.number("gh-schema", SCHEMA);
+    letter.text("gh-stream", &source.topic.stream);
+    letter.text("gh-topic", &source.topic.topic);
+    letter.number("gh-partition", source.partition.0);
+    letter.number("gh-offset", source.offset.0);
+    letter.text("gh-message-id", &uuid::Uuid::from_u128(source.message_id).to_string());
+    letter.number("gh-timestamp", source.timestamp_micros);
+    letter.number("gh-origin-timestamp", source.origin_timestamp_micros);
+    letter.text("gh-group", group);
 }
 
 fn describe_cause(letter: &mut LetterHeaders, cause: &Cause<'_>) {
@@ -180,7 +192,7 @@ fn describe_cause(letter: &mut LetterHeaders, cause: &Cause<'_>) {
 }
 
 /// The order key of the event, with the rule that chose it.
-fn lane(order_by: &OrderBy, event: &Event) -> String {
+pub(crate) fn lane(order_by: &OrderBy, event: &Event) -> String {
     let or_none = |value: Option<String>| value.map(|value| format!("={value}")).unwrap_or_default();
     let key = match order_by {
         OrderBy::Tenant | OrderBy::None => None,

@@ -9,12 +9,14 @@ pub(crate) mod bounds;
 mod breaker;
 pub(crate) mod effects;
 pub(crate) mod pace;
+mod parking;
 pub(crate) mod partitions;
 mod pauses;
 mod plan;
 pub(crate) mod queues;
 mod refusal;
 mod settings;
+mod shelving;
 mod tenants;
 mod trust;
 mod turns;
@@ -35,11 +37,13 @@ use self::attempts::CallFacts;
 use self::bounds::HostLoad;
 use self::breaker::{Change, Tally};
 use self::effects::{EffectId, Effects, PublishJob};
-use self::partitions::{AssignmentId, Commit, Due, PartitionKey, Partitions, Polling, Ticket};
+use self::parking::Parking;
+use self::partitions::{AssignmentId, Commit, Due, PartitionKey, Partitions, Polling, Stand, Ticket};
 use self::pauses::{Purpose, Whose};
 use self::plan::{Plan, tell};
 use self::queues::{Batch, Company, Delivery, LaneId, Queues, Rest, Turn};
 use self::refusal::Emitter;
+use self::shelving::Shelving;
 use crate::codec::DecodeError;
 use crate::counters::{Counters, HandlerCounters};
 use crate::crash_journal::Suspects;
@@ -105,6 +109,7 @@ pub(crate) struct Dispatcher {
     emitters: HashMap<EffectId, Emitter>,
     jobs: VecDeque<PublishJob>,
     suspects: Arc<Suspects>,
+    shelving: Shelving,
     counters: Counters,
     random: SmallRng,
     /// Scratch space of [`Self::read`].
@@ -136,6 +141,7 @@ impl Dispatcher {
             emitters: HashMap::new(),
             jobs: VecDeque::new(),
             suspects: Arc::default(),
+            shelving: Shelving::default(),
             counters: Counters::default(),
             random: SmallRng::seed_from_u64(seed),
             found: Vec::new(),
@@ -158,13 +164,15 @@ impl Dispatcher {
         // It may come back before it was handed over.
         self.counters.given_back += self.partitions.revoke(partition) as u64;
         self.partitions.assign(partition, assignment, now.instant);
-        self.queues.unblock(|ticket| self.partitions.is_current(ticket));
+        self.shelve(partition, assignment);
+        self.unblock();
     }
 
     /// A partition was taken away, and the broker may still take offsets of it: what was read is finished, for a
     /// bounded time, and then the partition is given up.
     pub(crate) fn hand_over(&mut self, partition: PartitionKey, now: Now) {
         self.partitions.hand_over(partition, now.instant);
+        self.shelving.parking.leave(partition);
     }
 
     /// The broker refused an offset, for another member reads the partition: its hand-over ends.
@@ -178,8 +186,9 @@ impl Dispatcher {
     pub(crate) fn revoked(&mut self, partition: PartitionKey) {
         let given_back = self.partitions.revoke(partition);
         self.counters.given_back += given_back as u64;
+        self.shelving.revoke(partition);
         self.queues.resume_all();
-        self.queues.unblock(|ticket| self.partitions.is_current(ticket));
+        self.unblock();
     }
 
     /// Messages expired before they were read.
@@ -194,11 +203,19 @@ impl Dispatcher {
 
     /// Messages of a partition were read, in the order of their offsets.
     pub(crate) fn read(&mut self, partition: PartitionKey, messages: Vec<Decoded>, now: Now) {
+        let messages = self.shelving.keep_unread(partition, messages);
+        let mut next = None;
         for decoded in messages {
             match decoded {
-                Ok(event) => self.route(partition, &event),
+                Ok(event) => {
+                    next = Some(event.message.source.offset.next());
+                    self.route(partition, &event, now);
+                }
                 Err(undecodable) => self.bury(partition, &undecodable, now),
             }
+        }
+        if let Some(next) = next {
+            self.shelving.parking.source_read(partition, next);
         }
     }
 
@@ -224,6 +241,7 @@ impl Dispatcher {
 
     fn next_batch(&mut self, pool: Pool, mut has_room: impl FnMut(&Tenant) -> bool) -> Option<Batch> {
         let (plans, partitions, busy) = (&self.plans, &self.partitions, &self.busy);
+        let parking = &self.shelving.parking;
         let turn = |key: &QueueKey| match plans.get(key.handler.0) {
             Some(plan) if !plan.may_call(&key.tenant) => Turn::Hold,
             Some(plan) if has_room(&key.tenant) && !busy.contains(key) => {
@@ -231,7 +249,7 @@ impl Dispatcher {
             }
             _ => Turn::Later,
         };
-        self.queues.take_batch(pool, turn, |ticket| partitions.is_current(ticket))
+        self.queues.take_batch(pool, turn, |ticket| is_current(partitions, parking, ticket))
     }
 
     /// Calls in a pool that were made and have not ended.
@@ -244,7 +262,7 @@ impl Dispatcher {
         let Some(call) = self.close_call(id) else { return };
         self.learn(&call.key, call.purpose, Tally::default(), now);
         let untouched = call.items.into_iter().map(|(lane, delivery)| (lane, delivery, Rest::Over)).collect();
-        self.give_back(untouched);
+        self.give_back(&call.key, untouched, now);
     }
 
     /// A guest call ended.
@@ -273,6 +291,7 @@ impl Dispatcher {
         if let Some(Some(ticket)) = self.open_effects.remove(&effect) {
             self.settle_part(ticket, now);
         }
+        self.parked();
     }
 
     /// Whether something must be published.
@@ -288,6 +307,9 @@ impl Dispatcher {
     /// Offsets to commit now. Partitions that are handed over with it are given up.
     pub(crate) fn take_commits(&mut self, due: Due, now: Now) -> Vec<Commit> {
         let commits = self.partitions.take_commits(due, now.instant);
+        for commit in &commits {
+            self.shelving.parking.source_committed(commit.partition, commit.offset);
+        }
         for partition in self.partitions.handed_over(now.instant) {
             self.revoked(partition);
         }
@@ -305,6 +327,8 @@ impl Dispatcher {
     /// Lets lanes and handlers go on whose rest is over.
     pub(crate) fn wake(&mut self, now: Now) {
         self.queues.wake(now.instant);
+        self.shelving.parking.wake(now.unix_micros);
+        self.admit_overflow(now);
         while let Some(Reverse((_, handler))) =
             self.pauses_end.peek().copied().filter(|Reverse((at, _))| *at <= now.instant)
         {
@@ -332,16 +356,24 @@ impl Dispatcher {
         counters.partitions = self.partitions.count() as u64;
         let paused = self.partitions.paused().into_iter();
         counters.paused_partitions = paused.map(|(why, count)| (why.as_str().to_owned(), count)).collect();
-        let blocked = self.queues.blocked_lanes();
+        let (blocked, parked) = (self.queues.blocked_lanes(), self.shelving.counts());
         for (at, plan) in self.plans.iter().enumerate() {
             let blocked_lanes = blocked.get(&HandlerIndex(at)).copied().unwrap_or_default();
-            let handler = HandlerCounters { blocked_lanes, ..plan.counters() };
+            let (parked_lanes, parked_events, dropped_events) =
+                parked.get(plan.config.name.as_str()).copied().unwrap_or_default();
+            let handler = HandlerCounters {
+                blocked_lanes,
+                parked_lanes,
+                parked_events,
+                dropped_events,
+                ..plan.counters()
+            };
             counters.handlers.insert(plan.config.name.as_str().to_owned(), handler);
         }
         counters
     }
 
-    fn route(&mut self, partition: PartitionKey, event: &Arc<Event>) {
+    fn route(&mut self, partition: PartitionKey, event: &Arc<Event>, now: Now) {
         let mut found = std::mem::take(&mut self.found);
         self.routes.find(&event.tenant, &event.event_type, &mut found);
         if let Some(only) = &event.for_handler {
@@ -354,13 +386,13 @@ impl Dispatcher {
         {
             self.counters.received(&event.tenant, found.len());
             for handler in &found {
-                self.deliver(*handler, event, ticket);
+                self.deliver(*handler, event, ticket, now);
             }
         }
         self.found = found;
     }
 
-    fn deliver(&mut self, handler: HandlerIndex, event: &Arc<Event>, ticket: Ticket) {
+    fn deliver(&mut self, handler: HandlerIndex, event: &Arc<Event>, ticket: Ticket, now: Now) {
         let Some(plan) = self.plans.get(handler.0) else { return };
         let deaths = self.suspects.deaths(&plan.config.name, &event.message);
         let order = plan.config.order_by.key_of(event);
@@ -373,7 +405,7 @@ impl Dispatcher {
             company: if deaths == 0 { Company::Shared } else { Company::Alone },
             deaths,
         };
-        self.queues.push(&key, plan.pool, order, delivery);
+        self.admit(&key, order, delivery, now);
     }
 
     fn bury(&mut self, at: PartitionKey, (message, error): &(Message, DecodeError), now: Now) {
@@ -433,13 +465,13 @@ impl Dispatcher {
         }
     }
 
-    fn give_back(&mut self, items: Vec<(LaneId, Delivery, Rest)>) {
+    fn give_back(&mut self, key: &QueueKey, items: Vec<(LaneId, Delivery, Rest)>, now: Now) {
         let kept = |(lane, delivery, rest)| (lane, Some(delivery), rest);
-        self.give_back_kept(items.into_iter().map(kept).collect());
+        self.give_back_kept(key, items.into_iter().map(kept).collect(), now);
     }
 
     /// Puts what must run again back at the head of its lane, in order, and lets the lanes of the call go on.
-    fn give_back_kept(&mut self, items: Vec<(LaneId, Option<Delivery>, Rest)>) {
+    fn give_back_kept(&mut self, key: &QueueKey, items: Vec<(LaneId, Option<Delivery>, Rest)>, now: Now) {
         let mut lanes: Vec<(LaneId, Rest)> = Vec::new();
         for (lane, delivery, rest) in items.into_iter().rev() {
             if let Some(delivery) = delivery {
@@ -451,6 +483,9 @@ impl Dispatcher {
             }
         }
         for (lane, rest) in lanes {
+            if rest == Rest::Parked {
+                self.park_followers(key, lane, now);
+            }
             self.queues.release(lane, rest);
         }
     }
@@ -461,11 +496,34 @@ impl Dispatcher {
         self.jobs.push_back(job);
     }
 
+    fn is_current(&self, ticket: Ticket) -> bool {
+        is_current(&self.partitions, &self.shelving.parking, ticket)
+    }
+
+    fn unblock(&mut self) {
+        let (partitions, parking) = (&self.partitions, &self.shelving.parking);
+        self.queues.unblock(|ticket| is_current(partitions, parking, ticket));
+    }
+
     fn settle_part(&mut self, ticket: Ticket, now: Now) {
+        if let Stand::Parked(place) = ticket.stand()
+            && self.partitions.is_current(ticket)
+        {
+            self.shelving.parking.settled(ticket.place().partition, place);
+        }
         if let Some(Settled::Whole { origin_micros, .. }) = self.partitions.settle_part(ticket) {
             self.counters.settled(now.unix_micros.saturating_sub(origin_micros));
         }
     }
+}
+
+/// Whether the event of a ticket is still this host's to handle, and in the run that the ticket was made for.
+fn is_current(partitions: &Partitions, parking: &Parking, ticket: Ticket) -> bool {
+    partitions.is_current(ticket)
+        && match ticket.stand() {
+            Stand::Ledger(_) => true,
+            Stand::Parked(place) => parking.is_current(ticket.place().partition, place),
+        }
 }
 
 fn entering(message: &Message, parts: u32) -> Entering {

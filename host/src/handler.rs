@@ -48,6 +48,9 @@ impl fmt::Display for HandlerName {
 pub enum FailurePolicy {
     /// Put the event into the dead letter queue and go on with the lane.
     Skip,
+    /// Put the event into the dead letter queue and park the later events of its lane, in order, until an operator
+    /// releases or drops them.
+    Park,
     /// Put the event into the dead letter queue and stop the lane there. The event is not settled: it runs again, and
     /// the lane goes on if it succeeds, once the host is restarted or its partition is assigned anew.
     Block,
@@ -88,6 +91,13 @@ pub struct HandlerConfig {
     pub batch_max: u32,
     /// How long guests of this handler may take per event before the batch is made smaller.
     pub batch_time_target: Duration,
+}
+
+impl HandlerConfig {
+    /// Whether its lanes may be parked, so that the topics it is fed from need parked ones.
+    pub(crate) fn may_park(&self) -> bool {
+        self.on_failure == FailurePolicy::Park || self.retry.backoff_max > self.retry.in_memory_max
+    }
 }
 
 #[cfg(test)]

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use guesthouse_connector::{ConnectorError, IggyConnector, connector};
+use guesthouse_connector::{ConnectorError, Durability, IggyConnector, TopicAddress, TopicSpec, connector};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
@@ -155,8 +155,7 @@ impl HostBuilder {
             Some(shared) => (shared, Ownership::Shared),
             None => (open(&config).await?, Ownership::Owned),
         };
-        let ensured = connector.ensure_topics(&config.connector.stream_name, &config.topology).await;
-        if let Err(error) = ensured {
+        if let Err(error) = ensure_topics(connector.as_ref(), &mut config).await {
             close(connector.as_ref(), ownership).await;
             return Err(BuildError::Connect(error));
         }
@@ -313,6 +312,27 @@ async fn admit_all(
     Ok(admitted)
 }
 
+/// Sees to the topics of the configuration, and to one for the parked events of each topic that needs it.
+async fn ensure_topics(connector: &dyn IggyConnector, config: &mut Config) -> Result<(), ConnectorError> {
+    let stream = &config.connector.stream_name;
+    connector.ensure_topics(stream, &config.topology).await?;
+    let mut parked = Vec::new();
+    for topic in config.topics_with_parking() {
+        let state = connector.topic_state(&TopicAddress::new(stream.as_str(), topic)).await?;
+        parked.push(TopicSpec {
+            name: format!("{topic}{}", config.dead_letters.parked_suffix),
+            partitions: u32::try_from(state.partitions.len()).unwrap_or(u32::MAX),
+            replication_factor: config.connector.replication_factor,
+            durability: Durability::Persisted,
+            age_max: None,
+            size_bytes_max: None,
+        });
+    }
+    connector.ensure_topics(stream, &parked).await?;
+    config.topology.extend(parked);
+    Ok(())
+}
+
 /// Opens the state of handlers if any of them may use it.
 async fn open_state(sandbox: &Sandbox, config: &Config) -> Result<Option<Arc<dyn StateStore>>, BuildError> {
     if !config.handlers.iter().any(|handler| handler.grants.state) {
@@ -375,13 +395,18 @@ fn assemble(
         config.dead_letters.topic.clone(),
         handlers.iter().zip(&components).map(|(h, c)| (h.name.clone(), c.digest().to_owned())).collect(),
     );
+    let suffix = &config.dead_letters.parked_suffix;
+    let parked_suffix = handlers.iter().any(|handler| handler.may_park()).then(|| suffix.clone());
     let stateful = handlers.iter().filter(|handler| handler.grants.state);
     let stateful: Vec<HandlerName> = stateful.map(|handler| handler.name.clone()).collect();
     let forgetter = state
         .filter(|_| !stateful.is_empty())
         .map(|store| Arc::new(Forgetter::new(Arc::clone(store), stateful, stream.clone())));
     let planned = handlers.into_iter().zip(components.iter().map(|component| component.pool())).collect();
-    let dispatcher = Dispatcher::new(planned, effects, config.dispatch.clone(), rand::random());
+    let mut dispatcher = Dispatcher::new(planned, effects, config.dispatch.clone(), rand::random());
+    if let Some(suffix) = &parked_suffix {
+        dispatcher = dispatcher.with_parking(topics.clone(), suffix.clone());
+    }
     Subscription {
         name: subscription.name.clone(),
         group: subscription.group.clone(),
@@ -393,6 +418,7 @@ fn assemble(
         sandbox: sandbox.clone(),
         connector: Arc::clone(connector),
         topology: config.topology.clone().into(),
+        parked_suffix,
         forgetter,
     }
 }

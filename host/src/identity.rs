@@ -5,9 +5,11 @@
 //! identity. A frame is the part's length as eight big-endian bytes and then the part. Numbers are big-endian.
 
 use std::fmt;
+use std::str::FromStr;
 
-use crate::event::Message;
+use crate::event::{Message, Source, Tenant};
 use crate::handler::HandlerName;
+use crate::lane::OrderKey;
 
 const EVENT_DOMAIN: &[u8] = b"guesthouse event v1";
 const DEAD_LETTER_DOMAIN: &[u8] = b"guesthouse dead letter v1";
@@ -15,6 +17,7 @@ const UNDECODABLE_DOMAIN: &[u8] = b"guesthouse undecodable v1";
 const REPLAY_DOMAIN: &[u8] = b"guesthouse replay v1";
 const DEAD_LETTER_REPLAY_DOMAIN: &[u8] = b"guesthouse dead letter replay v1";
 const EMIT_DOMAIN: &[u8] = b"guesthouse emit v1";
+const LANE_DOMAIN: &[u8] = b"guesthouse lane v1";
 
 /// Which event it is, even where a broker minted the same offset twice.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -46,6 +49,63 @@ impl ReplayId {
     /// The id as a number. Never zero.
     pub(crate) const fn as_u128(self) -> u128 {
         self.0
+    }
+}
+
+/// The name of a lane of one partition, in which people and parked topics speak of it: 16 hexadecimal digits.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub(crate) struct LaneName(u64);
+
+/// A text that names no lane.
+#[derive(Debug, thiserror::Error)]
+#[error("`{0}` is no lane: expected 16 hexadecimal digits, as `parked list` prints them")]
+pub(crate) struct InvalidLaneName(String);
+
+impl LaneName {
+    /// The lane of `group` and `handler` that an event of this source is in. Where an event has no lane, it is one.
+    pub(crate) fn of(
+        group: &str,
+        handler: &HandlerName,
+        tenant: &Tenant,
+        order: &OrderKey,
+        source: &Source,
+    ) -> Self {
+        let offset = source.offset.0.to_be_bytes();
+        let (kind, key): (&[u8], &[u8]) = match order {
+            OrderKey::Whole => (b"whole", b""),
+            OrderKey::Missing => (b"missing", b""),
+            OrderKey::Text(text) => (b"text", text.as_bytes()),
+            OrderKey::Partition(_) => (b"partition", b""),
+            OrderKey::Alone => (b"alone", &offset),
+        };
+        let id = hash(&[
+            LANE_DOMAIN,
+            group.as_bytes(),
+            handler.as_str().as_bytes(),
+            tenant.as_str().as_bytes(),
+            source.topic.stream.as_bytes(),
+            source.topic.topic.as_bytes(),
+            &source.partition.0.to_be_bytes(),
+            kind,
+            key,
+        ]);
+        Self((id >> 64) as u64)
+    }
+}
+
+impl fmt::Display for LaneName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:016x}", self.0)
+    }
+}
+
+impl FromStr for LaneName {
+    type Err = InvalidLaneName;
+
+    fn from_str(text: &str) -> Result<Self, InvalidLaneName> {
+        let digits = text.len() == 16 && text.bytes().all(|byte| byte.is_ascii_hexdigit());
+        let number = u64::from_str_radix(text, 16).ok().filter(|_| digits);
+        number.map(Self).ok_or_else(|| InvalidLaneName(text.to_owned()))
     }
 }
 

@@ -50,6 +50,7 @@ mod identity;
 mod lane;
 mod ledger;
 mod outcome;
+mod parked;
 mod poller;
 mod publisher;
 mod replay;

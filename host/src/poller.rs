@@ -17,6 +17,7 @@ use crate::dispatch::effects::EffectId;
 use crate::dispatch::partitions::{AssignmentId, PartitionKey, TopicIndex};
 use crate::event::{Message, Source, SourceTopic};
 use crate::failpoint::failpoint;
+use crate::parked::{Fetched, ReadBack};
 use crate::state::forget::Forgetter;
 
 /// Shortest wait after a round that found nothing.
@@ -49,6 +50,10 @@ pub(crate) enum Input {
     Published(Vec<EffectId>),
     /// The broker refuses an effect for good; why.
     Refused(EffectId, String),
+    /// Records of a parked partition were read.
+    ReadBack(ReadBack),
+    /// Released events were read.
+    Fetched(Fetched),
 }
 
 /// Reads one topic as a member of the subscription's group.

@@ -11,6 +11,8 @@ pub struct RetryPolicy {
     pub backoff_min: Duration,
     /// Longest wait of all.
     pub backoff_max: Duration,
+    /// Longest wait that is spent in memory; an event that must wait longer is parked meanwhile, with its lane.
+    pub in_memory_max: Duration,
     /// Age, counted from the first attempt, after which an event is not tried again.
     pub age_max: Option<Duration>,
     /// Whether a trap is tried again.
@@ -36,6 +38,7 @@ impl Default for RetryPolicy {
             attempts_max: 5,
             backoff_min: Duration::from_millis(200),
             backoff_max: Duration::from_secs(30),
+            in_memory_max: Duration::from_secs(30),
             age_max: None,
             on_trap: OnFault::Retry,
             on_timeout: OnFault::Retry,

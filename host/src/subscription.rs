@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use guesthouse_connector::{IggyConnector, TopicSpec};
+use guesthouse_connector::{IggyConnector, TopicAddress, TopicSpec};
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 
@@ -15,6 +15,7 @@ use crate::dispatch::partitions::{Due, PartitionKey, Polling, TopicIndex};
 use crate::dispatch::{Dispatcher, Now};
 use crate::event::{SourceTopic, Tenant};
 use crate::failpoint::failpoint;
+use crate::parked::{Keeper, ParkedBoard};
 use crate::poller::{Input, Membership, Poller};
 use crate::publisher::{Delivery, Publisher};
 use crate::sandbox::{AdmittedComponent, CallReport, GuestCall, Pool, Sandbox, TenancyCache};
@@ -50,6 +51,8 @@ pub(crate) struct Subscription {
     /// The topics of the stream as configured.
     pub(crate) topology: Arc<[TopicSpec]>,
     pub(crate) view: Arc<View>,
+    /// What the names of parked topics end in, when lanes of the handlers may be parked.
+    pub(crate) parked_suffix: Option<String>,
     /// Forgets the done-marks of handlers that use state, when there are such handlers.
     pub(crate) forgetter: Option<Arc<Forgetter>>,
 }
@@ -102,6 +105,8 @@ struct Running {
     sandbox: Sandbox,
     tenancies: TenancyCache,
     boards: Vec<Arc<Board>>,
+    /// One for each topic, or none where nothing is parked.
+    parked_boards: Vec<Arc<ParkedBoard>>,
     jobs: mpsc::Sender<PublishJob>,
     reports: mpsc::Sender<CallReport>,
     view: Arc<View>,
@@ -120,6 +125,7 @@ impl Subscription {
         let boards: Vec<Arc<Board>> = self.topics.iter().map(|_| Arc::default()).collect();
         let mut pollers = self.spawn_pollers(&boards, &inputs_tx);
         let mut publishers = JoinSet::new();
+        let parked_boards = self.spawn_keepers(&inputs_tx, &mut publishers);
         publishers.spawn(self.publisher().run(jobs, inputs_tx));
         if let Some(forgetter) = &self.forgetter {
             // It never ends by itself either.
@@ -132,6 +138,7 @@ impl Subscription {
             tenancies: self.sandbox.tenancy_cache(),
             sandbox: self.sandbox,
             boards,
+            parked_boards,
             jobs: jobs_tx,
             reports: reports_tx,
             view: self.view,
@@ -162,6 +169,27 @@ impl Subscription {
             topology: Arc::clone(&self.topology),
             delivery: Arc::clone(&self.view.delivery),
         }
+    }
+
+    fn spawn_keepers(&self, inputs: &mpsc::Sender<Input>, tasks: &mut JoinSet<()>) -> Vec<Arc<ParkedBoard>> {
+        let Some(suffix) = &self.parked_suffix else { return Vec::new() };
+        let mut boards = Vec::with_capacity(self.topics.len());
+        for (at, source) in self.topics.iter().enumerate() {
+            let board: Arc<ParkedBoard> = Arc::default();
+            let keeper = Keeper {
+                topic: TopicIndex(at),
+                source: Arc::clone(source),
+                parked: TopicAddress::new(source.stream.as_str(), format!("{}{suffix}", source.topic)),
+                group: self.group.clone(),
+                codec: Arc::clone(&self.codec),
+                connector: Arc::clone(&self.connector),
+                board: Arc::clone(&board),
+                inputs: inputs.clone(),
+            };
+            tasks.spawn(keeper.run());
+            boards.push(board);
+        }
+        boards
     }
 
     fn spawn_pollers(&self, boards: &[Arc<Board>], inputs: &mpsc::Sender<Input>) -> JoinSet<()> {
@@ -235,8 +263,9 @@ impl Running {
     }
 
     /// Whether nothing is left to do, once draining; on the way there it stops the polling.
-    fn is_over(&self, run: Run) -> bool {
+    fn is_over(&mut self, run: Run) -> bool {
         let Run::DrainUntil(end) = run else { return false };
+        self.dispatcher.drain();
         for board in &self.boards {
             board.enter(Phase::Draining);
         }
@@ -252,13 +281,21 @@ impl Running {
         match input {
             Input::Assigned(partition, assignment) => {
                 self.dispatcher.assigned(partition, assignment, now());
+                let polling = if self.dispatcher.is_open(partition) { Polling::Go } else { Polling::Pause };
                 if let Some(board) = self.board_of(partition) {
-                    board.set_polling(partition.partition, Polling::Go);
+                    board.set_polling(partition.partition, polling);
+                }
+                if let Some(board) = self.parked_board_of(partition)
+                    && let Some(owner) = self.dispatcher.owner_of(partition)
+                {
+                    board.hold(partition.partition, assignment, owner);
                 }
             }
             Input::TakenAway(partition) => self.dispatcher.hand_over(partition, now()),
             Input::Overtaken(partition, assignment) => self.dispatcher.overtaken(partition, assignment),
             Input::Revoked(partition) => self.dispatcher.revoked(partition),
+            Input::ReadBack(read) => self.dispatcher.read_back(read, now()),
+            Input::Fetched(fetched) => self.dispatcher.fetched(fetched, now()),
             Input::Read(partition, messages) => self.dispatcher.read(partition, messages, now()),
             Input::Expired(messages) => self.dispatcher.messages_expired(messages),
             Input::Refused(effect, reason) => self.dispatcher.refused(effect, reason, now()),
@@ -282,10 +319,28 @@ impl Running {
                 board.commit(commit.partition.partition, commit.assignment, commit.offset);
             }
         }
+        for partition in self.dispatcher.take_let_go() {
+            if let Some(board) = self.parked_board_of(partition) {
+                board.let_go(partition.partition);
+            }
+        }
+        self.tend_parked();
         for (partition, polling) in self.dispatcher.take_polling_changes() {
             if let Some(board) = self.board_of(partition) {
                 board.set_polling(partition.partition, polling);
             }
+        }
+    }
+
+    /// Has read what is released, and what was just parked of lanes that are.
+    fn tend_parked(&mut self) {
+        for fetch in self.dispatcher.take_fetches() {
+            if let Some(board) = self.parked_board_of(fetch.partition) {
+                board.fetch(fetch);
+            }
+        }
+        if self.dispatcher.take_look() {
+            self.parked_boards.iter().for_each(|board| board.look_now());
         }
     }
 
@@ -330,6 +385,10 @@ impl Running {
 
     fn board_of(&self, partition: PartitionKey) -> Option<&Arc<Board>> {
         self.boards.get(partition.topic.0)
+    }
+
+    fn parked_board_of(&self, partition: PartitionKey) -> Option<&Arc<ParkedBoard>> {
+        self.parked_boards.get(partition.topic.0)
     }
 
     /// Hands out the last commits and waits until the pollers have stored them and left the group.

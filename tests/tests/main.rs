@@ -19,6 +19,7 @@ mod stories {
     mod languages;
     mod library;
     mod mistakes;
+    mod park;
     mod picky;
     mod proxy;
     mod replay;

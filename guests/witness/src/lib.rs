@@ -2,9 +2,13 @@
 //! host, so that a test knows which events were handled, how often and in which order.
 
 use std::hint::black_box;
+use std::time::Duration;
 
 use guesthouse_guest::{Emit, Event, Failure, log};
 use serde::{Deserialize, Serialize};
+
+/// How long an event waits that is to be handled later.
+const LATER: Duration = Duration::from_secs(10);
 
 #[derive(Deserialize)]
 struct Witnessed {
@@ -18,6 +22,7 @@ struct Witnessed {
 enum Behave {
     Done,
     TrapOnce,
+    LaterOnce,
     Trap,
     Reject,
     Loop,
@@ -36,7 +41,7 @@ fn handle(event: &Event<'_>) -> Result<[Emit; 2], Failure> {
     let Witnessed { sequence, behave } = event.data()?;
     let handles = match behave {
         Behave::Done => true,
-        Behave::TrapOnce => event.attempt() > 1,
+        Behave::TrapOnce | Behave::LaterOnce => event.attempt() > 1,
         Behave::Trap | Behave::Reject | Behave::Loop => false,
     };
     let word = if handles { "handled" } else { "failed" };
@@ -44,6 +49,7 @@ fn handle(event: &Event<'_>) -> Result<[Emit; 2], Failure> {
     match behave {
         _ if handles => testify(sequence),
         Behave::Reject => Err(Failure::reject("the payload asks for a rejection")),
+        Behave::LaterOnce => Err(Failure::retry_after(LATER, "the payload asks for a long wait")),
         Behave::Loop => spin(),
         _ => panic!("the payload asks for a trap"),
     }

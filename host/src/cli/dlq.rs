@@ -267,7 +267,7 @@ fn outcome(letter: &LetterSummary) -> String {
     }
 }
 
-fn column(text: Option<&str>) -> String {
+pub(super) fn column(text: Option<&str>) -> String {
     text.map_or_else(|| UNKNOWN.to_owned(), |text| clean(text, COLUMN_BYTES_MAX))
 }
 
@@ -276,7 +276,7 @@ fn number(number: Option<u64>) -> String {
 }
 
 /// Microseconds since 1970 as a time in UTC.
-fn time(micros: Option<u64>) -> String {
+pub(super) fn time(micros: Option<u64>) -> String {
     let timestamp = micros.and_then(|micros| Timestamp::from_microsecond(i64::try_from(micros).ok()?).ok());
     timestamp.map_or_else(|| UNKNOWN.to_owned(), |timestamp| format!("{timestamp:.3}"))
 }

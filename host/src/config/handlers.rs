@@ -76,8 +76,8 @@ fn one(
     let on_failing = section.value("on_failing", OnFailing::Pause, word(&on_failings));
     let breaker = section.section("breaker", |section| read_breaker(section, on_failing));
     let on_failure = section.value("on_failure", FailurePolicy::Skip, failure_policy);
-    if on_failure == FailurePolicy::Block && order_by == OrderBy::None {
-        section.refuse("on_failure", "`block`: there is no lane to stop with `order_by: none`");
+    if on_failure != FailurePolicy::Skip && order_by == OrderBy::None {
+        section.refuse("on_failure", "there is no lane to stop with `order_by: none`, expected skip");
     }
     let emit_topics = read_emit_topics(section, dead_letters);
     let batch_max = section.value("batch_max", 256, number(1..=1_024));
@@ -201,6 +201,7 @@ fn read_retry(section: &Section<'_>) -> RetryPolicy {
         attempts_max: section.value("attempts_max", default.attempts_max, number(1..=1_000_000)),
         backoff_min: section.value("backoff_min", default.backoff_min, duration),
         backoff_max: section.value("backoff_max", default.backoff_max, duration),
+        in_memory_max: section.value("in_memory_max", default.in_memory_max, duration),
         age_max: section.optional("age_max", duration),
         on_trap: section.value("on_trap", default.on_trap, on_fault()),
         on_timeout: section.value("on_timeout", default.on_timeout, on_fault()),
@@ -233,8 +234,8 @@ fn failure_policy(text: &str) -> Result<FailurePolicy, String> {
     match text {
         "skip" => Ok(FailurePolicy::Skip),
         "block" => Ok(FailurePolicy::Block),
-        "park" => Err("not built yet, expected skip or block".to_owned()),
-        _ => Err("expected skip or block".to_owned()),
+        "park" => Ok(FailurePolicy::Park),
+        _ => Err("expected skip, park or block".to_owned()),
     }
 }
 

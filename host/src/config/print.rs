@@ -169,6 +169,7 @@ struct Retry {
     attempts_max: u32,
     backoff_min: String,
     backoff_max: String,
+    in_memory_max: String,
     age_max: Option<String>,
     on_trap: &'static str,
     on_timeout: &'static str,
@@ -192,6 +193,7 @@ struct Replays {
 struct DeadLetters<'a> {
     topic: &'a str,
     partitions: u32,
+    parked_suffix: &'a str,
 }
 
 #[derive(Serialize)]
@@ -246,12 +248,12 @@ struct State {
 impl<'a> Root<'a> {
     fn of(config: &'a Config) -> Self {
         let dispatch = &config.dispatch;
-        let DeadLetterConfig { topic, partitions } = &config.dead_letters;
+        let DeadLetterConfig { topic, partitions, parked_suffix } = &config.dead_letters;
         Self {
             events: Events { transport: "iggy", iggy: Iggy::of(config) },
             subscriptions: config.subscriptions.iter().map(Subscription::of).collect(),
             handlers: config.handlers.iter().map(Handler::of).collect(),
-            dead_letters: DeadLetters { topic, partitions: *partitions },
+            dead_letters: DeadLetters { topic, partitions: *partitions, parked_suffix },
             replays: Replays { dir: config.replays_dir.display().to_string() },
             dispatch: Dispatch {
                 in_flight_events_max: dispatch.in_flight_events_max,
@@ -420,6 +422,7 @@ impl<'a> Handler<'a> {
             },
             on_failure: match handler.on_failure {
                 FailurePolicy::Skip => "skip",
+                FailurePolicy::Park => "park",
                 FailurePolicy::Block => "block",
             },
             emit_topics: &handler.emit_topics,
@@ -457,6 +460,7 @@ impl Retry {
             attempts_max: retry.attempts_max,
             backoff_min: time(retry.backoff_min),
             backoff_max: time(retry.backoff_max),
+            in_memory_max: time(retry.in_memory_max),
             age_max: retry.age_max.map(time),
             on_trap: on_fault(retry.on_trap),
             on_timeout: on_fault(retry.on_timeout),

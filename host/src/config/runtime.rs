@@ -37,7 +37,8 @@ pub(super) fn dead_letters(section: &Section<'_>) -> DeadLetterConfig {
         _ => name(text),
     });
     let partitions = section.value("partitions", default.partitions, number(1..=PARTITIONS_MAX));
-    DeadLetterConfig { topic, partitions }
+    let parked_suffix = section.value("parked_suffix", default.parked_suffix, name);
+    DeadLetterConfig { topic, partitions, parked_suffix }
 }
 
 pub(super) fn dispatch(section: &Section<'_>) -> DispatchSettings {

@@ -153,7 +153,7 @@ handlers:
     component: x.wasm
     events: ['order.*', 'Order']
     limits: {deadline: 250}
-    on_failure: park
+    on_failure: pork
 dead_letters: 7
 ";
     let found = mistakes(text, &[]);
@@ -165,7 +165,7 @@ dead_letters: 7
         "line 6: events.iggy.topology.domain_partitions: `0`: expected a whole number from 1 to 1000",
         "line 7: events.iggy.retension: unknown key, did you mean `retention`?",
         "line 12: handlers[0].limits.deadline: `250`: expected a time above zero with its unit, such as 250ms, up to 10m",
-        "line 13: handlers[0].on_failure: `park`: not built yet, expected skip or block",
+        "line 13: handlers[0].on_failure: `pork`: expected skip, park or block",
         "line 14: dead_letters: expected a section with keys",
     ] {
         assert!(found.iter().any(|mistake| mistake == expected), "{expected}\nnot in\n{}", found.join("\n"));
@@ -204,7 +204,10 @@ subscriptions: [{name: a}, {name: b, group: b, codec: postcard}]
 #[test]
 fn unknown_keys_without_a_likely_meaning_list_what_there_is() {
     let found = mistake("dead_letters: {x: 1}");
-    assert_eq!(found, "line 1: dead_letters.x: unknown key, expected one of topic, partitions");
+    assert_eq!(
+        found,
+        "line 1: dead_letters.x: unknown key, expected one of topic, partitions, parked_suffix"
+    );
     assert_eq!(mistake("handler: []"), "line 1: handler: unknown key, did you mean `handlers`?");
 }
 
@@ -436,6 +439,7 @@ fn what_does_not_fit_together_is_refused() {
             "handlers[0].secrets.token.file: the secret has 0 bytes, expected 1 to 65536",
         ),
         (handler("emit_topics: [dlq]"), "for dead letters only"),
+        ("subscriptions: [{name: x, topics: [domain-parked]}]".into(), "are not read like events"),
         (handler("retry: {backoff_max: 1ms}"), "expected at least `backoff_min`, which is 200ms"),
         (handler("limits: {deadline: 0s}"), "expected a time above zero"),
         (handler("limits: {memory_max: 1KiB}"), "expected a size such as 64MiB"),

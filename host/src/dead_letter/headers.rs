@@ -14,20 +14,20 @@ pub(super) const REASON: [&str; 4] = ["gh-reason", "gh-reason-1", "gh-reason-2",
 /// How many headers of the source found no room or could not be kept.
 const DROPPED: &str = "gh-headers-dropped";
 /// Headers that start so belong to the host.
-pub(super) const OURS: &str = "gh-";
+pub(crate) const OURS: &str = "gh-";
 
 /// Collects headers. What cannot be set is left out, never an error.
 #[derive(Debug, Default)]
-pub(super) struct LetterHeaders(Headers);
+pub(crate) struct LetterHeaders(Headers);
 
 impl LetterHeaders {
     /// Sets a number.
-    pub(super) fn number(&mut self, name: &str, value: impl Into<HeaderValue>) {
+    pub(crate) fn number(&mut self, name: &str, value: impl Into<HeaderValue>) {
         self.set(name, value.into());
     }
 
     /// Sets a text, escaped and cut; an empty one is left out.
-    pub(super) fn text(&mut self, name: &str, value: &str) {
+    pub(crate) fn text(&mut self, name: &str, value: &str) {
         let text = clean(value, VALUE_BYTES_MAX);
         if !text.is_empty() {
             self.set(name, text.into());
@@ -35,7 +35,7 @@ impl LetterHeaders {
     }
 
     /// Sets the reason, over as many headers as it takes and there are.
-    pub(super) fn reason(&mut self, reason: impl fmt::Display) {
+    pub(crate) fn reason(&mut self, reason: impl fmt::Display) {
         // Pieces end at characters' borders, so each may be a few bytes short of a full header.
         let bytes_max = REASON.len() * (VALUE_BYTES_MAX - char::MAX.len_utf8() + 1);
         let text = clean(reason, bytes_max);
@@ -45,15 +45,13 @@ impl LetterHeaders {
     }
 
     /// Adds the source's own headers, in their order, until one finds no room.
-    pub(super) fn with_source_headers(mut self, source: &RawHeaders) -> Headers {
+    pub(crate) fn with_source_headers(mut self, source: &RawHeaders) -> Headers {
         // Holds the room for the count while there may be one.
         self.number(DROPPED, u32::MAX);
         let mut dropped: u32 = 0;
         let mut has_room = true;
         for (name, value) in source {
-            let ours = name.get(..OURS.len()).is_some_and(|start| start.eq_ignore_ascii_case(OURS));
-            let travels_on = name == REPLAYS || name == HOPS;
-            if (ours && !travels_on) || self.0.get(&name).is_some() {
+            if is_ours(&name) || self.0.get(&name).is_some() {
                 continue;
             }
             has_room = has_room && self.0.insert(name, value.to_value()).is_ok();
@@ -67,8 +65,31 @@ impl LetterHeaders {
         self.0
     }
 
+    /// The headers, with none of a source.
+    pub(crate) fn alone(self) -> Headers {
+        self.0
+    }
+
     fn set(&mut self, name: &str, value: HeaderValue) {
         let refused = self.0.insert(name, value).is_err();
         debug_assert!(!refused, "our own headers are few and short");
     }
+}
+
+/// The source's own headers in a record that carries them beside ours.
+pub(crate) fn source_headers(record: &RawHeaders) -> RawHeaders {
+    let mut theirs = Headers::new();
+    for (name, value) in record {
+        if !is_ours(&name) {
+            // What a message cannot carry is not a source's header, whoever wrote it.
+            drop(theirs.insert(name, value.to_value()));
+        }
+    }
+    if theirs.is_empty() { RawHeaders::default() } else { RawHeaders(theirs.encode()) }
+}
+
+/// Whether a header is one of the host's that does not travel on.
+fn is_ours(name: &str) -> bool {
+    let ours = name.get(..OURS.len()).is_some_and(|start| start.eq_ignore_ascii_case(OURS));
+    ours && name != REPLAYS && name != HOPS
 }

@@ -41,6 +41,7 @@ fn failure(outcome: &Outcome) -> Failure<'_> {
         failed_micros: 3_000,
         duration: Duration::from_micros(77),
         memory_peak_bytes: 65_536,
+        behind: None,
     }
 }
 

@@ -7,9 +7,10 @@ use rand::RngExt;
 
 use super::breaker::Tally;
 use super::queues::{Batch, Company, Delivery, Rest};
+use super::shelving::PARKED;
 use super::{Dispatcher, InFlight, Now};
 use crate::dead_letter::Failure;
-use crate::handler::{FailurePolicy, HandlerConfig};
+use crate::handler::FailurePolicy;
 use crate::outcome::{Emit, Outcome};
 use crate::route::HandlerIndex;
 use crate::sandbox::Answer;
@@ -34,7 +35,7 @@ impl Dispatcher {
         let (mut back, mut tally) = (Vec::new(), Tally::default());
         for (at, (lane, delivery)) in call.items.into_iter().enumerate() {
             let answer = answers.next_if(|(index, _)| *index == at).map(|(_, answer)| answer);
-            if !self.partitions.is_current(delivery.ticket) {
+            if !self.is_current(delivery.ticket) {
                 back.push((lane, None, Rest::Over));
                 continue;
             }
@@ -47,12 +48,11 @@ impl Dispatcher {
                 Some(Answer::Ended(outcome)) => {
                     self.failed(call.key.handler, delivery, &outcome, (facts, now))
                 }
-                Some(Answer::NotRun) => Some((delivery, Rest::Over)),
+                Some(Answer::NotRun) => (Some(delivery), Rest::Over),
             };
-            let (delivery, rest) = kept.map_or((None, Rest::Over), |(delivery, rest)| (Some(delivery), rest));
-            back.push((lane, delivery, rest));
+            back.push((lane, kept.0, kept.1));
         }
-        self.give_back_kept(back);
+        self.give_back_kept(&call.key, back, now);
         self.learn(&call.key, call.purpose, tally, now);
     }
 
@@ -69,7 +69,8 @@ impl Dispatcher {
         self.counters.batches_split += u64::from(rest == Rest::Over);
         let company = if rest == Rest::Over { Company::Alone } else { Company::Shared };
         let again = |(lane, delivery)| (lane, Delivery { company, ..delivery }, rest);
-        self.give_back(call.items.into_iter().map(again).collect());
+        let items = call.items.into_iter().map(again).collect();
+        self.give_back(&call.key, items, now);
         self.learn(&call.key, call.purpose, Tally::default(), now);
     }
 
@@ -79,19 +80,19 @@ impl Dispatcher {
         delivery: Delivery,
         emits: &[Emit],
         (facts, now): (CallFacts, Now),
-    ) -> Option<(Delivery, Rest)> {
-        let plan = self.plans.get(handler.0)?;
+    ) -> (Option<Delivery>, Rest) {
+        let Some(plan) = self.plans.get(handler.0) else { return (None, Rest::Over) };
         if emits.is_empty() {
             self.counters.handled(&delivery.event.tenant, 0);
             self.settle_part(delivery.ticket, now);
-            return None;
+            return (None, Rest::Over);
         }
         match self.effects.emits(&plan.config, &delivery.event, emits, now) {
             Ok(job) => {
                 self.counters.handled(&delivery.event.tenant, emits.len());
                 self.note_emitter(job.effect, handler, &delivery, emits.len());
                 self.start_effect(job, Some(delivery.ticket));
-                None
+                (None, Rest::Over)
             }
             Err(error) => {
                 // The error quotes the guest's own words.
@@ -109,9 +110,9 @@ impl Dispatcher {
         mut delivery: Delivery,
         outcome: &Outcome,
         (facts, now): (CallFacts, Now),
-    ) -> Option<(Delivery, Rest)> {
-        let plan = self.plans.get(handler.0)?;
-        let config = Arc::clone(&plan.config);
+    ) -> (Option<Delivery>, Rest) {
+        let Some(plan) = self.plans.get(handler.0) else { return (None, Rest::Over) };
+        let (config, parks) = (Arc::clone(&plan.config), plan.parks());
         // A fault of the host makes an event no older, and neither does a pause that it waited for.
         let since_first = match outcome {
             Outcome::HostFault { .. } => delivery.first_failure,
@@ -124,12 +125,16 @@ impl Dispatcher {
         match judge(outcome, history, &config.retry, self.random.random()) {
             Verdict::GiveBackFor(wait) => {
                 tracing::error!(handler = %config.name, %outcome, "the host could not run a guest");
-                Some((delivery, Rest::Until(now.instant + wait)))
+                (Some(delivery), Rest::Until(now.instant + wait))
             }
             Verdict::RetryAfter(wait) => {
                 delivery.attempts += 1;
                 self.counters.retried(&delivery.event.tenant);
-                Some((delivery, Rest::Until(now.instant + wait)))
+                if parks && wait > config.retry.in_memory_max {
+                    self.park_waiting(handler, &delivery, wait, now);
+                    return PARKED;
+                }
+                (Some(delivery), Rest::Until(now.instant + wait))
             }
             Verdict::DeadLetter => {
                 let failure = Failure {
@@ -139,8 +144,9 @@ impl Dispatcher {
                     failed_micros: now.unix_micros,
                     duration: facts.duration,
                     memory_peak_bytes: facts.memory_peak_bytes,
+                    behind: self.parked_behind(handler, &delivery),
                 };
-                self.give_up(delivery, &config, &failure)
+                self.give_up(handler, delivery, &failure, now)
             }
         }
     }
@@ -148,22 +154,29 @@ impl Dispatcher {
     /// Gives an event up. What comes back stops its lane.
     fn give_up(
         &mut self,
+        handler: HandlerIndex,
         delivery: Delivery,
-        config: &HandlerConfig,
         failure: &Failure<'_>,
-    ) -> Option<(Delivery, Rest)> {
-        let job = self.effects.dead_letter(&delivery.event, config, failure);
+        now: Now,
+    ) -> (Option<Delivery>, Rest) {
+        let Some(plan) = self.plans.get(handler.0) else { return (None, Rest::Over) };
+        let config = Arc::clone(&plan.config);
+        let job = self.effects.dead_letter(&delivery.event, &config, failure);
         self.counters.dead(&delivery.event.tenant, &config.name, failure.outcome.kind());
         match config.on_failure {
+            FailurePolicy::Park => {
+                self.park_dead(handler, &delivery, job, now);
+                PARKED
+            }
             FailurePolicy::Skip => {
                 self.start_effect(job, Some(delivery.ticket));
-                None
+                (None, Rest::Over)
             }
             FailurePolicy::Block => {
                 let (handler, event) = (&config.name, &delivery.event);
                 tracing::error!(%handler, tenant = %event.tenant, id = %event.id, "a lane is blocked by a dead event");
                 self.start_effect(job, None);
-                Some((delivery, Rest::Blocked))
+                (Some(delivery), Rest::Blocked)
             }
         }
     }
@@ -184,11 +197,11 @@ impl Dispatcher {
                 failed_micros: now.unix_micros,
                 duration: Duration::ZERO,
                 memory_peak_bytes: 0,
+                behind: self.parked_behind(batch.key.handler, &delivery),
             };
-            let kept = self.give_up(delivery, &config, &failure);
-            let (delivery, rest) = kept.map_or((None, Rest::Over), |(delivery, rest)| (Some(delivery), rest));
+            let (delivery, rest) = self.give_up(batch.key.handler, delivery, &failure, now);
             back.push((lane, delivery, rest));
         }
-        self.give_back_kept(back);
+        self.give_back_kept(&batch.key, back, now);
     }
 }

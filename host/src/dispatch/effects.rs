@@ -4,15 +4,16 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use guesthouse_connector::OutgoingMessage;
+use guesthouse_connector::{OutgoingMessage, PartitionId};
 
 use super::Now;
 use crate::codec::{Codec, EmitError};
-use crate::dead_letter::{self, Cause, Failure};
-use crate::event::{Event, Message};
+use crate::dead_letter::{self, Cause, EventRecord, Failure};
+use crate::event::{Event, Message, SourceTopic};
 use crate::handler::{HandlerConfig, HandlerName};
-use crate::identity::{EmitId, EventIdentity};
+use crate::identity::{EmitId, EventIdentity, LaneName};
 use crate::outcome::{Emit, Outcome};
+use crate::parked::Control;
 
 /// Names an effect until it is confirmed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -41,6 +42,8 @@ pub(crate) struct Effects {
     codec: Arc<Codec>,
     group: String,
     dead_letter_topic: String,
+    /// What the name of a topic ends in that holds the parked events of another.
+    parked_suffix: String,
     digests: BTreeMap<HandlerName, String>,
     made: u64,
 }
@@ -53,7 +56,12 @@ impl Effects {
         dead_letter_topic: String,
         digests: BTreeMap<HandlerName, String>,
     ) -> Self {
-        Self { codec, group, dead_letter_topic, digests, made: 0 }
+        Self { codec, group, dead_letter_topic, parked_suffix: String::new(), digests, made: 0 }
+    }
+
+    /// Events are parked in topics whose names are those of their own and this.
+    pub(crate) fn park_in(&mut self, suffix: String) {
+        self.parked_suffix = suffix;
     }
 
     /// Publishes what a guest asked for.
@@ -96,6 +104,34 @@ impl Effects {
         self.bury(letter)
     }
 
+    /// Makes it part of a job that an event is parked.
+    pub(crate) fn park(&self, job: &mut PublishJob, record: &EventRecord<'_>, id: u128) {
+        let topic = self.parked_topic(&record.event.message.source.topic);
+        job.messages.push((topic, dead_letter::park(record, &self.group, id)));
+    }
+
+    /// The group whose events these are.
+    pub(crate) fn group(&self) -> &str {
+        &self.group
+    }
+
+    /// Publishes nothing, until something is made part of it.
+    pub(crate) fn nothing_yet(&mut self) -> PublishJob {
+        self.job(Vec::new())
+    }
+
+    /// Publishes that events of a lane are settled.
+    pub(crate) fn note(
+        &mut self,
+        source: &SourceTopic,
+        partition: PartitionId,
+        (lane, control): (LaneName, Control),
+        id: u128,
+    ) -> PublishJob {
+        let message = control.message(&self.group, lane, partition, id);
+        self.job(vec![(self.parked_topic(source), message)])
+    }
+
     /// Publishes the dead letter of a message that no codec could read.
     pub(crate) fn undecodable(&mut self, message: &Message, outcome: &Outcome, now: Now) -> PublishJob {
         let failure = Failure {
@@ -105,9 +141,14 @@ impl Effects {
             failed_micros: now.unix_micros,
             duration: Duration::ZERO,
             memory_peak_bytes: 0,
+            behind: None,
         };
         let letter = dead_letter::build(message, &self.group, &Cause::Decode, &failure);
         self.bury(letter)
+    }
+
+    fn parked_topic(&self, source: &SourceTopic) -> String {
+        format!("{}{}", source.topic, self.parked_suffix)
     }
 
     fn bury(&mut self, letter: OutgoingMessage) -> PublishJob {

@@ -8,6 +8,7 @@ use foldhash::{HashMap, HashMapExt};
 use guesthouse_connector::{Offset, PartitionId};
 
 use super::bounds::{HostLoad, Load};
+use super::parking::ParkedPlace;
 use super::settings::DispatchSettings;
 use super::tenants::TenantGauges;
 use crate::event::Tenant;
@@ -43,14 +44,34 @@ pub(crate) struct Place {
     pub(crate) assignment: AssignmentId,
 }
 
-/// One event's place in the ledger of one assignment. It goes stale when the partition is revoked.
+/// One event's place in the ledger of one assignment, or in its parked lane. It goes stale when the partition is
+/// revoked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(crate) struct Ticket {
     place: Place,
-    entry: Entry,
+    stand: Stand,
+}
+
+/// Where an event waits to be settled.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(crate) enum Stand {
+    /// It was read from its source.
+    Ledger(Entry),
+    /// It was released from its parked lane.
+    Parked(ParkedPlace),
 }
 
 impl Ticket {
+    /// The ticket of an event that was released from its parked lane.
+    pub(crate) fn of_released(place: Place, parked: ParkedPlace) -> Self {
+        Self { place, stand: Stand::Parked(parked) }
+    }
+
+    /// Where the event waits to be settled.
+    pub(crate) fn stand(self) -> Stand {
+        self.stand
+    }
+
     /// Under which assignment the event was read.
     pub(crate) fn place(self) -> Place {
         self.place
@@ -105,6 +126,8 @@ struct Held {
     full_lanes: u32,
     full_tenants: u32,
     is_full: bool,
+    /// Whether nothing of it is handled yet, for it is not known what of it is parked.
+    is_closed: bool,
     ledger: Ledger,
     /// The watermark last handed out for commit.
     offered: Option<Offset>,
@@ -141,6 +164,7 @@ impl Partitions {
             full_lanes: 0,
             full_tenants: 0,
             is_full: false,
+            is_closed: false,
             ledger: Ledger::default(),
             offered: None,
             offered_at: now,
@@ -148,6 +172,20 @@ impl Partitions {
             polling: Polling::Go,
         };
         self.held.insert(partition, held);
+    }
+
+    /// A partition that was just assigned is not polled until it is opened.
+    pub(crate) fn close(&mut self, partition: PartitionKey) {
+        if let Some(held) = self.held.get_mut(&partition) {
+            (held.is_closed, held.polling) = (true, Polling::Pause);
+        }
+    }
+
+    /// A partition may be polled from now on.
+    pub(crate) fn open(&mut self, partition: PartitionKey) {
+        if let Some(held) = self.held.get_mut(&partition) {
+            held.is_closed = false;
+        }
     }
 
     /// Begins to hand a partition over: what was read of it may still be settled and committed, for a bounded time.
@@ -198,7 +236,7 @@ impl Partitions {
         let place = Place { partition, assignment: held.assignment };
         if event.parts == 0 {
             held.settled_since = held.settled_since.saturating_add(1);
-            return Some(Ticket { place, entry: held.ledger.enter(event, None) });
+            return Some(Ticket { place, stand: Stand::Ledger(held.ledger.enter(event, None)) });
         }
         self.host.add(event.bytes);
         let (slot, stopped) = tenant.map(|tenant| self.tenants.add(tenant, event.bytes, place)).unzip();
@@ -206,7 +244,7 @@ impl Partitions {
         if stopped.flatten().is_some() {
             held.full_tenants += 1;
         }
-        Some(Ticket { place, entry })
+        Some(Ticket { place, stand: Stand::Ledger(entry) })
     }
 
     /// Whether the event of a ticket is still this host's to handle.
@@ -214,10 +252,11 @@ impl Partitions {
         self.at(ticket.place).is_some()
     }
 
-    /// Settles one part of an event; none when the ticket is stale.
+    /// Settles one part of an event; none when the ticket is stale, or not in a ledger.
     pub(crate) fn settle_part(&mut self, ticket: Ticket) -> Option<Settled> {
+        let Stand::Ledger(entry) = ticket.stand else { return None };
         let held = self.at_mut(ticket.place)?;
-        let settled = held.ledger.settle_part(ticket.entry);
+        let settled = held.ledger.settle_part(entry);
         if let Settled::Whole { bytes, tenant, .. } = settled {
             held.settled_since = held.settled_since.saturating_add(1);
             self.unload(bytes, tenant);
@@ -285,7 +324,8 @@ impl Partitions {
         for (key, held) in &mut self.held {
             let load = Load { events: held.ledger.remembered_events(), bytes: held.ledger.unsettled_bytes() };
             held.is_full = bound.is_full(load, held.is_full);
-            let pauses = host_is_full || held.is_full || held.full_lanes > 0 || held.full_tenants > 0;
+            let is_full = host_is_full || held.is_full || held.full_lanes > 0 || held.full_tenants > 0;
+            let pauses = is_full || held.is_closed;
             let wanted = if pauses { Polling::Pause } else { Polling::Go };
             if wanted != held.polling {
                 held.polling = wanted;

@@ -35,6 +35,11 @@ impl Plan {
         self.config.grants.state
     }
 
+    /// Whether lanes of it may be parked.
+    pub(super) fn parks(&self) -> bool {
+        self.config.may_park()
+    }
+
     pub(super) fn may_call(&self, tenant: &Tenant) -> bool {
         self.pauses.passage(tenant) != Passage::Closed
     }
@@ -52,6 +57,9 @@ impl Plan {
             pauses: self.pauses.pauses(),
             paused_tenants: self.pauses.paused_tenants() as u64,
             blocked_lanes: 0,
+            parked_lanes: 0,
+            parked_events: 0,
+            dropped_events: 0,
         }
     }
 }

@@ -64,6 +64,8 @@ pub(crate) enum Rest {
     Until(Instant),
     /// For as long as that delivery is current.
     Blocked,
+    /// Not at all, but what stands behind the delivery is parked.
+    Parked,
 }
 
 /// What a queue may do when its turn comes.
@@ -223,6 +225,14 @@ impl Queues {
         }
     }
 
+    /// Takes all that waits in a lane, oldest first, with the lane's order key.
+    pub(crate) fn take_pending(&mut self, lane: LaneId) -> Option<(OrderKey, Vec<Delivery>)> {
+        let lane = self.lanes.get_mut(lane.0)?;
+        let (bound, fillings) = (self.lane_bound, &mut self.fillings);
+        let next = || lane.pending.pop_front_if(|_| true, bound, fillings);
+        Some((lane.key.clone(), std::iter::from_fn(next).collect()))
+    }
+
     /// Ends the call a lane was running in. It goes on when something is pending, after its rest.
     pub(crate) fn release(&mut self, id: LaneId, rest: Rest) {
         let Some(lane) = self.lanes.get_mut(id.0) else { return };
@@ -236,7 +246,7 @@ impl Queues {
                 lane.state = LaneState::Blocked;
                 self.blocked.push(id);
             }
-            Rest::Over => self.make_ready(id),
+            Rest::Over | Rest::Parked => self.make_ready(id),
         }
     }
 

@@ -35,8 +35,7 @@ impl Dispatcher {
     pub(crate) fn refused(&mut self, effect: EffectId, reason: String, now: Now) {
         self.open_effects.remove(&effect);
         let Some(Emitter { handler, delivery, emits }) = self.emitters.remove(&effect) else { return };
-        let Some(plan) = self.plans.get(handler.0).filter(|_| self.partitions.is_current(delivery.ticket))
-        else {
+        let Some(plan) = self.plans.get(handler.0).filter(|_| self.is_current(delivery.ticket)) else {
             return;
         };
         let config = Arc::clone(&plan.config);
@@ -50,6 +49,7 @@ impl Dispatcher {
             failed_micros: now.unix_micros,
             duration: Duration::ZERO,
             memory_peak_bytes: 0,
+            behind: self.parked_behind(handler, &delivery),
         };
         self.counters.handled_after_all_not(tenant, emits);
         self.counters.dead(tenant, &config.name, outcome.kind());

@@ -3,6 +3,7 @@
 mod bounds;
 mod fairness;
 mod hand_over;
+mod parking;
 mod simulation;
 
 use std::collections::BTreeMap;

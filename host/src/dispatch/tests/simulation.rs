@@ -42,7 +42,8 @@ impl Drop for Obituary {
     }
 }
 
-fn number(variable: &str) -> Option<u64> {
+/// What the environment says, if it says a number.
+pub(super) fn number(variable: &str) -> Option<u64> {
     std::env::var(variable).ok()?.parse().ok()
 }
 

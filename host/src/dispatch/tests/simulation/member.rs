@@ -233,6 +233,7 @@ impl Member {
             Input::Expired(_) | Input::WentBack | Input::Refused(..) => {
                 unreachable!("this broker forgets and refuses nothing")
             }
+            Input::ReadBack(_) | Input::Fetched(_) => unreachable!("nothing is parked here"),
         }
         self.notice_what_is_given_up();
         self.take_jobs(oracle, now);

@@ -158,6 +158,7 @@ fn drawn_handler(number: usize, random: &mut SmallRng) -> (HandlerConfig, Pool) 
         on_trap: on_fault(random),
         on_timeout: on_fault(random),
         on_limit: OnFault::Retry,
+        ..RetryPolicy::default()
     };
     let breaker = BreakerPolicy {
         attempts_min: random.random_range(2..30),

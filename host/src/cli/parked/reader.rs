@@ -1,0 +1,102 @@
+//! Reads the parked topics of a configuration, as far as they still matter.
+
+use std::collections::BTreeMap;
+
+use anyhow::Context;
+use guesthouse_connector::{
+    ConnectorError, IggyConnector, Offset, PartitionId, PartitionState, TopicAddress,
+};
+
+use crate::config::{Config, SubscriptionConfig};
+use crate::identity::LaneName;
+use crate::parked::{Content, ParkedEvent, ParkedLane, ParkedLanes, Record, read_back};
+
+/// A parked lane, and where it was found.
+#[derive(Debug)]
+pub(super) struct FoundLane {
+    pub(super) name: LaneName,
+    pub(super) lane: ParkedLane,
+    pub(super) group: String,
+    /// The source topic.
+    pub(super) topic: String,
+    pub(super) parked: TopicAddress,
+    pub(super) partition: PartitionId,
+    /// Its events by their offsets in the source, when the lane was asked for by name.
+    pub(super) events: BTreeMap<Offset, ParkedEvent>,
+}
+
+/// Finds the lanes that are parked now, or the one of this name.
+pub(super) async fn read_lanes(
+    connector: &dyn IggyConnector,
+    config: &Config,
+    wanted: Option<LaneName>,
+) -> anyhow::Result<Vec<FoundLane>> {
+    let mut found = Vec::new();
+    let parking = config.topics_with_parking();
+    for subscription in &config.subscriptions {
+        for topic in subscription.topics.iter().filter(|topic| parking.contains(topic.as_str())) {
+            read_topic(connector, config, (subscription, topic), wanted, &mut found).await?;
+        }
+    }
+    Ok(found)
+}
+
+async fn read_topic(
+    connector: &dyn IggyConnector,
+    config: &Config,
+    (subscription, topic): (&SubscriptionConfig, &str),
+    wanted: Option<LaneName>,
+    found: &mut Vec<FoundLane>,
+) -> anyhow::Result<()> {
+    let parked = TopicAddress::new(
+        config.connector.stream_name.as_str(),
+        format!("{topic}{}", config.dead_letters.parked_suffix),
+    );
+    let cannot_read = || format!("cannot read the parked events of {parked}");
+    let state = match connector.topic_state(&parked).await {
+        // No host has made it yet.
+        Err(ConnectorError::Topology(_)) => return Ok(()),
+        state => state.with_context(cannot_read)?,
+    };
+    for partition in state.partitions {
+        let (lanes, mut events) =
+            read_partition(connector, &parked, partition, (&subscription.group, wanted))
+                .await
+                .with_context(cannot_read)?;
+        let held = lanes.held().filter(|(name, _)| wanted.is_none_or(|wanted| wanted == *name));
+        for (name, lane) in held {
+            events.retain(|source, _| lane.holds(*source));
+            found.push(FoundLane {
+                name,
+                lane: lane.clone(),
+                group: subscription.group.clone(),
+                topic: topic.to_owned(),
+                parked: parked.clone(),
+                partition: partition.partition,
+                events: if wanted.is_some() { std::mem::take(&mut events) } else { BTreeMap::new() },
+            });
+        }
+    }
+    Ok(())
+}
+
+async fn read_partition(
+    connector: &dyn IggyConnector,
+    parked: &TopicAddress,
+    partition: PartitionState,
+    (group, wanted): (&str, Option<LaneName>),
+) -> Result<(ParkedLanes, BTreeMap<Offset, ParkedEvent>), ConnectorError> {
+    let (mut lanes, mut events) = (ParkedLanes::default(), BTreeMap::new());
+    // Nothing is read from the source here.
+    lanes.source_read(Offset(u64::MAX));
+    let visit = |record: Record| {
+        lanes.apply(&record);
+        if let Content::Event(name, event) = record.content
+            && wanted == Some(name)
+        {
+            events.insert(event.source, event);
+        }
+    };
+    read_back(connector, parked, partition, group, visit).await?;
+    Ok((lanes, events))
+}

@@ -1,0 +1,370 @@
+//! How the dispatcher parks events and runs those that are released; what is parked is for [`Parking`] to know.
+
+use std::collections::{BTreeSet, VecDeque};
+use std::sync::Arc;
+use std::time::Duration;
+
+use foldhash::{HashMap, HashMapExt};
+use rand::RngExt;
+
+use super::effects::PublishJob;
+use super::parking::{Appended, Appending, Arrival, EVENTS_MAX, Note, Parking};
+use super::partitions::{AssignmentId, PartitionKey, Place, Stand, Ticket};
+use super::plan::Plan;
+use super::queues::{Company, Delivery, LaneId, Rest};
+use super::{Decoded, Dispatcher, Now};
+use crate::dead_letter::EventRecord;
+use crate::event::{Event, SourceTopic};
+use crate::identity::LaneName;
+use crate::lane::{OrderKey, QueueKey};
+use crate::parked::{Applied, Content, Control, Fetch, Fetched, Kind, Owner, ReadBack, Record};
+use crate::route::HandlerIndex;
+
+/// What a dispatcher keeps for parking.
+#[derive(Debug)]
+pub(super) struct Shelving {
+    /// The topics that are read; none where nothing is parked.
+    sources: Vec<Arc<SourceTopic>>,
+    pub(super) parking: Parking,
+    /// What was read of partitions of which it is not known yet what is parked.
+    unread: HashMap<PartitionKey, Vec<Decoded>>,
+    /// Events that should be parked and for which there is no room, and all that came after them.
+    overflow: VecDeque<(QueueKey, OrderKey, Delivery)>,
+    let_go: BTreeSet<PartitionKey>,
+    /// Dropped events by handler.
+    dropped: HashMap<String, u64>,
+    is_look_due: bool,
+}
+
+impl Default for Shelving {
+    fn default() -> Self {
+        Self {
+            sources: Vec::new(),
+            parking: Parking::new(EVENTS_MAX),
+            unread: HashMap::new(),
+            overflow: VecDeque::new(),
+            let_go: BTreeSet::new(),
+            dropped: HashMap::new(),
+            is_look_due: false,
+        }
+    }
+}
+
+impl Shelving {
+    /// A partition is no longer held.
+    pub(super) fn revoke(&mut self, partition: PartitionKey) {
+        self.parking.revoke(partition);
+        self.let_go.insert(partition);
+        self.unread.remove(&partition);
+        self.overflow.retain(|(_, _, delivery)| delivery.ticket.place().partition != partition);
+    }
+
+    /// Keeps messages that cannot be looked at yet; gives the others back.
+    pub(super) fn keep_unread(&mut self, partition: PartitionKey, messages: Vec<Decoded>) -> Vec<Decoded> {
+        if self.parking.is_open(partition) {
+            return messages;
+        }
+        self.unread.entry(partition).or_default().extend(messages);
+        Vec::new()
+    }
+
+    /// Lanes and events that are parked of a handler, and events that were dropped.
+    pub(super) fn counts(&self) -> HashMap<&str, (u64, u64, u64)> {
+        let mut counts: HashMap<&str, (u64, u64, u64)> = HashMap::new();
+        for (handler, events) in self.parking.held() {
+            let (lanes, all, _) = counts.entry(handler).or_default();
+            *lanes += 1;
+            *all += events as u64;
+        }
+        for (handler, dropped) in &self.dropped {
+            counts.entry(handler).or_default().2 = *dropped;
+        }
+        counts
+    }
+}
+
+impl Dispatcher {
+    /// With these topics, each of which has a parked topic of its name and this suffix. What is parked of a partition must be told by
+    /// [`Self::read_back`] before its events are handled.
+    pub(crate) fn with_parking(mut self, sources: Vec<Arc<SourceTopic>>, suffix: String) -> Self {
+        self.shelving.sources = sources;
+        self.effects.park_in(suffix);
+        self
+    }
+
+    /// A partition is this host's from now on.
+    pub(super) fn shelve(&mut self, partition: PartitionKey, assignment: AssignmentId) {
+        if !self.shelving.sources.is_empty() {
+            let owner = Owner(self.random.random());
+            self.shelving.parking.assign(partition, assignment, owner);
+            self.shelving.let_go.remove(&partition);
+            self.partitions.close(partition);
+        }
+    }
+
+    /// As whom this host writes about what is parked of a partition; none where nothing is.
+    pub(crate) fn owner_of(&self, partition: PartitionKey) -> Option<Owner> {
+        self.shelving.parking.owner(partition)
+    }
+
+    /// Whether a partition's events are handled, and not kept until it is known what is parked of it.
+    pub(crate) fn is_open(&self, partition: PartitionKey) -> bool {
+        self.shelving.parking.is_open(partition)
+    }
+
+    /// Partitions of which nothing needs to be read any more.
+    pub(crate) fn take_let_go(&mut self) -> BTreeSet<PartitionKey> {
+        std::mem::take(&mut self.shelving.let_go)
+    }
+
+    /// The host stops: no more parked events are read. Those that were read run still.
+    pub(crate) fn drain(&mut self) {
+        self.shelving.parking.leave_all();
+    }
+
+    /// Whether something was parked that is worth reading at once.
+    pub(crate) fn take_look(&mut self) -> bool {
+        std::mem::take(&mut self.shelving.is_look_due)
+    }
+
+    /// Released events to read. What is settled of them is published.
+    pub(crate) fn take_fetches(&mut self) -> Vec<Fetch> {
+        let (notes, fetches) = self.shelving.parking.take_work();
+        for note in notes {
+            let Some(source) = self.shelving.sources.get(note.partition.topic.0) else { continue };
+            let Note { owner, up_to, needed_from, .. } = note;
+            let control = Control::Done { owner, up_to, needed_from };
+            let record = (note.lane, control);
+            let job = self.effects.note(source, note.partition.partition, record, self.random.random());
+            self.start_effect(job, None);
+        }
+        fetches
+    }
+
+    /// Records of a parked partition were read.
+    pub(crate) fn read_back(&mut self, read: ReadBack, now: Now) {
+        let ReadBack { partition, assignment, records, next, is_complete } = read;
+        for record in &records {
+            let applied = self.shelving.parking.read_back(partition, assignment, record);
+            if self.shelving.parking.is_open(partition) {
+                self.note_applied(partition, record, applied);
+            }
+        }
+        if is_complete && self.shelving.parking.open(partition, assignment, next) {
+            self.partitions.open(partition);
+            let messages = self.shelving.unread.remove(&partition).unwrap_or_default();
+            self.read(partition, messages, now);
+        }
+    }
+
+    /// Released events were read: they run next in their lane.
+    pub(crate) fn fetched(&mut self, fetched: Fetched, now: Now) {
+        let Fetched { partition, assignment, lane, number, events } = fetched;
+        let Some(handler) = self.handler_of(partition, lane) else {
+            tracing::error!(%lane, "a lane is released whose handler is not configured; it stays parked");
+            return self.shelving.parking.shelve(partition, lane);
+        };
+        for event in events {
+            let event = match event {
+                Ok(event) => event,
+                Err(reason) => {
+                    tracing::error!(%lane, reason, "a parked event cannot be read; its lane stays parked");
+                    return self.shelving.parking.shelve(partition, lane);
+                }
+            };
+            let source = event.message.source.offset;
+            let place = self.shelving.parking.run((partition, assignment), (lane, number), source);
+            if let Some(place) = place {
+                let ticket = Ticket::of_released(Place { partition, assignment }, place);
+                self.run_released(handler, event, ticket, now);
+            }
+        }
+        self.shelving.parking.fetched(partition, (lane, number));
+    }
+
+    /// Puts a delivery into its lane, wherever that is.
+    pub(super) fn admit(&mut self, key: &QueueKey, order: OrderKey, delivery: Delivery, now: Now) {
+        let Some(plan) = self.plans.get(key.handler.0) else { return };
+        let partition = delivery.ticket.place().partition;
+        if !plan.parks() || self.shelving.parking.is_clear(partition) {
+            return self.queues.push(key, plan.pool, order, delivery);
+        }
+        if !self.shelving.overflow.is_empty() {
+            return self.shelving.overflow.push_back((key.clone(), order, delivery));
+        }
+        let lane = self.lane_name(plan, &delivery.event, &order);
+        match self.shelving.parking.arrival(partition, lane, delivery.event.message.source.offset) {
+            Arrival::Run => self.queues.push(key, plan.pool, order, delivery),
+            Arrival::Known => self.settle_part(delivery.ticket, now),
+            Arrival::Park => self.park_behind(key.handler, lane, &delivery, now),
+            Arrival::Full => self.shelving.overflow.push_back((key.clone(), order, delivery)),
+        }
+    }
+
+    /// Admits what found no room before, as far as there is some.
+    pub(super) fn admit_overflow(&mut self, now: Now) {
+        for (key, order, delivery) in std::mem::take(&mut self.shelving.overflow) {
+            self.admit(&key, order, delivery, now);
+        }
+    }
+
+    /// Parks what waits in a lane that has stopped. What belongs to other partitions goes on.
+    pub(super) fn park_followers(&mut self, key: &QueueKey, lane: LaneId, now: Now) {
+        let Some((order, pending)) = self.queues.take_pending(lane) else { return };
+        for delivery in pending {
+            // What was released is parked still.
+            if self.is_current(delivery.ticket) && matches!(delivery.ticket.stand(), Stand::Ledger(_)) {
+                self.admit(key, order.clone(), delivery, now);
+            }
+        }
+    }
+
+    /// Stops the lane of a dead event: beside its dead letter it is parked, as the head of its lane.
+    pub(super) fn park_dead(
+        &mut self,
+        handler: HandlerIndex,
+        delivery: &Delivery,
+        job: PublishJob,
+        now: Now,
+    ) {
+        let letter = job.messages.first().map(|(_, letter)| uuid::Uuid::from_u128(letter.id).to_string());
+        self.stop(handler, delivery, (Kind::Dead, letter), (job, now));
+    }
+
+    /// Stops the lane of an event whose next attempt is far away.
+    pub(super) fn park_waiting(
+        &mut self,
+        handler: HandlerIndex,
+        delivery: &Delivery,
+        wait: Duration,
+        now: Now,
+    ) {
+        let wait_micros = u64::try_from(wait.as_micros()).unwrap_or(u64::MAX);
+        let kind = Kind::Waiting {
+            until_micros: now.unix_micros.saturating_add(wait_micros),
+            attempts: delivery.attempts,
+            first_failed_micros: delivery.first_failure.map_or(now.unix_micros, |(_, micros)| micros),
+        };
+        let job = self.effects.nothing_yet();
+        self.stop(handler, delivery, (kind, None), (job, now));
+    }
+
+    /// The dead letter that a released event was parked behind.
+    pub(super) fn parked_behind(&self, handler: HandlerIndex, delivery: &Delivery) -> Option<String> {
+        let plan = self.plans.get(handler.0)?;
+        let Stand::Parked(place) = delivery.ticket.stand() else { return None };
+        self.shelving.parking.behind(delivery.ticket.place().partition, place.lane).filter(|_| plan.parks())
+    }
+
+    /// Takes note of what was confirmed, as far as it matters for parking.
+    pub(super) fn parked(&mut self) {
+        self.shelving.is_look_due |= self.shelving.parking.is_releasing();
+    }
+
+    fn stop(
+        &mut self,
+        handler: HandlerIndex,
+        delivery: &Delivery,
+        (kind, behind): (Kind, Option<String>),
+        (mut job, now): (PublishJob, Now),
+    ) {
+        let Some(plan) = self.plans.get(handler.0) else { return };
+        let (config, event) = (Arc::clone(&plan.config), &delivery.event);
+        let lane = self.lane_name(plan, event, &config.order_by.key_of(event));
+        let Some(owner) = self.shelving.parking.owner(delivery.ticket.place().partition) else { return };
+        let record = EventRecord {
+            event,
+            handler: &config,
+            lane,
+            owner,
+            kind,
+            is_again: matches!(delivery.ticket.stand(), Stand::Parked(_)),
+            behind: behind.clone(),
+            now_micros: now.unix_micros,
+        };
+        self.effects.park(&mut job, &record, self.random.random());
+        let appended = Appended { lane, event: event.message.source.offset, behind };
+        self.shelving.parking.append(delivery.ticket.place().partition, &appended, Appending::Stop);
+        if kind == Kind::Dead {
+            let (handler, tenant) = (&config.name, &event.tenant);
+            tracing::error!(%handler, %tenant, id = %event.id, %lane, "a lane is parked behind a dead event");
+        }
+        // What was parked before is settled by a note, once it is handled.
+        let settles = matches!(delivery.ticket.stand(), Stand::Ledger(_)).then_some(delivery.ticket);
+        self.start_effect(job, settles);
+    }
+
+    fn park_behind(&mut self, handler: HandlerIndex, lane: LaneName, delivery: &Delivery, now: Now) {
+        let Some(plan) = self.plans.get(handler.0) else { return };
+        let (partition, event) = (delivery.ticket.place().partition, &delivery.event);
+        let Some(owner) = self.shelving.parking.owner(partition) else { return };
+        let record = EventRecord {
+            event,
+            handler: &plan.config,
+            lane,
+            owner,
+            kind: Kind::Behind,
+            is_again: false,
+            behind: self.shelving.parking.behind(partition, lane),
+            now_micros: now.unix_micros,
+        };
+        let mut job = self.effects.nothing_yet();
+        self.effects.park(&mut job, &record, self.random.random());
+        let appended = Appended { lane, event: event.message.source.offset, behind: None };
+        self.shelving.parking.append(partition, &appended, Appending::Follow);
+        self.start_effect(job, Some(delivery.ticket));
+    }
+
+    fn run_released(&mut self, handler: HandlerIndex, event: Arc<Event>, ticket: Ticket, now: Now) {
+        let Some(plan) = self.plans.get(handler.0) else { return };
+        let deaths = self.suspects.deaths(&plan.config.name, &event.message);
+        let Stand::Parked(place) = ticket.stand() else { return };
+        let waited = self.shelving.parking.waited(ticket.place().partition, place);
+        let (attempts, first_failed) = waited.unzip();
+        let first_failure = first_failed.map(|micros| {
+            let ago = Duration::from_micros(now.unix_micros.saturating_sub(micros));
+            (now.instant.checked_sub(ago).unwrap_or(now.instant), micros)
+        });
+        let order = plan.config.order_by.key_of(&event);
+        let key = QueueKey { handler, tenant: event.tenant.clone() };
+        let delivery = Delivery {
+            event,
+            ticket,
+            attempts: attempts.unwrap_or_default(),
+            first_failure,
+            company: if deaths == 0 { Company::Shared } else { Company::Alone },
+            deaths,
+        };
+        self.queues.push(&key, plan.pool, order, delivery);
+    }
+
+    fn lane_name(&self, plan: &Plan, event: &Event, order: &OrderKey) -> LaneName {
+        let group = self.effects.group();
+        LaneName::of(group, &plan.config.name, &event.tenant, order, &event.message.source)
+    }
+
+    fn handler_of(&self, partition: PartitionKey, lane: LaneName) -> Option<HandlerIndex> {
+        let name = self.shelving.parking.handler_of(partition, lane)?;
+        let at = self.plans.iter().position(|plan| plan.config.name.as_str() == name && plan.parks())?;
+        Some(HandlerIndex(at))
+    }
+
+    fn note_applied(&mut self, partition: PartitionKey, record: &Record, applied: Applied) {
+        let (Content::Event(lane, _) | Content::Control(lane, _)) = &record.content else { return };
+        let handler = self.shelving.parking.handler_of(partition, *lane).unwrap_or_default().to_owned();
+        match applied {
+            Applied::Nothing | Applied::Parked | Applied::Stopped => {}
+            Applied::Released => tracing::info!(handler, %lane, "a parked lane is released"),
+            Applied::Stale => {
+                tracing::warn!(%lane, "a command about a parked lane came too late: it has another head, or none");
+            }
+            Applied::Dropped(events) => {
+                tracing::warn!(handler, %lane, events, "parked events are dropped, as an operator wants");
+                *self.shelving.dropped.entry(handler).or_default() += events;
+            }
+        }
+    }
+}
+
+/// How a lane goes on that is parked.
+pub(super) const PARKED: (Option<Delivery>, Rest) = (None, Rest::Parked);

@@ -1,0 +1,188 @@
+//! Goal: a dead event parks its lane, over restarts and changes of hosts, until an operator releases or drops it.
+//! Method: poisoned events among good ones, the program's own commands, and the log of what each host did.
+
+use guesthouse::HandlerCounters;
+use guesthouse_tests::client::{Client, DLQ};
+use guesthouse_tests::envelope::{envelope, tenant, text};
+use guesthouse_tests::house::{GROUP, PARTITIONS, handler, with};
+use guesthouse_tests::{HostProgram, House, builds};
+use serde_json::{Value, json};
+use tokio::process::Command;
+
+/// The guest `witness` writes down what it is given, in order.
+fn parking() -> Value {
+    with(
+        handler("witness", "witness"),
+        &[
+            ("/events", json!(["demo.witnessed"])),
+            ("/grants", json!(["log"])),
+            ("/emit_topics", json!(["system"])),
+            ("/on_failure", json!("park")),
+        ],
+    )
+}
+
+/// Events of a tenant with these numbers and ways to end.
+fn events(tenant: &str, events: &[(u64, &str)]) -> Vec<Value> {
+    let event = |(sequence, behave): &(u64, &str)| {
+        let data = json!({ "sequence": sequence, "behave": behave });
+        envelope(tenant, "demo.witnessed", &json!({ "type": "Witnessed", "data": data }))
+    };
+    events.iter().map(event).collect()
+}
+
+/// What a command of the program answers.
+async fn parked(house: &House, handler: &Value, arguments: &[&str]) -> String {
+    let config = house.write("command", &house.config(std::slice::from_ref(handler)));
+    let (verb, rest) = arguments.split_first().expect("a verb comes first");
+    let mut command = Command::new(builds::host());
+    command.args(["parked", verb, "--config"]).arg(config).args(rest);
+    let output = command.output().await.expect("the program can be run");
+    let (out, err) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    assert!(output.status.success(), "parked {arguments:?}: {err}");
+    out.into_owned()
+}
+
+/// The lanes that are parked now.
+async fn lanes(house: &House, handler: &Value) -> Vec<Value> {
+    serde_json::from_str(&parked(house, handler, &["list", "--json"]).await).expect("a JSON array is printed")
+}
+
+/// What a guest wrote about the events of a tenant.
+fn witnessed(log: &str, tenant: &str) -> Vec<String> {
+    let lines = log.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
+    let lines = lines.filter(|line| line["target"] == "guest" && line["fields"]["tenant"] == tenant);
+    let words = lines.filter_map(|line| {
+        let message = line["fields"]["message"].as_str()?;
+        Some(message.rsplit_once(' ')?.0.to_owned())
+    });
+    words.collect()
+}
+
+/// Waits until so many lanes and events of the handler are parked on a host.
+async fn until_parked(host: &mut HostProgram, lanes: u64, events: u64) {
+    let is_so = |witness: &HandlerCounters| (witness.parked_lanes, witness.parked_events) == (lanes, events);
+    let what = format!("{lanes} lanes with {events} events are parked");
+    host.until(&what, |counters| {
+        counters.unsettled == 0 && counters.handlers.get("witness").is_some_and(is_so)
+    })
+    .await;
+}
+
+/// Publishes the same events of a good tenant behind those of a bad one, and waits until they are handled.
+async fn publish(client: &Client, bad: &[Value], good: &[Value]) {
+    client.publish(&[bad, good].concat()).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_dead_event_parks_its_lane_until_it_is_released() {
+    let house = House::beside_a_broker().await;
+    let (handler, bad, good) = (parking(), tenant(1), tenant(2));
+    let config = house.config(std::slice::from_ref(&handler));
+    let mut host = house.start("first", &config);
+    host.until_reading(PARTITIONS).await;
+    let client = house.client().await;
+    publish(
+        &client,
+        &events(&bad, &[(0, "done"), (1, "reject"), (2, "done"), (3, "done")]),
+        &events(&good, &[(0, "done")]),
+    )
+    .await;
+    until_parked(&mut host, 1, 3).await;
+    let ended = host.stop().await;
+    assert_eq!(ended.code, Some(0), "{}", ended.log);
+    assert_eq!(witnessed(&ended.log, &bad), ["handled 0", "failed 1"]);
+    let stored = client.stored_offsets(GROUP).await;
+    assert!(stored.values().any(|offset| offset.0 >= 3), "what is parked holds up no commit: {stored:?}");
+
+    let mut host = house.start("second", &config);
+    until_parked(&mut host, 1, 3).await;
+    publish(&client, &events(&bad, &[(4, "done")]), &events(&good, &[(1, "done")])).await;
+    until_parked(&mut host, 1, 4).await;
+    let found = lanes(&house, &handler).await;
+    let [lane] = &found[..] else { panic!("one lane is parked: {found:?}") };
+    assert_eq!(
+        (&lane["tenant"], &lane["events"], &lane["state"]),
+        (&json!(bad), &json!(4), &json!("parked"))
+    );
+    let letters = client.read(DLQ).await;
+    let letter = uuid::Uuid::from_u128(letters[0].1.id).to_string();
+    assert_eq!((letters.len(), text(lane, "behind")), (1, letter.as_str()));
+    let name = text(lane, "lane");
+    assert!(parked(&house, &handler, &["show", name]).await.contains("behind"));
+
+    parked(&house, &handler, &["release", name]).await;
+    host.until_logged("a parked lane is released").await;
+    host.until("it is tried again, and dies again", |counters| counters.dead_letters.contains_key("witness"))
+        .await;
+    until_parked(&mut host, 1, 4).await;
+    parked(&house, &handler, &["release", name, "--skip-first"]).await;
+    until_parked(&mut host, 0, 0).await;
+    publish(&client, &events(&bad, &[(5, "done")]), &[]).await;
+    host.until("what comes later is handled as usual", |counters| {
+        counters.tenants.get(&bad).is_some_and(|counted| counted.handled == 4)
+    })
+    .await;
+    let ended = host.stop().await;
+    let expected = ["failed 1", "handled 2", "handled 3", "handled 4", "handled 5"];
+    assert_eq!(witnessed(&ended.log, &bad), expected);
+    assert!(lanes(&house, &handler).await.is_empty());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_parked_lane_moves_with_its_partition_and_may_be_dropped() {
+    let house = House::beside_a_broker().await;
+    let (handler, bad, good) = (parking(), tenant(1), tenant(2));
+    let config = house.config(std::slice::from_ref(&handler));
+    let mut first = house.start("first", &config);
+    first.until_reading(PARTITIONS).await;
+    let client = house.client().await;
+    publish(&client, &events(&bad, &[(0, "reject"), (1, "done")]), &events(&good, &[(0, "done")])).await;
+    until_parked(&mut first, 1, 2).await;
+    let mut second = house.start("second", &config);
+    second.until_reading(PARTITIONS / 2).await;
+    first.kill();
+    second.until_reading(PARTITIONS).await;
+    publish(&client, &events(&bad, &[(2, "done")]), &[]).await;
+    until_parked(&mut second, 1, 3).await;
+
+    let lane = lanes(&house, &handler).await.remove(0);
+    parked(&house, &handler, &["drop", text(&lane, "lane"), "--first-only", "--yes"]).await;
+    until_parked(&mut second, 1, 2).await;
+    parked(&house, &handler, &["drop", text(&lane, "lane"), "--yes"]).await;
+    until_parked(&mut second, 0, 0).await;
+    publish(&client, &events(&bad, &[(3, "done")]), &[]).await;
+    let counters = second
+        .until("the lane goes on", |counters| {
+            counters.tenants.get(&bad).is_some_and(|counted| counted.handled == 1)
+        })
+        .await;
+    assert_eq!(counters.handlers["witness"].dropped_events, 3);
+    assert_eq!(witnessed(&second.stop().await.log, &bad), ["handled 3"], "what is dropped never runs");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_long_wait_is_spent_in_the_parked_topic_over_a_restart() {
+    let house = House::beside_a_broker().await;
+    let tenant = tenant(1);
+    let retry = json!({ "attempts_max": 2, "backoff_max": "10s", "in_memory_max": "1s" });
+    let handler = with(parking(), &[("/on_failure", json!("skip")), ("/retry", retry)]);
+    let config = house.config(std::slice::from_ref(&handler));
+    let mut host = house.start("first", &config);
+    host.until_reading(PARTITIONS).await;
+    let client = house.client().await;
+    client.publish(&events(&tenant, &[(0, "later-once"), (1, "done")])).await;
+    until_parked(&mut host, 1, 2).await;
+    assert_eq!(lanes(&house, &handler).await[0]["state"], json!("waiting"));
+    let first = witnessed(&host.stop().await.log, &tenant);
+    let mut host = house.start("second", &config);
+    let counters = host
+        .until("both are handled", |counters| {
+            counters.tenants.get(&tenant).is_some_and(|counted| counted.handled == 2)
+        })
+        .await;
+    assert!(counters.dead_letters.is_empty(), "{counters:?}");
+    until_parked(&mut host, 0, 0).await;
+    let all = [first, witnessed(&host.stop().await.log, &tenant)].concat();
+    assert_eq!(all, ["failed 0", "handled 0", "handled 1"], "the attempt before the restart counts");
+}
