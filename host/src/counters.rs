@@ -44,6 +44,23 @@ pub struct Counters {
     pub lost_to_retention: u64,
     /// Times that the offsets of a partition went back, because the broker forgot messages or the topic was purged.
     pub log_went_back: u64,
+    /// When the oldest of the messages that are not settled now was read, and when the oldest was made by its
+    /// producer, in microseconds since 1970.
+    pub oldest_read_micros: Option<u64>,
+    /// See [`Self::oldest_read_micros`].
+    pub oldest_made_micros: Option<u64>,
+    /// When a message was last settled, in microseconds since 1970; 0 when none was.
+    pub last_settled_micros: u64,
+    /// Attempts that ended, by outcome, with the time they took: that of a guest call is shared equally by its events.
+    pub attempts: BTreeMap<String, Histogram>,
+    /// Times that a poller became a member of its group.
+    pub joins: u64,
+    /// Times that it ceased to be one, by reason: `lost` or `stopped`.
+    pub membership_ends: BTreeMap<String, u64>,
+    /// What could not be done at once, by stage (`read`, `commit`, `publish`) and stable code. All of it is repeated.
+    pub failures: BTreeMap<String, BTreeMap<String, u64>>,
+    /// What was published, by topic.
+    pub topics: BTreeMap<String, TopicCounters>,
     /// Requests to publish that failed. Each was repeated.
     pub publish_failures: u64,
     /// Topics that cannot be written now, with the number of messages that wait for each. What waits is not
@@ -58,6 +75,15 @@ pub struct Counters {
     pub dead_letters: BTreeMap<String, BTreeMap<String, u64>>,
     /// How each handler is.
     pub handlers: BTreeMap<String, HandlerCounters>,
+}
+
+/// What was published to a topic.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TopicCounters {
+    /// Messages that the broker has confirmed.
+    pub published: u64,
+    /// Requests that failed, by stable code.
+    pub failures: BTreeMap<String, u64>,
 }
 
 /// How a handler is.
@@ -77,6 +103,8 @@ pub struct HandlerCounters {
     pub parked_events: u64,
     /// Parked events that were dropped as an operator wanted.
     pub dropped_events: u64,
+    /// Attempts that ended, by outcome.
+    pub attempts: BTreeMap<String, u64>,
 }
 
 /// Whether a handler gets events.
@@ -119,9 +147,29 @@ impl Counters {
         counters.deliveries += deliveries as u64;
     }
 
-    pub(crate) fn settled(&mut self, latency_micros: u64) {
+    pub(crate) fn settled(&mut self, now_micros: u64, origin_micros: u64) {
         self.settled += 1;
-        self.latency.record(latency_micros);
+        self.last_settled_micros = self.last_settled_micros.max(now_micros);
+        self.latency.record(now_micros.saturating_sub(origin_micros));
+    }
+
+    pub(crate) fn attempted(&mut self, outcome: OutcomeKind, micros: u64, times: u64) {
+        let name = outcome.as_str();
+        if !self.attempts.contains_key(name) {
+            self.attempts.insert(name.to_owned(), Histogram::default());
+        }
+        if let Some(histogram) = self.attempts.get_mut(name) {
+            histogram.record_many(micros, times);
+        }
+    }
+
+    /// Adds what was published to a topic.
+    pub(crate) fn published_to(&mut self, topic: &str, theirs: &TopicCounters) {
+        let ours = self.topics.entry(topic.to_owned()).or_default();
+        ours.published += theirs.published;
+        add_counts(&mut ours.failures, &theirs.failures);
+        self.publish_failures += theirs.failures.values().sum::<u64>();
+        add_counts(self.failures.entry("publish".to_owned()).or_default(), &theirs.failures);
     }
 
     pub(crate) fn undecodable(&mut self) {
@@ -168,7 +216,10 @@ impl Counters {
         add_counts(&mut self.paused_partitions, &other.paused_partitions);
         self.lost_to_retention += other.lost_to_retention;
         self.log_went_back += other.log_went_back;
-        self.publish_failures += other.publish_failures;
+        self.oldest_read_micros = earlier(self.oldest_read_micros, other.oldest_read_micros);
+        self.oldest_made_micros = earlier(self.oldest_made_micros, other.oldest_made_micros);
+        self.last_settled_micros = self.last_settled_micros.max(other.last_settled_micros);
+        self.add_shell(other);
         add_counts(&mut self.unwritable_topics, &other.unwritable_topics);
         self.latency.add(&other.latency);
         for (tenant, theirs) in &other.tenants {
@@ -187,6 +238,24 @@ impl Counters {
         self.handlers.extend(other.handlers.iter().map(|(name, theirs)| (name.clone(), theirs.clone())));
     }
 
+    /// Adds what another subscription counted around its dispatcher.
+    fn add_shell(&mut self, other: &Self) {
+        for (outcome, theirs) in &other.attempts {
+            self.attempts.entry(outcome.clone()).or_default().add(theirs);
+        }
+        self.joins += other.joins;
+        add_counts(&mut self.membership_ends, &other.membership_ends);
+        for (stage, theirs) in &other.failures {
+            add_counts(self.failures.entry(stage.clone()).or_default(), theirs);
+        }
+        self.publish_failures += other.publish_failures;
+        for (topic, theirs) in &other.topics {
+            let ours = self.topics.entry(topic.clone()).or_default();
+            ours.published += theirs.published;
+            add_counts(&mut ours.failures, &theirs.failures);
+        }
+    }
+
     fn tenant(&mut self, tenant: &Tenant) -> &mut TenantCounters {
         let full = self.tenants.len() >= TENANTS_MAX;
         let name = tenant.as_str();
@@ -197,6 +266,10 @@ impl Counters {
         }
         self.tenants.get_mut(name).expect("it was inserted just above")
     }
+}
+
+fn earlier(one: Option<u64>, other: Option<u64>) -> Option<u64> {
+    [one, other].into_iter().flatten().min()
 }
 
 fn add_counts(ours: &mut BTreeMap<String, u64>, theirs: &BTreeMap<String, u64>) {

@@ -14,6 +14,7 @@ pub(crate) mod partitions;
 mod pauses;
 mod plan;
 pub(crate) mod queues;
+mod reads;
 mod refusal;
 mod settings;
 mod shelving;
@@ -203,6 +204,7 @@ impl Dispatcher {
 
     /// Messages of a partition were read, in the order of their offsets.
     pub(crate) fn read(&mut self, partition: PartitionKey, messages: Vec<Decoded>, now: Now) {
+        self.partitions.note_read(partition, now.unix_micros);
         let messages = self.shelving.keep_unread(partition, messages);
         let mut next = None;
         for decoded in messages {
@@ -354,6 +356,7 @@ impl Dispatcher {
         let mut counters = self.counters.clone();
         counters.unsettled = self.partitions.unsettled_events() as u64;
         counters.partitions = self.partitions.count() as u64;
+        (counters.oldest_read_micros, counters.oldest_made_micros) = self.partitions.oldest();
         let paused = self.partitions.paused().into_iter();
         counters.paused_partitions = paused.map(|(why, count)| (why.as_str().to_owned(), count)).collect();
         let (blocked, parked) = (self.queues.blocked_lanes(), self.shelving.counts());
@@ -512,7 +515,7 @@ impl Dispatcher {
             self.shelving.parking.settled(ticket.place().partition, place);
         }
         if let Some(Settled::Whole { origin_micros, .. }) = self.partitions.settle_part(ticket) {
-            self.counters.settled(now.unix_micros.saturating_sub(origin_micros));
+            self.counters.settled(now.unix_micros, origin_micros);
         }
     }
 }

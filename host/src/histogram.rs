@@ -10,24 +10,43 @@ const STEPS: u64 = 8;
 pub struct Histogram {
     counts: Vec<u64>,
     total: u64,
+    #[serde(default)]
+    sum_micros: u64,
 }
 
 impl Histogram {
     /// Counts one duration.
     pub fn record(&mut self, micros: u64) {
+        self.record_many(micros, 1);
+    }
+
+    /// Counts the same duration so many times.
+    pub fn record_many(&mut self, micros: u64, times: u64) {
         let bucket = bucket_of(micros);
         if bucket >= self.counts.len() {
             self.counts.resize(bucket + 1, 0);
         }
         if let Some(count) = self.counts.get_mut(bucket) {
-            *count += 1;
+            *count += times;
         }
-        self.total += 1;
+        self.total += times;
+        self.sum_micros = self.sum_micros.saturating_add(micros.saturating_mul(times));
     }
 
     /// How many were counted.
     pub fn count(&self) -> u64 {
         self.total
+    }
+
+    /// All durations together, in microseconds.
+    pub fn sum_micros(&self) -> u64 {
+        self.sum_micros
+    }
+
+    /// How many are known not to exceed this; those in the bucket that reaches beyond it are not counted.
+    pub fn count_within(&self, micros: u64) -> u64 {
+        let first_beyond = bucket_of(micros.saturating_add(1));
+        self.counts.iter().take(first_beyond).sum()
     }
 
     /// The duration in microseconds that a share `q` of all did not exceed, rounded up to its bucket; none when
@@ -59,6 +78,7 @@ impl Histogram {
             *ours += theirs;
         }
         self.total += other.total;
+        self.sum_micros = self.sum_micros.saturating_add(other.sum_micros);
     }
 }
 
@@ -104,5 +124,18 @@ mod tests {
         assert!((500..=563).contains(&median), "{median}");
         assert!((990..=1024).contains(&histogram.quantile(0.99).unwrap()));
         assert_eq!(histogram.count(), 1000);
+    }
+
+    #[test]
+    fn what_is_within_a_bound_is_never_more_than_it_was() {
+        let mut histogram = Histogram::default();
+        (1..=1000).for_each(|micros| histogram.record(micros));
+        histogram.record_many(5_000, 3);
+        assert_eq!((histogram.count(), histogram.sum_micros()), (1003, 500_500 + 15_000));
+        for bound in 0..=1000 {
+            let within = histogram.count_within(bound);
+            assert!(within <= bound && within * 8 >= bound.saturating_sub(8) * 7, "{bound}: {within}");
+        }
+        assert_eq!(histogram.count_within(u64::MAX), 1003);
     }
 }

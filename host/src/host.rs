@@ -2,11 +2,13 @@
 
 use std::future::Future;
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use guesthouse_connector::{ConnectorError, Durability, IggyConnector, TopicAddress, TopicSpec, connector};
+use guesthouse_connector::{
+    ConnectionStatus, ConnectorError, Durability, IggyConnector, TopicAddress, TopicSpec, connector,
+};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
@@ -176,8 +178,13 @@ impl HostBuilder {
         let (control, _) = watch::channel(Run::On);
         let (ended, has_ended) = watch::channel(Ended::No);
         let views = subscriptions.iter().map(|subscription| Arc::clone(&subscription.view)).collect();
-        let handle =
-            HostHandle { views, connector: Arc::clone(&connector), control: control.clone(), has_ended };
+        let handle = HostHandle {
+            views,
+            dead_letter_topic: config.dead_letters.topic.as_str().into(),
+            connector: Arc::downgrade(&connector),
+            control: control.clone(),
+            has_ended,
+        };
         let drain = config.dispatch.drain;
         Ok(Host { connector, ownership, sandbox, subscriptions, drain, control, handle, ended })
     }
@@ -245,11 +252,12 @@ async fn supervise(
     }
 }
 
-/// Looks at a host and stops it. Cheap to clone; dropping it changes nothing.
+/// Looks at a host and stops it. Cheap to clone; dropping it changes nothing, and keeping it keeps nothing open.
 #[derive(Debug, Clone)]
 pub struct HostHandle {
     views: Vec<Arc<View>>,
-    connector: Arc<dyn IggyConnector>,
+    dead_letter_topic: Arc<str>,
+    connector: Weak<dyn IggyConnector>,
     control: watch::Sender<Run>,
     has_ended: watch::Receiver<Ended>,
 }
@@ -257,12 +265,31 @@ pub struct HostHandle {
 impl HostHandle {
     /// Whether the host reads all its topics and can publish what it must.
     pub fn is_ready(&self) -> bool {
-        !self.is_finished() && self.connector.is_connected() && self.views.iter().all(|view| view.is_ready())
+        !self.is_finished() && self.is_connected() && self.views.iter().all(|view| view.is_ready())
     }
 
-    /// Whether the host has ended.
+    /// Whether the host has ended: it was stopped, failed, or was dropped.
     pub fn is_finished(&self) -> bool {
-        *self.has_ended.borrow() == Ended::Yes
+        // The sender lives in the host: if it is gone without a word, the host was dropped.
+        *self.has_ended.borrow() == Ended::Yes || self.has_ended.has_changed().is_err()
+    }
+
+    /// Whether the broker answered the last time that somebody asked it something.
+    pub(crate) fn is_connected(&self) -> bool {
+        self.connector.upgrade().is_some_and(|connector| connector.is_connected())
+    }
+
+    /// How the way to the broker is doing, while there is one.
+    pub(crate) fn connection_status(&self) -> Option<ConnectionStatus> {
+        self.connector.upgrade().map(|connector| connector.connection_status())
+    }
+
+    pub(crate) fn views(&self) -> &[Arc<View>] {
+        &self.views
+    }
+
+    pub(crate) fn dead_letter_topic(&self) -> &str {
+        &self.dead_letter_topic
     }
 
     /// What the host counted, at most a quarter of a second old.
@@ -410,7 +437,7 @@ fn assemble(
     Subscription {
         name: subscription.name.clone(),
         group: subscription.group.clone(),
-        view: Arc::new(View::new(topics.len())),
+        view: Arc::new(View::new(subscription.name.clone(), topics.len())),
         topics,
         codec,
         dispatcher,

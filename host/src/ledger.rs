@@ -52,7 +52,7 @@ impl Ledger {
     /// Enters an event that is settled when `parts` parts of it are. With no parts it is settled at once.
     pub(crate) fn enter(&mut self, event: Entering, tenant: Option<TenantSlot>) -> Entry {
         let Entering { offset, parts, bytes, origin_micros } = event;
-        let entry = Entry(self.front + self.open.len() as u64);
+        let entry = self.next();
         self.open.push_back(OpenEvent { offset, tenant, bytes, parts, origin_micros });
         self.unsettled_events += 1;
         self.unsettled_bytes += bytes;
@@ -92,6 +92,16 @@ impl Ledger {
     /// Bytes of the events that were read and are not settled.
     pub(crate) fn unsettled_bytes(&self) -> usize {
         self.unsettled_bytes
+    }
+
+    /// The oldest event that is not settled, and when its producer made it, in microseconds since 1970.
+    pub(crate) fn oldest(&self) -> Option<(Entry, u64)> {
+        self.open.front().map(|event| (Entry(self.front), event.origin_micros))
+    }
+
+    /// The place that the next event gets.
+    pub(crate) fn next(&self) -> Entry {
+        Entry(self.front + self.open.len() as u64)
     }
 
     /// Bytes and tenant of each event that was read and is not settled.

@@ -49,6 +49,7 @@ mod host;
 mod identity;
 mod lane;
 mod ledger;
+mod metrics;
 mod outcome;
 mod parked;
 mod poller;
@@ -68,7 +69,7 @@ pub use codec::{Codec, Format, Format as SerializationFormat, RawCodec, RawEvent
 pub use config::{
     Config, ConfigError, DeadLetterConfig, Mistake, Mistakes, Place, RetentionConfig, SubscriptionConfig,
 };
-pub use counters::{Counters, HandlerCounters, HandlerState, TenantCounters};
+pub use counters::{Counters, HandlerCounters, HandlerState, TenantCounters, TopicCounters};
 pub use crash_journal::CrashJournalError;
 pub use dispatch::{Bound, BreakerPolicy, DispatchSettings, OnFailing};
 pub use event::Tenant;
@@ -80,6 +81,7 @@ pub use handler::{FailurePolicy, HandlerConfig, HandlerName, InvalidHandlerName}
 pub use histogram::Histogram;
 pub use host::{BuildError, Host, HostBuilder, HostHandle, RunError, RunReport};
 pub use lane::{InvalidOrder, OrderBy};
+pub use metrics::MetricsCollector;
 pub use replay::{
     ActiveReplay, ReplayBound, ReplayConfig, ReplayError, ReplayInfo, ReplayManager, ReplayProgress,
     ReplayStatus, ReplayTarget,

@@ -1,5 +1,7 @@
 //! The poller: owns one group cursor, reads and decodes what it may, and stores offsets when told.
 
+mod membership;
+
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
@@ -10,6 +12,7 @@ use guesthouse_connector::{
 };
 use tokio::sync::mpsc;
 
+use self::membership::{End, Stage};
 use crate::board::{Board, Phase};
 use crate::codec::Codec;
 use crate::dispatch::Decoded;
@@ -19,6 +22,8 @@ use crate::event::{Message, Source, SourceTopic};
 use crate::failpoint::failpoint;
 use crate::parked::{Fetched, ReadBack};
 use crate::state::forget::Forgetter;
+
+pub(crate) use self::membership::Membership;
 
 /// Shortest wait after a round that found nothing.
 const IDLE_MIN: Duration = Duration::from_millis(1);
@@ -71,21 +76,6 @@ pub(crate) struct Poller {
     pub(crate) forgetter: Option<Arc<Forgetter>>,
 }
 
-/// Whether a poller is a member of its group now.
-#[derive(Debug, Default)]
-pub(crate) struct Membership(std::sync::atomic::AtomicBool);
-
-impl Membership {
-    /// Whether the poller has its assignment and the broker answers.
-    pub(crate) fn is_held(&self) -> bool {
-        self.0.load(std::sync::atomic::Ordering::Acquire)
-    }
-
-    fn set(&self, held: bool) {
-        self.0.store(held, std::sync::atomic::Ordering::Release);
-    }
-}
-
 /// What a poller keeps while it holds a cursor.
 #[derive(Debug, Default)]
 struct Round {
@@ -112,7 +102,7 @@ impl Poller {
             }
         }
         self.store_commits(&mut cursor, &mut round).await;
-        self.membership.set(false);
+        self.membership.end(End::Stopped);
         if let Err(error) = cursor.leave().await {
             tracing::warn!(topic = %self.source.topic, %error, "could not leave the group; the broker will notice");
         }
@@ -123,7 +113,10 @@ impl Poller {
         loop {
             match self.connector.open_group_cursor(&group).await {
                 Ok(cursor) => return Some(cursor),
-                Err(error) => tracing::error!(topic = %self.source.topic, %error, "cannot join the group"),
+                Err(error) => {
+                    self.membership.failed(Stage::Read, &error);
+                    tracing::error!(topic = %self.source.topic, %error, "cannot join the group");
+                }
             }
             if !self.rest(REFUSED_WAIT).await {
                 return None;
@@ -165,7 +158,8 @@ impl Poller {
         match step {
             Ok(step) => self.take(step, cursor, round).await,
             Err(error) => {
-                self.membership.set(false);
+                self.membership.failed(Stage::Read, &error);
+                self.membership.end(End::Lost);
                 tracing::error!(topic = %self.source.topic, %error, "cannot read");
                 if self.rest(REFUSED_WAIT).await {
                     std::ops::ControlFlow::Continue(())
@@ -185,7 +179,7 @@ impl Poller {
         let inputs = match step {
             CursorStep::Assigned(assigned) => {
                 failpoint!("rebalance.after_assign");
-                self.membership.set(true);
+                self.membership.begin();
                 let begin =
                     |partition: PartitionId| Input::Assigned(self.key(partition), round.begin(partition));
                 assigned.into_iter().map(|assignment| assignment.partition).map(begin).collect()
@@ -228,12 +222,13 @@ impl Poller {
                 vec![Input::WentBack]
             }
             CursorStep::Empty => {
-                self.membership.set(true);
+                self.membership.begin();
                 self.idle(round).await;
                 Vec::new()
             }
             CursorStep::Disconnected { error, wait } => {
-                self.membership.set(false);
+                self.membership.failed(Stage::Read, &error);
+                self.membership.end(End::Lost);
                 tracing::warn!(topic = %self.source.topic, %error, ?wait, "lost the broker; connecting again");
                 Vec::new()
             }
@@ -286,6 +281,7 @@ impl Poller {
     }
 
     fn commit_failed(&self, partition: PartitionId, offset: Offset, error: &ConnectorError) {
+        self.membership.failed(Stage::Commit, error);
         tracing::warn!(topic = %self.source.topic, %partition, %offset, %error, "could not commit; events may be read again");
     }
 

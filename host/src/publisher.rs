@@ -111,6 +111,7 @@ impl Publisher {
                 return None;
             }
         };
+        self.delivery.confirmed(&topic, confirmed.len());
         let mut told = Vec::new();
         match (failure, outbox.queues.get_mut(&topic)) {
             (None, Some(queue)) => {

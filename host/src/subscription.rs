@@ -60,15 +60,18 @@ pub(crate) struct Subscription {
 /// What others may see of a running subscription.
 #[derive(Debug)]
 pub(crate) struct View {
+    /// The name of the subscription.
+    pub(crate) subscription: String,
     pub(crate) memberships: Vec<Arc<Membership>>,
     pub(crate) delivery: Arc<Delivery>,
     pub(crate) counters: watch::Sender<Counters>,
 }
 
 impl View {
-    /// A view of a subscription over this many topics.
-    pub(crate) fn new(topics: usize) -> Self {
+    /// A view of a subscription of this name over this many topics.
+    pub(crate) fn new(subscription: String, topics: usize) -> Self {
         Self {
+            subscription,
             memberships: (0..topics).map(|_| Arc::default()).collect(),
             delivery: Arc::default(),
             counters: watch::Sender::default(),
@@ -412,6 +415,7 @@ impl Running {
     fn show_counters(&self) -> Counters {
         let mut counters = self.dispatcher.counters();
         self.view.delivery.add_to(&mut counters);
+        self.view.memberships.iter().for_each(|membership| membership.add_to(&mut counters));
         self.view.counters.send_replace(counters.clone());
         counters
     }

@@ -4,6 +4,7 @@
 //! which the [`Host`](crate::Host) of the same process can share.
 
 mod config;
+mod counts;
 mod envelope;
 mod iggy;
 
@@ -12,6 +13,8 @@ use std::any::Any;
 use async_trait::async_trait;
 use guesthouse_connector::ConnectorError;
 use uuid::Uuid;
+
+pub(crate) use self::counts::TransportCounts;
 
 pub use self::config::{Access, IggyConfig, TopologyConfig};
 pub use self::envelope::{ContractEventEnvelope, EventEnvelope};

@@ -6,12 +6,14 @@ use std::time::Duration;
 use rand::RngExt;
 
 use super::breaker::Tally;
+use super::plan::Plan;
 use super::queues::{Batch, Company, Delivery, Rest};
 use super::shelving::PARKED;
 use super::{Dispatcher, InFlight, Now};
+use crate::counters::Counters;
 use crate::dead_letter::Failure;
 use crate::handler::FailurePolicy;
-use crate::outcome::{Emit, Outcome};
+use crate::outcome::{Emit, Outcome, OutcomeKind};
 use crate::route::HandlerIndex;
 use crate::sandbox::Answer;
 use crate::verdict::{History, Verdict, judge};
@@ -23,6 +25,25 @@ pub(super) struct CallFacts {
     pub(super) memory_peak_bytes: u64,
 }
 
+/// Where attempts of one call are counted.
+struct Attempts<'a> {
+    counters: &'a mut Counters,
+    plan: Option<&'a mut Plan>,
+    share_micros: u64,
+}
+
+impl Attempts<'_> {
+    fn count(&mut self, outcome: OutcomeKind, times: usize) {
+        if times == 0 {
+            return;
+        }
+        self.counters.attempted(outcome, self.share_micros, times as u64);
+        if let Some(plan) = &mut self.plan {
+            *plan.attempts.entry(outcome).or_default() += times as u64;
+        }
+    }
+}
+
 impl Dispatcher {
     pub(super) fn answered(
         &mut self,
@@ -31,6 +52,7 @@ impl Dispatcher {
         facts: CallFacts,
         now: Now,
     ) {
+        self.count_attempts(&call, &answers, facts);
         let mut answers = answers.into_iter().peekable();
         let (mut back, mut tally) = (Vec::new(), Tally::default());
         for (at, (lane, delivery)) in call.items.into_iter().enumerate() {
@@ -54,6 +76,21 @@ impl Dispatcher {
         }
         self.give_back_kept(&call.key, back, now);
         self.learn(&call.key, call.purpose, tally, now);
+    }
+
+    /// Counts the attempts of a call; each took an equal share of its time.
+    fn count_attempts(&mut self, call: &InFlight, answers: &[(usize, Answer)], facts: CallFacts) {
+        let events = call.items.len();
+        let share = facts.duration / u32::try_from(events).unwrap_or(u32::MAX).max(1);
+        let share = u64::try_from(share.as_micros()).unwrap_or(u64::MAX);
+        let plan = self.plans.get_mut(call.key.handler.0);
+        let mut attempts = Attempts { counters: &mut self.counters, plan, share_micros: share };
+        attempts.count(OutcomeKind::Done, events.saturating_sub(answers.len()));
+        for (_, answer) in answers {
+            if let Answer::Ended(outcome) = answer {
+                attempts.count(outcome.kind(), 1);
+            }
+        }
     }
 
     /// A call of several events failed as a whole. Nothing of it counts: if it was a guest's fault each event

@@ -9,6 +9,7 @@ use guesthouse_connector::{Offset, PartitionId};
 
 use super::bounds::{HostLoad, Load};
 use super::parking::ParkedPlace;
+use super::reads::Reads;
 use super::settings::DispatchSettings;
 use super::tenants::TenantGauges;
 use crate::event::Tenant;
@@ -129,6 +130,7 @@ struct Held {
     /// Whether nothing of it is handled yet, for it is not known what of it is parked.
     is_closed: bool,
     ledger: Ledger,
+    reads: Reads,
     /// The watermark last handed out for commit.
     offered: Option<Offset>,
     offered_at: Instant,
@@ -166,6 +168,7 @@ impl Partitions {
             is_full: false,
             is_closed: false,
             ledger: Ledger::default(),
+            reads: Reads::default(),
             offered: None,
             offered_at: now,
             settled_since: 0,
@@ -352,6 +355,22 @@ impl Partitions {
     /// Events of all partitions that were read and are not settled.
     pub(crate) fn unsettled_events(&self) -> usize {
         self.held.values().map(|held| held.ledger.unsettled_events()).sum()
+    }
+
+    /// Events of a partition are about to enter, read at this time, in microseconds since 1970.
+    pub(crate) fn note_read(&mut self, partition: PartitionKey, unix_micros: u64) {
+        if let Some(held) = self.held.get_mut(&partition) {
+            let oldest = held.ledger.oldest().map(|(entry, _)| entry);
+            held.reads.note(held.ledger.next(), unix_micros, oldest);
+        }
+    }
+
+    /// When the oldest of the events that are not settled was read, and when the oldest was made, in microseconds since
+    /// 1970.
+    pub(crate) fn oldest(&self) -> (Option<u64>, Option<u64>) {
+        let oldest = || self.held.values().filter_map(|held| Some((held, held.ledger.oldest()?)));
+        let read = oldest().filter_map(|(held, (entry, _))| held.reads.time_of(entry)).min();
+        (read, oldest().map(|(_, (_, made))| made).min())
     }
 
     /// Partitions that are assigned now.

@@ -1,5 +1,6 @@
 //! A handler as the dispatcher knows it: its configuration, and what it has learned about it.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::breaker::{Change, Passage};
@@ -8,6 +9,7 @@ use super::pauses::{Pauses, Whose};
 use crate::counters::{HandlerCounters, HandlerState};
 use crate::event::Tenant;
 use crate::handler::HandlerConfig;
+use crate::outcome::OutcomeKind;
 use crate::sandbox::{Isolation, Pool};
 
 /// A handler with what the dispatcher learns about it.
@@ -17,6 +19,8 @@ pub(super) struct Plan {
     pub(super) pool: Pool,
     pub(super) pace: Pace,
     pub(super) pauses: Pauses,
+    /// Attempts that ended, by outcome.
+    pub(super) attempts: BTreeMap<OutcomeKind, u64>,
 }
 
 impl Plan {
@@ -26,7 +30,7 @@ impl Plan {
             Pool::Waiting => Pace::cautious(config.batch_max, config.batch_time_target),
         };
         let pauses = Pauses::new(config.breaker.clone());
-        Self { config, pool, pace, pauses }
+        Self { config, pool, pace, pauses, attempts: BTreeMap::new() }
     }
 
     /// Whether a tenant's calls are made one at a time: those that change the same state would only be in each
@@ -60,6 +64,7 @@ impl Plan {
             parked_lanes: 0,
             parked_events: 0,
             dropped_events: 0,
+            attempts: self.attempts.iter().map(|(kind, count)| (kind.as_str().to_owned(), *count)).collect(),
         }
     }
 }

@@ -5,7 +5,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use guesthouse_connector::ConnectorError;
 
-use crate::counters::Counters;
+use crate::counters::{Counters, TopicCounters};
 
 /// Whether what must be published gets through.
 #[derive(Debug, Default)]
@@ -13,7 +13,7 @@ pub(crate) struct Delivery(Mutex<Seen>);
 
 #[derive(Debug, Default)]
 struct Seen {
-    failures: u64,
+    topics: BTreeMap<String, TopicCounters>,
     /// The topics that cannot be written now.
     stuck: BTreeMap<String, Stuck>,
 }
@@ -33,7 +33,9 @@ impl Delivery {
     /// Adds what was seen to the counters of the subscription.
     pub(crate) fn add_to(&self, counters: &mut Counters) {
         let seen = self.seen();
-        counters.publish_failures += seen.failures;
+        for (topic, theirs) in &seen.topics {
+            counters.published_to(topic, theirs);
+        }
         for (topic, stuck) in &seen.stuck {
             *counters.unwritable_topics.entry(topic.clone()).or_default() += stuck.messages;
         }
@@ -42,7 +44,8 @@ impl Delivery {
     /// A request failed, and this many messages wait now. Said aloud once for each reason.
     pub(super) fn failed(&self, topic: &str, error: &ConnectorError, messages: usize) {
         let mut seen = self.seen();
-        seen.failures += 1;
+        let failures = &mut seen.topics.entry(topic.to_owned()).or_default().failures;
+        *failures.entry(error.stable_code().to_owned()).or_default() += 1;
         let stuck = seen.stuck.entry(topic.to_owned()).or_default();
         let reason = error.to_string();
         let is_new = stuck.reason != reason;
@@ -54,6 +57,13 @@ impl Delivery {
                 %error,
                 "cannot publish; what waits for it is not committed, and it is tried again until it succeeds"
             );
+        }
+    }
+
+    /// The broker has confirmed this many messages of a topic.
+    pub(super) fn confirmed(&self, topic: &str, messages: usize) {
+        if messages > 0 {
+            self.seen().topics.entry(topic.to_owned()).or_default().published += messages as u64;
         }
     }
 

@@ -10,7 +10,8 @@ use guesthouse_connector::{
 };
 
 use super::{
-    ContractEventEnvelope, EventEnvelope, EventTransport, IggyConfig, ReliabilityLevel, TransportError,
+    ContractEventEnvelope, EventEnvelope, EventTransport, IggyConfig, ReliabilityLevel, TransportCounts,
+    TransportError,
 };
 
 /// Publishes the platform's events to the topics that their types belong to, keyed by tenant, each under its own id.
@@ -22,6 +23,7 @@ use super::{
 pub struct IggyTransport {
     config: IggyConfig,
     connector: Arc<dyn IggyConnector>,
+    counts: Arc<TransportCounts>,
 }
 
 /// Messages of one topic, each with its place among what was to be published.
@@ -46,7 +48,7 @@ impl IggyTransport {
             drop(connector.shutdown().await);
             return Err(error.into());
         }
-        Ok(Self { config, connector })
+        Ok(Self { config, connector, counts: Arc::default() })
     }
 
     /// What it was opened with.
@@ -62,6 +64,11 @@ impl IggyTransport {
     /// The connection, for a host or whoever else should share it.
     pub const fn connector(&self) -> &Arc<dyn IggyConnector> {
         &self.connector
+    }
+
+    /// What it counted.
+    pub(crate) const fn counts(&self) -> &Arc<TransportCounts> {
+        &self.counts
     }
 
     /// Publishes events in as few requests as possible and says of each what became of it, in their order.
@@ -85,6 +92,7 @@ impl IggyTransport {
                 }
             }
         }
+        self.counts.note(&results);
         results
     }
 

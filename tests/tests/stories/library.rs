@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use guesthouse::{Config, Host};
+use guesthouse::{Config, Host, MetricsCollector};
 use guesthouse_connector::connector;
 use guesthouse_tests::envelope::{order, tenant};
 use guesthouse_tests::house::{PARTITIONS, order_totals};
@@ -36,11 +36,29 @@ async fn a_host_lives_in_this_process() {
     book.expect_totals(&names).await;
     eventually("orders and totals are settled", async || (handle.counters().settled == 400).then_some(()))
         .await;
+    let metrics = MetricsCollector::new().host(&handle);
+    eventually("the metrics say so, too", async || {
+        let text = metrics.to_text().unwrap();
+        [
+            r#"guesthouse_settled_total{subscription="default"} 400"#,
+            r#"guesthouse_handler_attempts_total{subscription="default",handler="order-totals",outcome="done"} 200"#,
+            r#"guesthouse_published_total{subscription="default",topic="domain"} 200"#,
+            r#"guesthouse_latency_seconds_count{subscription="default"} 200"#,
+            r#"rustok_runtime_consumer_deliveries_total{consumer="default",outcome="done"} 200"#,
+            r#"rustok_runtime_consumer_in_flight{consumer="default"} 0"#,
+            r#"rustok_runtime_consumer_worker_starts_total{consumer="default"} 1"#,
+        ]
+        .iter()
+        .all(|line| text.lines().any(|found| found == *line))
+        .then_some(())
+    })
+    .await;
     let handled: u64 = handle.counters().tenants.values().map(|tenant| tenant.handled).sum();
     assert_eq!(handled, 200);
 
     tokio::time::timeout(PATIENCE, handle.stop(Duration::from_secs(10))).await.expect("the host stops");
     assert!(handle.is_finished() && !handle.is_ready());
+    assert!(metrics.to_text().unwrap().contains("guesthouse_ready{subscription=\"default\"} 0"));
     let report = running.await.unwrap().unwrap();
     assert_eq!((report.counters.settled, report.counters.unsettled), (400, 0));
     shared.ping().await.expect("the connection is ours, so it is open still");
