@@ -5,17 +5,17 @@ mod change;
 mod named;
 mod options;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError, RwLock, RwLockReadGuard};
 
 use iggy_binary_protocol::WireIdentifier;
 use iggy_common::IggyErrorDiscriminants as Code;
 
 use crate::config::Limits;
-use crate::log::Recovery;
-use crate::partition::{OpenError, Partition};
-use crate::store::{GroupMeta, LogEnds, PartitionKey, Store, StreamMeta, TopicMeta};
-use crate::wire::Refusal;
+use crate::log::{PartitionLog, Presence, Recovery};
+use crate::partition::Partition;
+use crate::store::{GroupMeta, LogEnds, PartitionKey, Store, StoreError, StreamMeta, TopicMeta};
+use crate::wire::{Refusal, in_one_line};
 
 pub(crate) use change::TopicUpdate;
 pub(crate) use named::Named;
@@ -103,8 +103,8 @@ pub(crate) struct Catalog {
 }
 
 impl Catalog {
-    /// Loads the catalog and opens every partition in it.
-    pub(crate) fn open(store: Arc<Store>, layout: Layout) -> Result<Self, OpenError> {
+    /// Loads the catalog and opens every partition in it. One that cannot be opened is offline; the others serve.
+    pub(crate) fn open(store: Arc<Store>, layout: Layout) -> Result<Self, StoreError> {
         let image = store.load()?;
         let catalog = Self {
             store,
@@ -181,7 +181,7 @@ impl Catalog {
         streams.insert(id, &name, Arc::new(stream));
     }
 
-    fn open_topic(&self, meta: TopicMeta, groups: Vec<GroupMeta>) -> Result<Topic, OpenError> {
+    fn open_topic(&self, meta: TopicMeta, groups: Vec<GroupMeta>) -> Result<Topic, StoreError> {
         let options = TopicOptions::stored(&meta.options, self.layout.segment_bytes_default);
         let mut partitions = Vec::new();
         for partition_id in 0..meta.partitions_count {
@@ -195,16 +195,32 @@ impl Catalog {
         Ok(Topic { meta, options, partitions, groups: named })
     }
 
-    fn open_partition(&self, key: PartitionKey, options: &TopicOptions) -> Result<Partition, OpenError> {
+    fn open_partition(&self, key: PartitionKey, options: &TopicOptions) -> Result<Partition, StoreError> {
+        let reserved = self.store.floor(key)?;
+        let dir = self.layout.partition_dir(key);
+        // An empty log would begin at offset 0, and give the offsets of the lost messages away again.
+        if reserved > 0 && PartitionLog::is_in(&dir) == Presence::Missing {
+            let reason = format!("there are no segment files in {}, and there have been", dir.display());
+            return Ok(take_offline(key, &dir, reason));
+        }
         let floor = match self.store.log_ends() {
             LogEnds::Exact => 0,
-            LogEnds::Uncertain => self.store.floor(key)?,
+            LogEnds::Uncertain => reserved,
         };
         let settings = options.log_settings(self.layout.segment_bytes_default);
-        let (partition, recovery) = Partition::open(key, &self.layout.partition_dir(key), settings, floor)?;
-        report(key, &recovery);
-        Ok(partition)
+        match Partition::open(key, &dir, settings, floor) {
+            Ok((partition, recovery)) => {
+                report(key, &recovery);
+                Ok(partition)
+            }
+            Err(error) => Ok(take_offline(key, &dir, in_one_line(&error))),
+        }
     }
+}
+
+fn take_offline(key: PartitionKey, dir: &Path, reason: String) -> Partition {
+    tracing::error!(?key, reason, "partition is offline, the others serve");
+    Partition::offline(key, dir, reason)
 }
 
 /// Tells the operator what recovery found. Nothing acknowledged is in a torn tail.

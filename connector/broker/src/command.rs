@@ -12,7 +12,6 @@ mod token;
 mod topic;
 mod user;
 
-use std::error::Error;
 use std::sync::Arc;
 
 use iggy_binary_protocol::codes::{
@@ -26,7 +25,7 @@ use crate::catalog::{Stream, Topic};
 use crate::engine::Engine;
 use crate::peer::Peer;
 use crate::user::{Action, Decision, StreamAction, TopicAction, User};
-use crate::wire::{Payload, Refusal, Reply, Request};
+use crate::wire::{Payload, Refusal, Reply, Request, in_one_line};
 
 /// A request of a client that is logged in.
 struct Call<'a> {
@@ -98,22 +97,11 @@ pub(crate) async fn answer(engine: &Engine, peer: &mut Peer, request: &Request<'
 fn report(peer: &Peer, request: &Request<'_>, refusal: &Refusal) {
     let operation = request.header.operation;
     if refusal.is_our_fault() {
-        let causes = causes_of(refusal);
-        tracing::error!(remote = %peer.remote, ?operation, error = %refusal, causes, "request failed");
+        let error = in_one_line(refusal);
+        tracing::error!(remote = %peer.remote, ?operation, error, "request failed");
     } else {
         tracing::debug!(remote = %peer.remote, ?operation, error = %refusal, "request refused");
     }
-}
-
-/// The chain of causes below an error, in one line.
-fn causes_of(error: &dyn Error) -> String {
-    let mut causes = Vec::new();
-    let mut next = error.source();
-    while let Some(cause) = next {
-        causes.push(cause.to_string());
-        next = cause.source();
-    }
-    causes.join(": ")
 }
 
 async fn run(engine: &Engine, peer: &mut Peer, request: &Request<'_>) -> Result<Payload, Refusal> {

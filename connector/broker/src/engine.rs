@@ -80,7 +80,11 @@ impl Engine {
     pub(crate) async fn close(&self) -> Result<(), CloseError> {
         for topic in self.catalog.topics() {
             for partition in &topic.partitions {
-                partition.sync().await?;
+                match partition.sync().await {
+                    // Nothing of it is open.
+                    Err(Refusal::Offline { .. }) => {}
+                    synced => synced?,
+                }
             }
         }
         Ok(self.store.mark_clean()?)

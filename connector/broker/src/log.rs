@@ -120,11 +120,19 @@ pub(crate) struct Damage {
     pub(crate) position: u64,
 }
 
+/// Whether a directory holds a log.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Presence {
+    There,
+    /// There is no directory, or no segment file in it.
+    Missing,
+}
+
 /// A failure to open, read, or change a log.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum LogError {
     /// A file operation failed.
-    #[error("cannot {action} {path}")]
+    #[error("cannot {action} {}", path.display())]
     Io {
         /// What was tried.
         action: &'static str,
@@ -135,7 +143,8 @@ pub(crate) enum LogError {
     },
     /// Stored bytes are not what was written; they are not served.
     #[error(
-        "segment {path} is damaged at byte {position}: {reason}; restore the file from a copy or delete the oldest segments up to this one"
+        "segment {} is damaged at byte {position}: {reason}; restore the file from a copy or delete the oldest segments up to this one",
+        path.display()
     )]
     Damaged {
         /// The segment.
@@ -166,7 +175,7 @@ pub(crate) enum AppendError {
     #[error("batch was not written")]
     Write(#[source] LogError),
     /// An earlier failure left the end of the log uncertain; reads go on.
-    #[error("log {path} refuses appends after a failed write or sync: {reason}; restart the broker")]
+    #[error("log {} refuses appends after a failed write or sync: {reason}; restart the broker", path.display())]
     Refusing {
         /// Directory of the log.
         path: PathBuf,
@@ -334,7 +343,30 @@ impl PartitionLog {
     /// # Errors
     /// When a file operation fails; what is left is removed by [`PartitionLog::create`].
     pub(crate) fn delete(self) -> Result<(), LogError> {
-        remove_directory(&self.dir)
+        Self::remove(&self.dir)
+    }
+
+    /// Removes a log that is not open.
+    ///
+    /// # Errors
+    /// As [`PartitionLog::delete`].
+    pub(crate) fn remove(dir: &Path) -> Result<(), LogError> {
+        remove_directory(dir)
+    }
+
+    /// Where its files lie.
+    pub(crate) fn dir(&self) -> &Path {
+        &self.dir
+    }
+
+    /// Whether there is a log in `dir`.
+    pub(crate) fn is_in(dir: &Path) -> Presence {
+        match segment::list(dir) {
+            Ok(bases) if !bases.is_empty() => Presence::There,
+            // Opening it says what is wrong with the directory.
+            Err(LogError::Io { source, .. }) if source.kind() != io::ErrorKind::NotFound => Presence::There,
+            _ => Presence::Missing,
+        }
     }
 
     /// Seals the active segment and goes on in a new one. What is sealed is on the disk, so that only the last

@@ -1,7 +1,7 @@
 //! One partition: its log, the offsets reserved for it, and the message ids it has seen. A lock guards them and
 //! is never held while waiting for the disk to sync.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use iggy_common::IggyErrorDiscriminants as Code;
@@ -11,17 +11,25 @@ use crate::log::{
     AppendError, Appended, LogBounds, LogError, LogSettings, PartitionLog, ReadFrom, Recovery, Slice,
 };
 use crate::recent::{RecentIds, WINDOW_IDS, ids_of};
-use crate::store::{PartitionKey, Store, StoreError};
+use crate::store::{PartitionKey, Store};
 use crate::wire::Refusal;
 
 /// One partition of a topic.
 #[derive(Debug)]
 pub(crate) struct Partition {
     key: PartitionKey,
-    /// `None` once the partition was deleted.
-    open: Mutex<Option<Open>>,
+    dir: PathBuf,
+    state: Mutex<State>,
     /// How many appends are known to be on the disk. Held while one caller syncs for all that wait.
     synced: tokio::sync::Mutex<u64>,
+}
+
+#[derive(Debug)]
+enum State {
+    Open(Open),
+    /// Its files cannot be opened, for this reason. They are left as they are.
+    Offline(String),
+    Deleted,
 }
 
 #[derive(Debug)]
@@ -44,6 +52,8 @@ pub(crate) enum Condition {
     Serving,
     /// It gives messages and takes none, for this reason.
     Refusing(String),
+    /// It gives none and takes none, for this reason.
+    Offline(String),
 }
 
 /// What became of a batch.
@@ -55,22 +65,21 @@ pub(crate) enum Accepted {
     Duplicate,
 }
 
-/// A partition cannot be opened.
-#[derive(Debug, thiserror::Error)]
-pub(crate) enum OpenError {
-    /// Its log cannot be.
-    #[error(transparent)]
-    Log(#[from] LogError),
-    /// The store does not answer.
-    #[error(transparent)]
-    Store(#[from] StoreError),
-}
-
 impl Partition {
     /// Creates an empty partition.
     pub(crate) fn create(key: PartitionKey, dir: &Path, settings: LogSettings) -> Result<Self, LogError> {
         let log = PartitionLog::create(dir, settings)?;
         Ok(Self::with_log(key, log, RecentIds::default()))
+    }
+
+    /// A partition that does not serve, for this reason.
+    pub(crate) fn offline(key: PartitionKey, dir: &Path, reason: String) -> Self {
+        Self {
+            key,
+            dir: dir.to_owned(),
+            state: Mutex::new(State::Offline(reason)),
+            synced: tokio::sync::Mutex::new(0),
+        }
     }
 
     /// Opens a partition that was there at the last run. Its next offset is at least `floor`.
@@ -90,8 +99,9 @@ impl Partition {
     }
 
     fn with_log(key: PartitionKey, log: PartitionLog, recent: RecentIds) -> Self {
+        let dir = log.dir().to_owned();
         let open = Open { log, floor: 0, recent, appends: 0 };
-        Self { key, open: Mutex::new(Some(open)), synced: tokio::sync::Mutex::new(0) }
+        Self { key, dir, state: Mutex::new(State::Open(open)), synced: tokio::sync::Mutex::new(0) }
     }
 
     /// Appends a batch record of `messages` messages, unless it is a repetition. It is then in the hands of the
@@ -139,15 +149,21 @@ impl Partition {
         self.with(|open| Ok(open.log.bounds()))
     }
 
-    /// The extent for those who look on: nothing when the partition was deleted.
+    /// The extent for those who look on: nothing when the partition is offline or was deleted.
     pub(crate) fn extent(&self) -> Extent {
         self.bounds().unwrap_or_default()
     }
 
     /// Whether it serves.
     pub(crate) fn condition(&self) -> Condition {
-        let refusal = self.lock().as_ref().and_then(|open| open.log.refusal().map(str::to_owned));
-        refusal.map_or(Condition::Serving, Condition::Refusing)
+        match &*self.lock() {
+            State::Open(open) => {
+                let refusal = open.log.refusal().map(str::to_owned);
+                refusal.map_or(Condition::Serving, Condition::Refusing)
+            }
+            State::Offline(reason) => Condition::Offline(reason.clone()),
+            State::Deleted => Condition::Serving,
+        }
     }
 
     /// Drops all messages. Offsets go on counting.
@@ -174,16 +190,23 @@ impl Partition {
 
     /// Removes the partition and its files. Calls that come later are refused.
     pub(crate) fn delete(&self) -> Result<(), LogError> {
-        self.lock().take().map_or(Ok(()), |open| open.log.delete())
+        match std::mem::replace(&mut *self.lock(), State::Deleted) {
+            State::Open(open) => open.log.delete(),
+            State::Offline(_) => PartitionLog::remove(&self.dir),
+            State::Deleted => Ok(()),
+        }
     }
 
     fn with<T>(&self, action: impl FnOnce(&mut Open) -> Result<T, Refusal>) -> Result<T, Refusal> {
-        let mut open = self.lock();
-        action(open.as_mut().ok_or(Code::PartitionNotFound)?)
+        match &mut *self.lock() {
+            State::Open(open) => action(open),
+            State::Offline(reason) => Err(Refusal::Offline { key: self.key, reason: reason.clone() }),
+            State::Deleted => Err(Code::PartitionNotFound.into()),
+        }
     }
 
     /// The log keeps itself consistent at every return, so a panic elsewhere under the lock spoils nothing.
-    fn lock(&self) -> MutexGuard<'_, Option<Open>> {
-        self.open.lock().unwrap_or_else(PoisonError::into_inner)
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

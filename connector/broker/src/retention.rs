@@ -26,7 +26,11 @@ fn sweep_topic(topic: &Topic, now_micros: u64) -> Result<u32, Refusal> {
     }
     let mut segments = 0;
     for partition in &topic.partitions {
-        segments += partition.retain(time_micros, bytes_max)?;
+        match partition.retain(time_micros, bytes_max) {
+            // Said when the broker started.
+            Err(Refusal::Offline { .. }) => {}
+            dropped => segments += dropped?,
+        }
     }
     Ok(segments)
 }

@@ -8,7 +8,7 @@ use bytemuck::checked::try_pod_read_unaligned;
 use iggy_binary_protocol::{Command, HEADER_SIZE, Operation, RequestHeader};
 
 pub(crate) use frame::{FrameReader, Readiness};
-pub(crate) use reply::{Payload, Refusal, Reply};
+pub(crate) use reply::{Payload, Refusal, Reply, in_one_line};
 
 /// Largest body of a frame, as on Iggy's server.
 pub(crate) const BODY_BYTES_MAX: usize = 64 * 1024 * 1024;

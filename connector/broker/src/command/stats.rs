@@ -67,7 +67,7 @@ fn totals(call: &Call<'_>) -> Result<Totals, Refusal> {
         totals.groups += topic.groups.len();
         totals.partitions += topic.partitions.len();
         for partition in &topic.partitions {
-            let bounds = partition.bounds()?;
+            let bounds = partition.extent();
             totals.segments = totals.segments.saturating_add(bounds.segments);
             totals.extent.add(&Extent { bytes: bounds.bytes, messages: bounds.messages });
         }

@@ -98,7 +98,7 @@ impl Extent {
     pub(super) fn of(topic: &Topic) -> Result<Self, Refusal> {
         let mut extent = Self::default();
         for partition in &topic.partitions {
-            let bounds = partition.bounds()?;
+            let bounds = partition.extent();
             extent.add(&Self { bytes: bounds.bytes, messages: bounds.messages });
         }
         Ok(extent)
@@ -131,7 +131,7 @@ pub(super) fn topic_header(topic: &Topic) -> Result<TopicHeader, Refusal> {
 fn details(topic: &Topic) -> Result<GetTopicResponse, Refusal> {
     let mut partitions = Vec::with_capacity(topic.partitions.len());
     for (id, partition) in (0..).zip(&topic.partitions) {
-        let bounds = partition.bounds()?;
+        let bounds = partition.extent();
         partitions.push(PartitionResponse {
             id,
             created_at: topic.meta.created_at_micros,

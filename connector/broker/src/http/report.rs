@@ -166,6 +166,7 @@ fn partition_report(id: u32, extent: Extent, condition: Condition) -> PartitionR
     let (state, reason) = match condition {
         Condition::Serving => ("serving", None),
         Condition::Refusing(reason) => ("refusing", Some(reason)),
+        Condition::Offline(reason) => ("offline", Some(reason)),
     };
     PartitionReport {
         id,

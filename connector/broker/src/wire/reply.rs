@@ -1,5 +1,7 @@
 //! What goes back to a client: a reply with a payload, a reply with an error code, or the end of its session.
 
+use std::error::Error;
+
 use bytes::{Buf, BufMut, Bytes, BytesMut};
 use iggy_binary_protocol::consensus::RESULT_COUNT_LEN;
 use iggy_binary_protocol::version::{IGGY_PROTOCOL_VERSION, IGGY_PROTOCOL_VERSION_MIN};
@@ -11,7 +13,7 @@ use iggy_common::IggyErrorDiscriminants as Code;
 
 use crate::log::{AppendError, LogError};
 use crate::password::HashError;
-use crate::store::StoreError;
+use crate::store::{PartitionKey, StoreError};
 
 /// Size of a frame without a body.
 #[expect(clippy::cast_possible_truncation, reason = "it is 256")]
@@ -65,6 +67,17 @@ pub(crate) enum Refusal {
     /// A log could not be read or written.
     #[error(transparent)]
     Log(#[from] LogError),
+    /// A partition cannot be opened, and does not serve.
+    #[error(
+        "partition {}/{}/{} is offline: {reason}; put its files right and start the broker again",
+        key.stream_id, key.topic_id, key.partition_id
+    )]
+    Offline {
+        /// Which one.
+        key: PartitionKey,
+        /// Why.
+        reason: String,
+    },
     /// A password could not be hashed.
     #[error(transparent)]
     Hash(#[from] HashError),
@@ -97,6 +110,7 @@ impl Refusal {
             Self::Append(AppendError::LargeHeaders(_)) => Code::TooBigUserHeaders,
             Self::Append(_) => Code::CannotAppendMessage,
             Self::Log(_) => Code::CannotReadMessage,
+            Self::Offline { .. } => Code::CannotOpenPartitionLogFile,
             Self::Hash(_) | Self::Store(_) => Code::IoError,
         }
     }
@@ -105,10 +119,22 @@ impl Refusal {
     pub(crate) fn is_our_fault(&self) -> bool {
         match self {
             Self::Append(error) => matches!(error, AppendError::Write(_) | AppendError::Refusing { .. }),
-            Self::Log(_) | Self::Hash(_) | Self::Store(_) => true,
+            Self::Log(_) | Self::Offline { .. } | Self::Hash(_) | Self::Store(_) => true,
             Self::Code(_) | Self::Evict(_) | Self::Protocol(_) => false,
         }
     }
+}
+
+/// An error and its causes.
+pub(crate) fn in_one_line(error: &dyn Error) -> String {
+    let mut line = error.to_string();
+    let mut next = error.source();
+    while let Some(cause) = next {
+        line.push_str(": ");
+        line.push_str(&cause.to_string());
+        next = cause.source();
+    }
+    line
 }
 
 /// A whole frame, ready to be written.

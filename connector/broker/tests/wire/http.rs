@@ -23,7 +23,7 @@ async fn open(house: &House) -> (Broker, SocketAddr) {
     (broker, address)
 }
 
-async fn ask(address: SocketAddr, method: &str, path: &str, host: &str) -> (Response<()>, String) {
+pub(crate) async fn ask(address: SocketAddr, method: &str, path: &str, host: &str) -> (Response<()>, String) {
     let stream = TcpStream::connect(address).await.unwrap();
     let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream)).await.unwrap();
     let request = Request::builder().method(method).uri(path).header("host", host);

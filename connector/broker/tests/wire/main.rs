@@ -11,6 +11,7 @@ mod lifecycle;
 mod limits;
 mod login;
 mod messages;
+mod offline;
 mod rebalance;
 mod system;
 mod users;

@@ -1,0 +1,79 @@
+//! Goal: a partition whose files cannot be opened is offline with the reason, and nothing else suffers.
+//! Method: files spoilt between two runs of a broker, whose other partitions go on.
+
+use std::fs;
+use std::path::PathBuf;
+
+use guesthouse_broker::BrokerConfig;
+use iggy_binary_protocol::requests::topics::DeleteTopicRequest;
+use iggy_binary_protocol::{Operation, WireEncode};
+
+use crate::http;
+use crate::kit::{House, Raw, named, shut};
+
+const LOST: (&str, &str, u32) = ("s", "t", 0);
+const WELL: (&str, &str, u32) = ("s", "t", 1);
+/// What Iggy calls a partition whose files cannot be opened.
+const CANNOT_OPEN: u32 = 3003;
+
+/// Two partitions with a message each, at rest; answers the directory of the first.
+async fn furnish(house: &House) -> PathBuf {
+    let broker = house.open().await;
+    let mut raw = Raw::enter(&broker).await;
+    raw.create_stream("s").await;
+    raw.create_topic("s", "t", 2).await;
+    raw.send(LOST, &[(1, "lost")]).await.ok();
+    raw.send(WELL, &[(2, "well")]).await.ok();
+    shut(broker).await;
+    house.config().data_dir.join("streams/0/0/0")
+}
+
+async fn expect_offline(house: &House, reason: &str) {
+    let config = BrokerConfig { http: Some("127.0.0.1:0".parse().unwrap()), ..house.config() };
+    let broker = guesthouse_broker::Broker::start(config).await.unwrap();
+    let mut raw = Raw::enter(&broker).await;
+    assert_eq!(raw.send(LOST, &[(3, "x")]).await.status(), CANNOT_OPEN);
+    assert_eq!(raw.contents(WELL).await, [(0, "well".to_owned())]);
+    raw.send(WELL, &[(4, "more")]).await.ok();
+
+    let (answer, health) = http::ask(broker.http_address().unwrap(), "GET", "/health", "localhost").await;
+    assert_eq!(answer.status(), 503, "{health}");
+    let health: serde_json::Value = serde_json::from_str(&health).unwrap();
+    assert_eq!(health["partitions"][0]["state"], "offline");
+    assert!(health["partitions"][0]["reason"].as_str().unwrap().contains(reason), "{health}");
+
+    let request = DeleteTopicRequest { stream_id: named("s"), topic_id: named("t") };
+    raw.ask(Operation::DeleteTopic, &request.to_bytes()).await.ok();
+    assert!(!house.config().data_dir.join("streams/0/0").exists(), "what cannot be opened can be deleted");
+    shut(broker).await;
+}
+
+#[tokio::test]
+async fn segments_that_are_gone_do_not_make_offsets_begin_again() {
+    let house = House::new();
+    fs::remove_dir_all(furnish(&house).await).unwrap();
+    expect_offline(&house, "there are no segment files").await;
+}
+
+#[tokio::test]
+async fn segments_that_overlap_take_their_partition_offline() {
+    let house = House::new();
+    let dir = furnish(&house).await;
+    // The segment of offset 0 holds it, and one that should begin after offset 5 claims to hold it too.
+    let segment = |base: u64| dir.join(format!("{base:020}.log"));
+    let broker = house.open().await;
+    Raw::enter(&broker).await.send(LOST, &[(5, "second")]).await.ok();
+    shut(broker).await;
+    fs::write(segment(1), b"").unwrap();
+    expect_offline(&house, "it reaches into the next segment").await;
+}
+
+#[tokio::test]
+async fn a_segment_that_cannot_be_read_takes_its_partition_offline() {
+    let house = House::new();
+    let dir = furnish(&house).await;
+    let segment = dir.join(format!("{:020}.log", 0));
+    fs::remove_file(&segment).unwrap();
+    fs::create_dir(&segment).unwrap();
+    expect_offline(&house, "cannot open segment").await;
+}
