@@ -6,6 +6,7 @@
 mod broker;
 mod check;
 mod dlq;
+mod doctor;
 mod groups;
 mod inspect;
 mod parked;
@@ -21,7 +22,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
 
-use guesthouse_broker::StartError;
+use guesthouse_broker::{ExamineError, StartError};
 
 use crate::config::{Config, ConfigError};
 use crate::host::BuildError;
@@ -40,6 +41,8 @@ enum Command {
     Run(run::RunArgs),
     /// Run the embedded broker alone, for any client of Iggy, until told to stop (SIGTERM or Ctrl-C).
     Broker(broker::BrokerArgs),
+    /// Examine the data directory of an embedded broker that does not run, and explain what is wrong with it.
+    Doctor(doctor::DoctorArgs),
     /// Check a configuration and its components, and print it with all defaults and masked secrets.
     Check(ConfigArgs),
     /// Say what a component is, which imports need which grant, and whether it would be admitted.
@@ -96,7 +99,8 @@ impl Cli {
                 "warn,guest=info,guesthouse=info,guesthouse_connector=info,guesthouse_broker=info"
             }
             Command::Broker(_) => "warn,guesthouse_broker=info",
-            Command::Check(_)
+            Command::Doctor(_)
+            | Command::Check(_)
             | Command::Inspect(_)
             | Command::Publish(_)
             | Command::Dlq(_)
@@ -115,6 +119,7 @@ impl Cli {
         let done = match self.command {
             Command::Run(args) => run::run(args, environment).await,
             Command::Broker(args) => broker::broker(args, &mut console).await,
+            Command::Doctor(args) => doctor::doctor(args, &mut console).await,
             Command::Check(args) => check::check(args, environment, &mut console).await,
             Command::Inspect(args) => inspect::inspect(args, &mut console).await,
             Command::Publish(args) => publish::publish(args, environment, &mut console).await,
@@ -154,6 +159,7 @@ pub fn exit_code(error: &anyhow::Error) -> u8 {
             || broker
             || cause.is::<ConfigError>()
             || cause.is::<check::ComponentsRefused>()
+            || matches!(cause.downcast_ref(), Some(ExamineError::NotADataDir { .. }))
             || cause.downcast_ref().is_some_and(replay::is_asked_wrongly)
     });
     if asked_wrongly { EXIT_USAGE } else { EXIT_FAILURE }

@@ -5,6 +5,9 @@
 
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
+use std::time::Duration;
+
+use guesthouse_broker::{Broker, BrokerConfig};
 
 const HANDLER: &str = "handlers: [{name: totals, component: totals.wasm, events: ['order.*']}]\n";
 
@@ -36,7 +39,7 @@ fn with_config(text: &str, run: impl FnOnce(&Path, &str)) {
 fn help_and_version_exit_with_0() {
     let help = guesthouse(&["--help"], &[]);
     assert_eq!(help.code, 0);
-    for command in ["run", "check", "inspect", "publish", "dlq", "topology", "groups"] {
+    for command in ["run", "doctor", "check", "inspect", "publish", "dlq", "topology", "groups"] {
         assert!(help.out.contains(command), "{}", help.out);
     }
     let version = guesthouse(&["--version"], &[]);
@@ -237,4 +240,29 @@ fn inspect_exits_with_2_when_a_component_would_be_refused_or_cannot_be_read() {
         "{}",
         ended.err
     );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_doctor_says_by_its_exit_whether_something_is_damaged() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("data");
+    let nothing = guesthouse(&["doctor", path.to_str().unwrap()], &[]);
+    assert_eq!(nothing.code, 2, "{}", nothing.err);
+    assert!(nothing.err.contains("is no data directory of a broker"), "{}", nothing.err);
+
+    let address = std::net::SocketAddr::from(([127, 0, 0, 1], 0));
+    let config = BrokerConfig { data_dir: path.clone(), address, ..BrokerConfig::default() };
+    let broker = Broker::start(config).await.unwrap();
+    let busy = guesthouse(&["doctor", path.to_str().unwrap()], &[]);
+    assert_eq!(busy.code, 1, "{}", busy.err);
+    assert!(busy.err.contains("stop it first, or ask it over http"), "{}", busy.err);
+    broker.shutdown(Duration::from_secs(20)).await.unwrap();
+
+    let well = guesthouse(&["doctor", path.to_str().unwrap()], &[]);
+    assert_eq!((well.code, well.out.lines().last()), (0, Some("nothing is wrong")));
+    std::fs::write(path.join("meta.redb"), "spoilt").unwrap();
+    let ill = guesthouse(&["doctor", path.to_str().unwrap(), "--json"], &[]);
+    assert_eq!(ill.code, 1, "{}", ill.err);
+    let found: serde_json::Value = serde_json::from_str(&ill.out).unwrap();
+    assert_eq!(found["findings"][0]["severity"], "fatal");
 }

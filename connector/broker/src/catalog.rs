@@ -81,7 +81,7 @@ impl Quotas {
 
 impl Layout {
     fn stream_dir(&self, stream_id: u32) -> PathBuf {
-        self.data_dir.join("streams").join(stream_id.to_string())
+        stream_dir(&self.data_dir, stream_id)
     }
 
     fn topic_dir(&self, stream_id: u32, topic_id: u32) -> PathBuf {
@@ -89,8 +89,17 @@ impl Layout {
     }
 
     fn partition_dir(&self, key: PartitionKey) -> PathBuf {
-        self.topic_dir(key.stream_id, key.topic_id).join(key.partition_id.to_string())
+        partition_dir(&self.data_dir, key)
     }
+}
+
+fn stream_dir(data_dir: &Path, stream_id: u32) -> PathBuf {
+    data_dir.join("streams").join(stream_id.to_string())
+}
+
+/// Where the log of a partition lies.
+pub(crate) fn partition_dir(data_dir: &Path, key: PartitionKey) -> PathBuf {
+    stream_dir(data_dir, key.stream_id).join(key.topic_id.to_string()).join(key.partition_id.to_string())
 }
 
 /// The catalog.

@@ -85,6 +85,22 @@ impl DataDir {
         }
     }
 
+    /// Holds a directory that a broker made, without changing anything in it, so that none uses it meanwhile.
+    /// `None` when one does.
+    pub(crate) fn look_at(path: &Path) -> Result<Option<File>, DataDirError> {
+        let lock_path = path.join(LOCK_FILE);
+        let failed = |action| {
+            let path = lock_path.clone();
+            move |source| DataDirError::Io { action, path, source }
+        };
+        let lock = File::open(&lock_path).map_err(failed("open lock file"))?;
+        match lock.try_lock_shared() {
+            Ok(()) => Ok(Some(lock)),
+            Err(TryLockError::WouldBlock) => Ok(None),
+            Err(TryLockError::Error(error)) => Err(failed("lock")(error)),
+        }
+    }
+
     /// Where it is.
     pub(crate) fn path(&self) -> &Path {
         &self.path

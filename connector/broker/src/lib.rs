@@ -37,6 +37,7 @@ mod user;
 
 mod clock;
 mod data_dir;
+mod doctor;
 mod log;
 mod machine;
 mod store;
@@ -44,6 +45,7 @@ mod store;
 pub use config::{BrokerConfig, DEFAULT_PORT, Limits, TlsFiles};
 pub use credentials::{CredentialsError, RootCredentials};
 pub use data_dir::{DataDirError, RunningBroker, running};
+pub use doctor::{Diagnosis, ExamineError, Finding, Severity, examine};
 pub use password::HashError;
 pub use server::{Broker, ShutdownError, StartError, TlsError};
 

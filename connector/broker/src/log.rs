@@ -1,6 +1,7 @@
 //! The log of one partition: segment files that hold the batch records of the wire verbatim.
 //! All calls block on file I/O; the caller brings the clock and the locking.
 
+mod examine;
 mod file;
 mod index;
 mod open;
@@ -20,6 +21,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use iggy_common::{MAX_PAYLOAD_SIZE, MAX_USER_HEADERS_SIZE};
 
+pub(crate) use examine::{LogFinding, examine};
 use read::{Reply, Room};
 use record::Stamp;
 use segment::Segment;

@@ -25,6 +25,7 @@ pub(crate) struct Partition {
 }
 
 #[derive(Debug)]
+#[expect(clippy::large_enum_variant, reason = "there is one for each partition, and almost all are open")]
 enum State {
     Open(Open),
     /// Its files cannot be opened, for this reason. They are left as they are.

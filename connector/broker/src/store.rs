@@ -4,6 +4,7 @@
 
 mod boot;
 mod database;
+mod examine;
 mod journal;
 mod meta;
 mod offsets;
@@ -18,6 +19,7 @@ use redb::{ReadableTable, WriteTransaction};
 
 use boot::{BootMark, Ending};
 use database::{COUNTERS, Database, FLOORS, GROUPS, STREAMS, TOPICS};
+pub(crate) use examine::{StoreImage, examine};
 pub(crate) use meta::{
     CatalogImage, ConsumerKey, GroupMeta, OffsetKey, OptionEntry, PartitionKey, StreamMeta, TopicMeta,
 };
@@ -52,7 +54,7 @@ pub(crate) enum OffsetDurability {
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum StoreError {
     /// The database answered an error.
-    #[error("cannot {action} in {path}")]
+    #[error("cannot {action} in {}", path.display())]
     Database {
         /// What was tried.
         action: &'static str,
@@ -63,7 +65,8 @@ pub(crate) enum StoreError {
     },
     /// The file was written by another version of the broker.
     #[error(
-        "{path} has format {found}, this broker knows format {known}; run the version that wrote it, or choose another data directory"
+        "{} has format {found}, this broker knows format {known}; run the version that wrote it, or choose another data directory",
+        path.display()
     )]
     UnknownFormat {
         /// The database file.
@@ -73,8 +76,14 @@ pub(crate) enum StoreError {
         /// The format of this broker.
         known: u64,
     },
+    /// The file is not what was written: the database panicked over it.
+    #[error("{} is damaged; put it back from a copy, or choose another data directory", path.display())]
+    Damaged {
+        /// The database file.
+        path: PathBuf,
+    },
     /// A stored value does not have its type.
-    #[error("a value in {path} cannot be read or written")]
+    #[error("a value in {} cannot be read or written", path.display())]
     Value {
         /// The database file.
         path: PathBuf,
@@ -82,7 +91,7 @@ pub(crate) enum StoreError {
         source: postcard::Error,
     },
     /// The offset journal cannot be used.
-    #[error("cannot {action} the offset journal {path}")]
+    #[error("cannot {action} the offset journal {}", path.display())]
     Journal {
         /// What was tried.
         action: &'static str,
@@ -115,12 +124,14 @@ impl Store {
     /// # Errors
     /// When the files cannot be opened, are open in another process, or have an unknown format.
     pub(crate) fn open(data_dir: &Path) -> Result<Store, StoreError> {
-        let database = Database::open(data_dir)?;
-        let offsets = Mutex::new(Offsets::open(data_dir, &database)?);
-        let boot_id = boot::current_boot_id();
-        let last: Option<BootMark> = database.value(BOOT_KEY)?;
-        let log_ends = boot::log_ends(last.as_ref(), boot_id.as_deref());
-        Ok(Store { database, offsets, boot_id, log_ends })
+        database::guard(data_dir, || {
+            let database = Database::open(data_dir)?;
+            let offsets = Mutex::new(Offsets::open(data_dir, &database)?);
+            let boot_id = boot::current_boot_id();
+            let last: Option<BootMark> = database.value(BOOT_KEY)?;
+            let log_ends = boot::log_ends(last.as_ref(), boot_id.as_deref());
+            Ok(Store { database, offsets, boot_id, log_ends })
+        })
     }
 
     /// Whether the ends of the logs were exact when this store was opened. Decides between `0` and
@@ -152,12 +163,7 @@ impl Store {
     /// # Errors
     /// When the database cannot be read.
     pub(crate) fn load(&self) -> Result<CatalogImage, StoreError> {
-        Ok(CatalogImage {
-            next_stream_id: u32::try_from(self.database.counter(NEXT_STREAM_KEY)?).unwrap_or(u32::MAX),
-            streams: self.database.all(STREAMS)?,
-            topics: self.database.all(TOPICS)?,
-            groups: self.database.all(GROUPS)?,
-        })
+        load(&self.database)
     }
 
     /// Creates or replaces a stream.
@@ -364,6 +370,15 @@ impl Store {
     fn offsets(&self) -> MutexGuard<'_, Offsets> {
         self.offsets.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+fn load(database: &Database) -> Result<CatalogImage, StoreError> {
+    Ok(CatalogImage {
+        next_stream_id: u32::try_from(database.counter(NEXT_STREAM_KEY)?).unwrap_or(u32::MAX),
+        streams: database.all(STREAMS)?,
+        topics: database.all(TOPICS)?,
+        groups: database.all(GROUPS)?,
+    })
 }
 
 #[cfg(test)]

@@ -1,8 +1,14 @@
 //! The redb file: its tables, its format version, and transactions that name what they were for.
 
+use std::panic::{self, AssertUnwindSafe};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
-use redb::{ReadTransaction, ReadableDatabase, ReadableTable, TableDefinition, WriteTransaction};
+use redb::backends::InMemoryBackend;
+use redb::{
+    ReadTransaction, ReadableDatabase, ReadableTable, StorageBackend, TableDefinition, WriteTransaction,
+};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
@@ -33,7 +39,7 @@ pub(super) type OffsetRow = (u32, u32, u32, u8, u32);
 const FILE_NAME: &str = "meta.redb";
 const FORMAT_KEY: &str = "format";
 /// Format 2 has users and access tokens; format 1 had only the root user, as a setting.
-const FORMAT: u64 = 2;
+pub(super) const FORMAT: u64 = 2;
 const CACHE_BYTES: usize = 4 * 1024 * 1024;
 
 const ROOT_KEY_OF_FORMAT_1: &str = "root";
@@ -43,6 +49,26 @@ const ROOT_KEY_OF_FORMAT_1: &str = "root";
 struct RootOfFormat1 {
     username: String,
     password_hash: String,
+}
+
+/// What a copy shows about the file it was made of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Copied {
+    /// The format it has.
+    pub(super) format: u64,
+    /// Whether it was left in the middle of a change, which the next start undoes.
+    pub(super) repaired: bool,
+}
+
+/// Runs `work`, which opens or reads a file that may hold anything. redb verifies what it has not finished, but
+/// trusts what it finished, and panics when that is spoilt.
+pub(super) fn guard<T>(
+    data_dir: &Path,
+    work: impl FnOnce() -> Result<T, StoreError>,
+) -> Result<T, StoreError> {
+    // What `work` had in hand is gone with it, so nothing half-done is left to be seen.
+    let done = panic::catch_unwind(AssertUnwindSafe(work));
+    done.unwrap_or_else(|_| Err(StoreError::Damaged { path: data_dir.join(FILE_NAME) }))
 }
 
 /// The open file.
@@ -60,6 +86,31 @@ impl Database {
             .set_cache_size(CACHE_BYTES)
             .create(&path)
             .map_err(|error| StoreError::database("open the catalog", &path, error))?;
+        Ok(Self::prepared(inner, path)?.0)
+    }
+
+    /// Reads the file into memory and opens that, repaired and migrated as [`Database::open`] would do it.
+    pub(super) fn open_copy(data_dir: &Path) -> Result<(Self, Copied), StoreError> {
+        let path = data_dir.join(FILE_NAME);
+        let failed = |error: redb::Error| StoreError::database("read the catalog", &path, error);
+        let bytes = std::fs::read(&path).map_err(|error| failed(redb::Error::Io(error)))?;
+        let copy = InMemoryBackend::new();
+        let filled = copy.set_len(bytes.len() as u64).and_then(|()| copy.write(0, &bytes));
+        filled.map_err(|error| failed(redb::Error::Io(error)))?;
+        let repaired = Arc::new(AtomicBool::new(false));
+        let note = Arc::clone(&repaired);
+        let mut inner = redb::Database::builder()
+            .set_cache_size(CACHE_BYTES)
+            .set_repair_callback(move |_| note.store(true, Ordering::Relaxed))
+            .create_with_backend(copy)
+            .map_err(|error| failed(error.into()))?;
+        inner.check_integrity().map_err(|error| failed(error.into()))?;
+        let (database, format) = Self::prepared(inner, path)?;
+        Ok((database, Copied { format, repaired: repaired.load(Ordering::Relaxed) }))
+    }
+
+    /// Makes the tables or brings them up to date; answers the format that was found.
+    fn prepared(inner: redb::Database, path: PathBuf) -> Result<(Self, u64), StoreError> {
         let database = Self { inner, path };
         let found = database.write("create the tables", |txn| {
             let mut counters = txn.open_table(COUNTERS)?;
@@ -78,8 +129,8 @@ impl Database {
             Ok(found)
         })?;
         match found {
-            None | Some(FORMAT) => Ok(database),
-            Some(1) => database.migrate_from_1().map(|()| database),
+            None | Some(FORMAT) => Ok((database, FORMAT)),
+            Some(1) => database.migrate_from_1().map(|()| (database, 1)),
             Some(found) => Err(StoreError::UnknownFormat { path: database.path, found, known: FORMAT }),
         }
     }

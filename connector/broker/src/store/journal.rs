@@ -25,6 +25,43 @@ const PRESENT: u32 = 1;
 /// A change of one offset; `None` deletes it.
 pub(super) type Change = (OffsetKey, Option<u64>);
 
+/// What the file of a journal holds.
+#[derive(Debug, Default)]
+pub(super) struct Content {
+    /// The changes of the epoch, oldest first.
+    pub(super) changes: Vec<Change>,
+    /// Bytes behind them that are no slot of any epoch: one that was not completely written.
+    pub(super) torn_bytes: usize,
+}
+
+impl Content {
+    /// Reads a journal without opening it. One that is missing is empty.
+    pub(super) fn read(data_dir: &Path, epoch: u64) -> Result<Self, StoreError> {
+        let path = data_dir.join(FILE_NAME);
+        match std::fs::read(&path) {
+            Ok(bytes) => Ok(Self::of(&bytes, epoch)),
+            Err(source) if source.kind() == io::ErrorKind::NotFound => Ok(Self::default()),
+            Err(source) => Err(StoreError::Journal { action: "read", path, source }),
+        }
+    }
+
+    fn of(bytes: &[u8], epoch: u64) -> Self {
+        let (slots, unfinished) = bytes.as_chunks::<SLOT_BYTES>();
+        let changes: Vec<Change> = slots.iter().map_while(|slot| decode(slot, epoch)).collect();
+        let torn_bytes = match slots.get(changes.len()) {
+            None => unfinished.len(),
+            Some(next) if is_intact(next) => 0,
+            Some(_) => SLOT_BYTES,
+        };
+        Self { changes, torn_bytes }
+    }
+}
+
+fn is_intact(slot: &[u8; SLOT_BYTES]) -> bool {
+    let Some((checksum, content)) = slot.split_first_chunk::<8>() else { return false };
+    calculate_checksum(content) == u64::from_le_bytes(*checksum)
+}
+
 /// The open journal.
 #[derive(Debug)]
 pub(super) struct Journal {
@@ -42,8 +79,7 @@ impl Journal {
         let mut options = File::options();
         let file = options.read(true).write(true).create(true).truncate(false).open(&path).map_err(failed)?;
         let bytes = std::fs::read(&path).map_err(failed)?;
-        let (slots, _unfinished) = bytes.as_chunks::<SLOT_BYTES>();
-        let changes: Vec<Change> = slots.iter().map_while(|slot| decode(slot, epoch)).collect();
+        let Content { changes, .. } = Content::of(&bytes, epoch);
         let position = (changes.len() * SLOT_BYTES) as u64;
         Ok((Self { file: Arc::new(file), path, epoch, position }, changes))
     }
@@ -102,10 +138,10 @@ fn encode((key, offset): &Change, epoch: u64) -> [u8; SLOT_BYTES] {
 }
 
 fn decode(slot: &[u8; SLOT_BYTES], due_epoch: u64) -> Option<Change> {
-    let (checksum, content) = slot.split_first_chunk::<8>()?;
-    if calculate_checksum(content) != u64::from_le_bytes(*checksum) {
+    if !is_intact(slot) {
         return None;
     }
+    let (_checksum, content) = slot.split_first_chunk::<8>()?;
     let words: &[[u8; 4]; WORDS] = content.as_chunks().0.try_into().ok()?;
     let [e0, e1, o0, o1, stream_id, topic_id, partition_id, kind, consumer, state] =
         words.map(u32::from_le_bytes);

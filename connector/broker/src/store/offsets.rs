@@ -8,7 +8,7 @@ use std::sync::Arc;
 use redb::{ReadableTable, WriteTransaction};
 
 use super::database::{COUNTERS, Database, OFFSETS, OffsetRow};
-use super::journal::{Change, Journal};
+use super::journal::{Change, Content, Journal};
 use super::{ConsumerKey, OffsetKey, StoreError};
 
 const EPOCH_KEY: &str = "journal-epoch";
@@ -28,14 +28,7 @@ impl Offsets {
     /// Reads what the database and the journal hold.
     pub(super) fn open(data_dir: &Path, database: &Database) -> Result<Self, StoreError> {
         let epoch = database.counter(EPOCH_KEY)?;
-        let known = database.read("read the offsets", |txn| {
-            let mut known = BTreeMap::new();
-            for row in txn.open_table(OFFSETS)?.iter()? {
-                let (key, offset) = row?;
-                known.insert(key_of(key.value()), offset.value());
-            }
-            Ok(known)
-        })?;
+        let known = stored(database)?;
         let (journal, changes) = Journal::open(data_dir, epoch)?;
         let mut offsets = Self { known, changed: BTreeSet::new(), journal };
         offsets.apply(&changes);
@@ -110,13 +103,39 @@ impl Offsets {
     }
 
     fn apply(&mut self, changes: &[Change]) {
-        for (key, offset) in changes {
-            match offset {
-                Some(offset) => self.known.insert(*key, *offset),
-                None => self.known.remove(key),
-            };
-            self.changed.insert(*key);
+        apply(&mut self.known, changes);
+        self.changed.extend(changes.iter().map(|(key, _)| *key));
+    }
+}
+
+/// The offsets that a start would know, without opening the journal, and the torn bytes at the end of that.
+pub(super) fn examine(
+    data_dir: &Path,
+    database: &Database,
+) -> Result<(BTreeMap<OffsetKey, u64>, usize), StoreError> {
+    let mut known = stored(database)?;
+    let journal = Content::read(data_dir, database.counter(EPOCH_KEY)?)?;
+    apply(&mut known, &journal.changes);
+    Ok((known, journal.torn_bytes))
+}
+
+fn stored(database: &Database) -> Result<BTreeMap<OffsetKey, u64>, StoreError> {
+    database.read("read the offsets", |txn| {
+        let mut known = BTreeMap::new();
+        for row in txn.open_table(OFFSETS)?.iter()? {
+            let (key, offset) = row?;
+            known.insert(key_of(key.value()), offset.value());
         }
+        Ok(known)
+    })
+}
+
+fn apply(known: &mut BTreeMap<OffsetKey, u64>, changes: &[Change]) {
+    for (key, offset) in changes {
+        match offset {
+            Some(offset) => known.insert(*key, *offset),
+            None => known.remove(key),
+        };
     }
 }
 

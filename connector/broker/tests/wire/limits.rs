@@ -115,7 +115,7 @@ async fn an_encrypted_connection_is_served_and_a_plain_one_is_not() {
     let config = BrokerConfig {
         tls: Some(files),
         root_password,
-        limits: Limits { header_time_max: Duration::from_millis(200), ..Limits::default() },
+        limits: Limits { header_time_max: Duration::from_secs(2), ..Limits::default() },
         ..house.config()
     };
     let broker = Broker::start(config).await.unwrap();

@@ -4,6 +4,7 @@
 
 mod kit;
 
+mod doctor;
 mod golden;
 mod hostile;
 mod http;
