@@ -72,8 +72,8 @@ pub use config::{
     RemoteConnectorConfig, Timeouts, TlsConfig, UnknownMode,
 };
 pub use connector::{
-    EmbeddedConnector, IggyConnector, MessageSubscriber, PublishBatchError, RemoteConnector, attach,
-    connector,
+    EmbeddedConnector, EmbeddedConnector as BundledConnector, IggyConnector, MessageSubscriber,
+    PublishBatchError, RemoteConnector, RemoteConnector as ExternalConnector, attach, connector,
 };
 pub use consumer::{ConsumerCursor, SubscriberMessage, SubscriberMessageMetadata};
 pub use error::ConnectorError;
@@ -86,6 +86,7 @@ pub use headers::{
 };
 pub use health::{HealthCheck, HealthCheckResult, HealthStatus, health_check};
 pub use message::{OutgoingMessage, PAYLOAD_BYTES_MAX, Partitioning, PublishRequest, ReceivedMessage};
+pub use partitioning::calculate_partition;
 pub use status::{ConnectionState, ConnectionStatus};
 pub use topology::{
     Difference, Durability, PartitionState, Remedy, RetentionAge, RetentionSize, TopicReport, TopicSpec,

@@ -6,6 +6,13 @@ use siphasher::sip::SipHasher13;
 
 use crate::address::PartitionId;
 
+/// The partition of a key in a topic with this many partitions, counted from zero, by the name that the platform knows;
+/// zero when it has none. [`Partitioning::Key`](crate::Partitioning::Key) publishes to the same one.
+#[must_use]
+pub fn calculate_partition(key: &str, partition_count: u32) -> u32 {
+    partition_of(key, partition_count).map_or(0, |partition| partition.0)
+}
+
 /// The partition of a key in a topic with this many partitions; `None` when it has none.
 ///
 /// SipHash-1-3 with zero keys over the UTF-8 bytes and a closing `0xFF`, modulo the number of partitions.
@@ -46,11 +53,13 @@ mod tests {
             assert_eq!(partition_of(key, 8), Some(PartitionId(of_8)), "{key}");
             assert_eq!(partition_of(key, 16), Some(PartitionId(of_16)), "{key}");
             assert_eq!(partition_of(key, 3), Some(PartitionId(of_3)), "{key}");
+            assert_eq!(calculate_partition(key, 8), of_8, "{key}");
         }
     }
 
     #[test]
     fn a_topic_without_partitions_has_none_for_any_key() {
         assert_eq!(partition_of("tenant-123", 0), None);
+        assert_eq!(calculate_partition("tenant-123", 0), 0);
     }
 }

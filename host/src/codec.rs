@@ -15,6 +15,7 @@ mod json;
 mod messagepack;
 mod postcard;
 mod raw;
+mod whole;
 mod written;
 
 use bytestring::ByteString;
@@ -34,6 +35,7 @@ pub(crate) use headers::{
 };
 pub(crate) use json::{Publication, is_contract, read_publication};
 pub use raw::{RawCodec, RawEventType, RawTenant};
+pub(crate) use whole::Whole;
 pub(crate) use written::Written;
 
 /// How the messages of a subscription are read, and how the emits of its handlers are written.

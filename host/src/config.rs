@@ -30,6 +30,7 @@ use crate::dispatch::DispatchSettings;
 use crate::handler::HandlerConfig;
 use crate::sandbox::{CacheSettings, SandboxSettings};
 
+pub(crate) use events::DOMAIN_TOPIC;
 pub use events::RetentionConfig;
 pub(crate) use events::topology as topics;
 #[cfg(test)]

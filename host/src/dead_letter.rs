@@ -10,6 +10,7 @@
 //!   length and BLAKE3 hash, and `gh-payload` says `reference`.
 
 mod again;
+mod foreign;
 mod headers;
 mod parked;
 mod read;
@@ -30,6 +31,7 @@ use crate::lane::OrderBy;
 use crate::outcome::Outcome;
 
 pub(crate) use again::again;
+pub(crate) use foreign::{dead_letter_of, entry_again};
 pub(crate) use headers::{LetterHeaders, source_headers};
 pub(crate) use parked::{EventRecord, park};
 pub(crate) use read::{DeadLetter, LetterSummary, payload_text};

@@ -14,6 +14,7 @@ use crate::lane::OrderKey;
 const EVENT_DOMAIN: &[u8] = b"guesthouse event v1";
 const DEAD_LETTER_DOMAIN: &[u8] = b"guesthouse dead letter v1";
 const UNDECODABLE_DOMAIN: &[u8] = b"guesthouse undecodable v1";
+const ENTRY_DOMAIN: &[u8] = b"guesthouse dead letter entry v1";
 const REPLAY_DOMAIN: &[u8] = b"guesthouse replay v1";
 const DEAD_LETTER_REPLAY_DOMAIN: &[u8] = b"guesthouse dead letter replay v1";
 const EMIT_DOMAIN: &[u8] = b"guesthouse emit v1";
@@ -140,6 +141,12 @@ impl DeadLetterId {
     /// The dead letter of a message that no codec could read.
     pub(crate) fn of_undecodable(event: EventIdentity) -> Self {
         Self(hash(&[UNDECODABLE_DOMAIN, &event.0.to_be_bytes()]))
+    }
+
+    /// The dead letter of an event that somebody beside the host gave up on.
+    pub(crate) fn of_entry(parts: &[&[u8]; 6]) -> Self {
+        let [a, b, c, d, e, f] = parts;
+        Self(hash(&[ENTRY_DOMAIN, a, b, c, d, e, f]))
     }
 
     /// The id as the broker takes it. Never zero.

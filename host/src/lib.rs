@@ -38,6 +38,7 @@ mod counters;
 mod crash_journal;
 mod dead_letter;
 mod dispatch;
+mod dlq;
 mod event;
 mod failpoint;
 #[doc(hidden)]
@@ -72,10 +73,12 @@ pub use config::{
 pub use counters::{Counters, HandlerCounters, HandlerState, TenantCounters, TopicCounters};
 pub use crash_journal::CrashJournalError;
 pub use dispatch::{Bound, BreakerPolicy, DispatchSettings, OnFailing};
+pub use dlq::{DlqEntry, DlqError, DlqManager};
 pub use event::Tenant;
 pub use guesthouse_connector::{
     ConnectorMode as IggyMode, ConsumerGroupManager, EmbeddedConnectorConfig as EmbeddedConfig,
-    RemoteConnectorConfig as RemoteConfig, TopologyManager,
+    HealthCheckResult, HealthStatus, RemoteConnectorConfig as RemoteConfig, TopologyManager,
+    calculate_partition, health_check,
 };
 pub use handler::{FailurePolicy, HandlerConfig, HandlerName, InvalidHandlerName};
 pub use histogram::Histogram;
@@ -95,6 +98,7 @@ pub use sandbox::{
 pub use state::{StateError, StateSettings};
 pub use subscription::SubscriptionError;
 pub use transport::{
-    Access, ContractEventEnvelope, EventEnvelope, EventTransport, IggyConfig, IggyTransport,
-    ReliabilityLevel, TopologyConfig, TransportError,
+    Access, ContractEventEnvelope, EventEnvelope, EventSerializer, EventTransport, IggyConfig, IggyTransport,
+    JsonSerializer, MessagePackSerializer, PostcardSerializer, ReliabilityLevel, TopologyConfig,
+    TransportError, partition_key,
 };

@@ -7,6 +7,7 @@ mod config;
 mod counts;
 mod envelope;
 mod iggy;
+mod serializer;
 
 use std::any::Any;
 
@@ -14,11 +15,16 @@ use async_trait::async_trait;
 use guesthouse_connector::ConnectorError;
 use uuid::Uuid;
 
+use crate::codec::Format;
+
 pub(crate) use self::counts::TransportCounts;
 
 pub use self::config::{Access, IggyConfig, TopologyConfig};
 pub use self::envelope::{ContractEventEnvelope, EventEnvelope};
 pub use self::iggy::IggyTransport;
+pub use self::serializer::{
+    EventSerializer, JsonSerializer, MessagePackSerializer, PostcardSerializer, partition_key,
+};
 
 /// Publishes events so that nothing that was promised is lost.
 #[async_trait]
@@ -89,6 +95,14 @@ pub enum TransportError {
         /// Why.
         reason: String,
     },
+    /// The bytes are no envelope in the format.
+    #[error("not an envelope in {}: {reason}", format.as_str())]
+    Unreadable {
+        /// The format that was expected.
+        format: Format,
+        /// Why.
+        reason: String,
+    },
     /// The broker did not confirm it.
     #[error(transparent)]
     External(#[from] ConnectorError),
@@ -100,6 +114,7 @@ impl TransportError {
         match self {
             Self::Validation { .. } => "iggy.transport.envelope_invalid",
             Self::Serialization { .. } => "iggy.transport.serialization_failed",
+            Self::Unreadable { .. } => "iggy.transport.envelope_unreadable",
             Self::External(error) => error.stable_code(),
         }
     }

@@ -12,6 +12,7 @@ use uuid::Uuid;
 use super::binary::BinaryEnvelope;
 use super::decoded::Decoded;
 use super::headers::EventHeaders;
+use super::whole::Whole;
 use super::written::{Unwritable, Written, uuid};
 use super::{DecodeError, DecodeErrorCode};
 
@@ -35,6 +36,40 @@ struct Record<'a> {
 }
 
 pub(super) fn read(payload: &Bytes, headers: &EventHeaders<'_>) -> Result<Decoded, DecodeError> {
+    let record = open(payload)?;
+    let envelope = BinaryEnvelope {
+        id: Uuid::from_bytes(record.id),
+        event_type: ByteString::from(&*record.event_type),
+        schema_version: record.schema_version,
+        correlation_id: Some(Uuid::from_bytes(record.correlation_id)),
+        causation_id: record.causation_id.map(Uuid::from_bytes),
+        tenant_id: Uuid::from_bytes(record.tenant_id),
+        timestamp_micros: record.timestamp_micros,
+        actor_id: record.actor_id.map(Uuid::from_bytes),
+        event: payload.slice_ref(record.event_json.as_bytes()),
+    };
+    envelope.check(headers, DecodeErrorCode::PostcardEnvelope)
+}
+
+pub(super) fn read_whole(payload: &[u8]) -> Result<Whole, DecodeError> {
+    let record = open(payload)?;
+    Ok(Whole {
+        id: Uuid::from_bytes(record.id),
+        event_type: record.event_type.into_owned(),
+        schema_version: record.schema_version,
+        correlation_id: Uuid::from_bytes(record.correlation_id),
+        causation_id: record.causation_id.map(Uuid::from_bytes),
+        tenant_id: Uuid::from_bytes(record.tenant_id),
+        trace_id: record.trace_id.map(Cow::into_owned),
+        timestamp_micros: record.timestamp_micros,
+        actor_id: record.actor_id.map(Uuid::from_bytes),
+        event_json: record.event_json.to_owned(),
+        retry_count: record.retry_count,
+    })
+}
+
+/// The record behind its version.
+fn open(payload: &[u8]) -> Result<Record<'_>, DecodeError> {
     let Some((&VERSION, rest)) = payload.split_first() else {
         let found = payload.first().map_or("nothing".to_owned(), |version| format!("version {version}"));
         let reason = format!("the record has {found}, expected version {VERSION}");
@@ -48,18 +83,7 @@ pub(super) fn read(payload: &Bytes, headers: &EventHeaders<'_>) -> Result<Decode
     }
     serde_json::from_str::<&RawValue>(record.event_json)
         .map_err(|error| wrong(format!("field `event_json` is not JSON: {error}")))?;
-    let envelope = BinaryEnvelope {
-        id: Uuid::from_bytes(record.id),
-        event_type: ByteString::from(&*record.event_type),
-        schema_version: record.schema_version,
-        correlation_id: Some(Uuid::from_bytes(record.correlation_id)),
-        causation_id: record.causation_id.map(Uuid::from_bytes),
-        tenant_id: Uuid::from_bytes(record.tenant_id),
-        timestamp_micros: record.timestamp_micros,
-        actor_id: record.actor_id.map(Uuid::from_bytes),
-        event: payload.slice_ref(record.event_json.as_bytes()),
-    };
-    envelope.check(headers, DecodeErrorCode::PostcardEnvelope)
+    Ok(record)
 }
 
 pub(super) fn write(envelope: &Written<'_>) -> Result<Vec<u8>, Unwritable> {

@@ -13,7 +13,7 @@ use super::value::{bytes, duration_or_zero, name, number, text, truth};
 use crate::codec::Format;
 
 /// The topic for domain events.
-pub(super) const DOMAIN_TOPIC: &str = "domain";
+pub(crate) const DOMAIN_TOPIC: &str = "domain";
 /// The topic for events about indexes and builds.
 pub(super) const SYSTEM_TOPIC: &str = "system";
 /// The topic for builds of modules.

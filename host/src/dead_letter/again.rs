@@ -10,7 +10,7 @@ use crate::codec::{FOR_HANDLER, HOPS, REPLAYS};
 use crate::identity::ReplayId;
 
 /// Says which dead letter a message was.
-const REPLAY_OF: &str = "gh-replay-of";
+pub(super) const REPLAY_OF: &str = "gh-replay-of";
 
 /// Why a dead letter cannot go back.
 #[derive(Debug, thiserror::Error)]
@@ -44,7 +44,12 @@ pub(crate) fn again(
     let stream = source.stream.as_deref().ok_or(NotAgain::NoSource("gh-stream"))?;
     let topic = source.topic.as_deref().ok_or(NotAgain::NoSource("gh-topic"))?;
     let partition = source.partition.and_then(|partition| u32::try_from(partition).ok());
-    let partition = PartitionId(partition.ok_or(NotAgain::NoSource("gh-partition"))?);
+    let partition = match (partition, &letter.tenant) {
+        (Some(partition), _) => Partitioning::Partition(PartitionId(partition)),
+        // Whoever moved it did not know; events of a tenant are kept together.
+        (None, Some(tenant)) => Partitioning::Key(tenant.clone()),
+        (None, None) => return Err(NotAgain::NoSource("gh-partition")),
+    };
     let mut headers = Headers::new();
     for (name, value) in &message.headers {
         let ours = name.get(..OURS.len()).is_some_and(|start| start.eq_ignore_ascii_case(OURS));
@@ -60,7 +65,7 @@ pub(crate) fn again(
     }
     let outgoing = OutgoingMessage {
         id: ReplayId::of_dead_letter(message.id).as_u128(),
-        partition: Partitioning::Partition(partition),
+        partition,
         payload: message.payload.clone(),
         headers,
     };

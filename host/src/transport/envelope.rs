@@ -9,7 +9,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::value::RawValue;
 use uuid::Uuid;
 
-use super::TransportError;
+use super::{TransportError, partition_key};
 use crate::codec::{self, Format, Written};
 
 /// Longest trace id.
@@ -78,7 +78,7 @@ impl EventEnvelope {
         })
     }
 
-    fn check(&self) -> Result<(), TransportError> {
+    pub(super) fn check(&self) -> Result<(), TransportError> {
         let wrong = |reason: &str| Err(TransportError::Validation { id: self.id, reason: reason.to_owned() });
         if !codec::is_event_type(&self.event_type) {
             return wrong("`event_type` must have 1 to 255 bytes without control characters");
@@ -97,13 +97,9 @@ impl EventEnvelope {
         Ok(())
     }
 
-    /// The topic it belongs to and its message in a format.
-    pub(super) fn to_message(
-        &self,
-        format: Format,
-    ) -> Result<(&'static str, OutgoingMessage), TransportError> {
+    /// The bytes of it in a format.
+    pub(super) fn to_bytes(&self, format: Format) -> Result<Vec<u8>, TransportError> {
         self.check()?;
-        let unwritable = |reason: String| TransportError::Serialization { id: self.id, reason };
         let since = self.timestamp.duration_since(SystemTime::UNIX_EPOCH).unwrap_or(Duration::ZERO);
         let text = |id: Uuid| Cow::Owned(id.hyphenated().to_string());
         let written = Written {
@@ -119,21 +115,34 @@ impl EventEnvelope {
             event: &self.event,
             retry_count: self.retry_count,
         };
-        let payload = written.to_bytes(format).map_err(|error| unwritable(error.to_string()))?;
+        written.to_bytes(format).map_err(|error| self.unwritable(error.to_string()))
+    }
+
+    /// The topic it belongs to and its message in a format.
+    pub(super) fn to_message(
+        &self,
+        format: Format,
+    ) -> Result<(&'static str, OutgoingMessage), TransportError> {
+        let payload = self.to_bytes(format)?;
         if payload.len() > PAYLOAD_BYTES_MAX {
             let reason = format!("it has {} bytes, at most {PAYLOAD_BYTES_MAX} are possible", payload.len());
             return Err(TransportError::Validation { id: self.id, reason });
         }
         let message = OutgoingMessage {
             id: self.id.as_u128(),
-            partition: Partitioning::Key(self.tenant_id.hyphenated().to_string()),
+            partition: Partitioning::Key(partition_key(self.tenant_id)),
             payload: payload.into(),
-            headers: self.headers(format).map_err(|error| unwritable(error.to_string()))?,
+            headers: self.headers(format).map_err(|error| self.unwritable(error.to_string()))?,
         };
         Ok((codec::topic_for(&self.event_type), message))
     }
 
-    fn headers(&self, format: Format) -> Result<Headers, guesthouse_connector::HeaderError> {
+    fn unwritable(&self, reason: String) -> TransportError {
+        TransportError::Serialization { id: self.id, reason }
+    }
+
+    /// What is said of it beside its payload.
+    pub(crate) fn headers(&self, format: Format) -> Result<Headers, guesthouse_connector::HeaderError> {
         let mut headers = codec::envelope_headers(format, codec::is_contract(&self.event))?;
         headers.insert(codec::EVENT_TYPE, self.event_type.as_str())?;
         headers.insert(codec::SCHEMA_VERSION, self.schema_version)?;
@@ -161,6 +170,11 @@ impl ContractEventEnvelope {
     }
 
     /// The envelope in it.
+    pub fn as_envelope(&self) -> &EventEnvelope {
+        &self.0
+    }
+
+    /// The envelope in it, by itself.
     pub fn into_inner(self) -> EventEnvelope {
         self.0
     }

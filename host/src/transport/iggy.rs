@@ -6,13 +6,16 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use guesthouse_connector::{
-    ConnectorError, IggyConnector, OutgoingMessage, PublishBatchError, TopicAddress, connector,
+    ConnectorError, ConsumerCursor, IggyConnector, OutgoingMessage, PublishBatchError, TopicAddress,
+    connector,
 };
 
 use super::{
     ContractEventEnvelope, EventEnvelope, EventTransport, IggyConfig, ReliabilityLevel, TransportCounts,
     TransportError,
 };
+use crate::config::DOMAIN_TOPIC;
+use crate::dlq::{DlqEntry, DlqError, DlqManager};
 
 /// Publishes the platform's events to the topics that their types belong to, keyed by tenant, each under its own id.
 ///
@@ -116,6 +119,39 @@ impl IggyTransport {
             .filter(|(_, left)| *left)
             .map(|(place, _)| (place, source.clone()))
             .collect()
+    }
+
+    /// Opens a member of a consumer group that reads the topic `domain`, one message at a time; creates the group if it
+    /// does not exist. Dropping the member ends its membership.
+    ///
+    /// # Errors
+    /// As [`IggyConnector::open_consumer_group`].
+    pub async fn subscribe_as_group(&self, group: &str) -> Result<Box<dyn ConsumerCursor>, TransportError> {
+        let stream = &self.config.topology.stream_name;
+        Ok(self.connector.open_consumer_group(stream, DOMAIN_TOPIC, group).await?)
+    }
+
+    /// Moves an event that a consumer gave up on to the topic for dead letters, see [`DlqManager::move_to_dlq`].
+    ///
+    /// # Errors
+    /// As that.
+    pub async fn move_to_dlq(&self, entry: DlqEntry) -> Result<(), DlqError> {
+        self.dlq().move_to_dlq(self.connector.as_ref(), entry).await
+    }
+
+    /// Publishes the event of an entry to a topic again, see [`DlqManager::retry_entry`].
+    ///
+    /// # Errors
+    /// As that.
+    pub async fn retry_dlq_entry(&self, entry: DlqEntry, target_topic: &str) -> Result<(), DlqError> {
+        self.dlq().retry_entry(self.connector.as_ref(), entry, target_topic).await
+    }
+
+    fn dlq(&self) -> DlqManager {
+        let topology = &self.config.topology;
+        DlqManager::new()
+            .with_stream(topology.stream_name.as_str())
+            .with_topic(topology.dead_letters.topic.as_str())
     }
 
     /// Closes the connection; in embedded mode it stops the broker afterwards. Hosts that share it should have ended.

@@ -59,7 +59,9 @@ fn theirs(error: &TransportError) -> Error {
     let text = error.to_string();
     match error {
         TransportError::Validation { .. } => Error::Validation(text),
-        TransportError::Serialization { .. } => Error::Serialization(text),
+        TransportError::Serialization { .. } | TransportError::Unreadable { .. } => {
+            Error::Serialization(text)
+        }
         TransportError::External(_) => Error::External(text),
     }
 }

@@ -19,6 +19,13 @@ pub(super) struct Json(Vec<u8>);
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Packed<'a>(pub(super) &'a RawValue);
 
+impl Json {
+    /// The JSON itself.
+    pub(super) fn into_text(self) -> Result<String, std::string::FromUtf8Error> {
+        String::from_utf8(self.0)
+    }
+}
+
 impl From<Json> for Bytes {
     fn from(json: Json) -> Self {
         json.0.into()

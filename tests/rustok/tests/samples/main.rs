@@ -5,4 +5,6 @@ mod connector;
 #[cfg(test)]
 mod health;
 #[cfg(test)]
+mod names;
+#[cfg(test)]
 mod transport;
