@@ -8,6 +8,7 @@ mod check;
 mod dlq;
 mod doctor;
 mod groups;
+mod health;
 mod inspect;
 mod parked;
 mod progress;
@@ -58,6 +59,8 @@ enum Command {
     /// Look at consumer groups, and put them elsewhere.
     #[command(subcommand)]
     Groups(groups::GroupsCommand),
+    /// Say how a host fares, or its broker where the configuration has no `metrics.listen`. Exits with 1 unless healthy.
+    Health(health::HealthArgs),
     /// Publish a range of a topic again, to a topic or to one handler.
     #[command(subcommand)]
     Replay(replay::ReplayCommand),
@@ -106,6 +109,7 @@ impl Cli {
             | Command::Dlq(_)
             | Command::Topology(_)
             | Command::Groups(_)
+            | Command::Health(_)
             | Command::Replay(_)
             | Command::Parked(_) => "warn",
         }
@@ -126,6 +130,7 @@ impl Cli {
             Command::Dlq(command) => dlq::execute(command, environment, &mut console).await,
             Command::Topology(command) => topology::execute(command, environment, &mut console).await,
             Command::Groups(command) => groups::execute(command, environment, &mut console).await,
+            Command::Health(args) => health::health(args, environment, &mut console).await,
             Command::Replay(command) => replay::execute(command, environment, &mut console).await,
             Command::Parked(command) => parked::execute(command, environment, &mut console).await,
         };

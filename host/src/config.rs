@@ -13,12 +13,14 @@ mod section;
 mod subscriptions;
 mod value;
 mod variables;
+mod watch;
 mod written;
 
 #[cfg(test)]
 mod tests;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
 use guesthouse_connector::{ConnectorConfig, TopicSpec};
@@ -28,6 +30,7 @@ use self::written::Node;
 use crate::codec::{Codec, Format};
 use crate::dispatch::DispatchSettings;
 use crate::handler::HandlerConfig;
+use crate::health::HealthSettings;
 use crate::sandbox::{CacheSettings, SandboxSettings};
 
 pub(crate) use events::DOMAIN_TOPIC;
@@ -61,6 +64,10 @@ pub struct Config {
     pub replays_dir: PathBuf,
     /// How much is under way at once, and when progress is committed.
     pub dispatch: DispatchSettings,
+    /// Where metrics and health are shown over HTTP; nowhere when absent.
+    pub metrics_listen: Option<SocketAddr>,
+    /// What is taken for a sign of trouble.
+    pub health: HealthSettings,
     /// Where guests run.
     pub sandbox: SandboxSettings,
 }
@@ -103,6 +110,8 @@ impl Default for Config {
             dead_letters,
             replays_dir: REPLAYS_DIR.into(),
             dispatch: DispatchSettings::default(),
+            metrics_listen: None,
+            health: HealthSettings::default(),
             sandbox: SandboxSettings {
                 cache: Some(CacheSettings::default()),
                 journal_dir: Some(SandboxSettings::JOURNAL_DIR.into()),
@@ -191,6 +200,8 @@ fn resolve(root: &Section<'_>) -> Config {
     let dispatch = root.section("dispatch", runtime::dispatch);
     connector.poll_messages_max = dispatch.poll_events_max;
     let subscriptions = subscriptions::read(root, &dead_letters, serialization);
+    let metrics_listen = root.section("metrics", watch::metrics_listen);
+    let health = root.section("health", watch::health);
     let sandbox = root.section("sandbox", runtime::sandbox);
     let handlers = handlers::read(root, &subscriptions, &dead_letters, &sandbox.ceilings);
     Config {
@@ -203,6 +214,8 @@ fn resolve(root: &Section<'_>) -> Config {
         dead_letters,
         replays_dir,
         dispatch,
+        metrics_listen,
+        health,
         sandbox,
     }
 }

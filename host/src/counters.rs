@@ -163,6 +163,11 @@ impl Counters {
         }
     }
 
+    /// Dead letters of all handlers and outcomes, those of messages that no codec could read included.
+    pub(crate) fn dead_letters_made(&self) -> u64 {
+        self.dead_letters.values().flat_map(BTreeMap::values).sum()
+    }
+
     /// Adds what was published to a topic.
     pub(crate) fn published_to(&mut self, topic: &str, theirs: &TopicCounters) {
         let ours = self.topics.entry(topic.to_owned()).or_default();

@@ -1,13 +1,16 @@
 //! The host: opens the connection, admits the components, and runs every subscription until it is told to stop.
 
+mod handle;
+
 use std::future::Future;
 use std::path::PathBuf;
-use std::sync::{Arc, Weak};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use guesthouse_connector::{
-    ConnectionStatus, ConnectorError, Durability, IggyConnector, TopicAddress, TopicSpec, connector,
+    ConnectorError, Durability, GroupAddress, IggyConnector, TopicAddress, TopicSpec, TopologyManager,
+    connector,
 };
 use tokio::sync::watch;
 use tokio::task::JoinSet;
@@ -19,12 +22,16 @@ use crate::crash_journal::{CrashJournalError, Suspects};
 use crate::dispatch::Dispatcher;
 use crate::dispatch::bounds::HostLoad;
 use crate::dispatch::effects::Effects;
+use crate::endpoint::{Endpoint, EndpointError};
 use crate::event::SourceTopic;
 use crate::handler::{HandlerConfig, HandlerName};
+use crate::health::{Observation, Observer};
 use crate::sandbox::{AdmissionError, AdmittedComponent, GuestSpec, Sandbox, SandboxError};
 use crate::state::forget::Forgetter;
 use crate::state::{StateError, StateStore};
 use crate::subscription::{Run, Subscription, SubscriptionError, View};
+
+pub use self::handle::HostHandle;
 
 /// A host that is built and not yet running.
 #[derive(Debug)]
@@ -34,6 +41,7 @@ pub struct Host {
     ownership: Ownership,
     sandbox: Sandbox,
     subscriptions: Vec<Subscription>,
+    around: Around,
     drain: Duration,
     control: watch::Sender<Run>,
     handle: HostHandle,
@@ -44,6 +52,13 @@ pub struct Host {
 enum Ownership {
     Owned,
     Shared,
+}
+
+/// What runs beside the subscriptions.
+#[derive(Debug)]
+struct Around {
+    observer: Observer,
+    endpoint: Option<Endpoint>,
 }
 
 /// Whether a host has ended.
@@ -69,6 +84,9 @@ pub enum BuildError {
     /// It cannot be kept on record which events kill the host.
     #[error("cannot keep a crash journal")]
     CrashJournal(#[source] CrashJournalError),
+    /// Metrics and health cannot be shown where it is wanted.
+    #[error("cannot show metrics and health")]
+    Endpoint(#[source] EndpointError),
     /// A component file could not be read.
     #[error("handler `{handler}`: cannot read its component {}", path.display())]
     Component {
@@ -97,8 +115,8 @@ pub enum RunError {
     /// A subscription ended by itself.
     #[error(transparent)]
     Subscription(#[from] SubscriptionError),
-    /// The task of a subscription panicked.
-    #[error("a subscription ended by itself; this is a fault of the host")]
+    /// The task of a subscription, or one beside them, panicked.
+    #[error("a task ended by itself; this is a fault of the host")]
     Panicked(#[source] tokio::task::JoinError),
 }
 
@@ -161,6 +179,16 @@ impl HostBuilder {
             close(connector.as_ref(), ownership).await;
             return Err(BuildError::Connect(error));
         }
+        let endpoint = match config.metrics_listen.map(Endpoint::bind) {
+            None => None,
+            Some(bound) => match bound.await {
+                Ok(endpoint) => Some(endpoint),
+                Err(error) => {
+                    close(connector.as_ref(), ownership).await;
+                    return Err(BuildError::Endpoint(error));
+                }
+            },
+        };
         let load = Arc::new(HostLoad::new(config.dispatch.host));
         let subscriptions: Vec<Subscription> = config
             .subscriptions
@@ -177,16 +205,29 @@ impl HostBuilder {
             .collect();
         let (control, _) = watch::channel(Run::On);
         let (ended, has_ended) = watch::channel(Ended::No);
-        let views = subscriptions.iter().map(|subscription| Arc::clone(&subscription.view)).collect();
+        let views: Vec<_> = subscriptions.iter().map(|subscription| Arc::clone(&subscription.view)).collect();
+        let (seen, observation) = watch::channel(Observation::default());
+        let stream = config.connector.stream_name.as_str();
+        let observer = Observer {
+            settings: config.health.clone(),
+            topology: TopologyManager::new(Arc::clone(&connector), stream, config.topology.clone()),
+            connector: Arc::clone(&connector),
+            views: views.clone(),
+            seen,
+        };
         let handle = HostHandle {
             views,
             dead_letter_topic: config.dead_letters.topic.as_str().into(),
             connector: Arc::downgrade(&connector),
+            observation,
+            health: Arc::new(config.health),
+            endpoint: endpoint.as_ref().map(Endpoint::address),
             control: control.clone(),
             has_ended,
         };
         let drain = config.dispatch.drain;
-        Ok(Host { connector, ownership, sandbox, subscriptions, drain, control, handle, ended })
+        let around = Around { observer, endpoint };
+        Ok(Host { connector, ownership, sandbox, subscriptions, around, drain, control, handle, ended })
     }
 }
 
@@ -213,8 +254,14 @@ impl Host {
         for subscription in self.subscriptions {
             tasks.spawn(subscription.run(self.control.subscribe()));
         }
-        let ended = supervise(&mut tasks, shutdown, &self.control, self.drain).await;
+        let mut around = JoinSet::new();
+        around.spawn(self.around.observer.run());
+        if let Some(endpoint) = self.around.endpoint {
+            around.spawn(endpoint.run(self.handle.clone()));
+        }
+        let ended = supervise((&mut tasks, &mut around), shutdown, &self.control, self.drain).await;
         tasks.shutdown().await;
+        around.shutdown().await;
         let sandbox = self.sandbox;
         // Guests in the middle of a call are stopped; the threads are joined off the async ones.
         if tokio::task::spawn_blocking(move || sandbox.shutdown()).await.is_err() {
@@ -228,7 +275,7 @@ impl Host {
 
 /// Waits for the subscriptions to end, and asks them to when `shutdown` completes.
 async fn supervise(
-    tasks: &mut JoinSet<Result<Counters, SubscriptionError>>,
+    (tasks, around): (&mut JoinSet<Result<Counters, SubscriptionError>>, &mut JoinSet<()>),
     shutdown: impl Future<Output = ()>,
     control: &watch::Sender<Run>,
     drain: Duration,
@@ -247,66 +294,9 @@ async fn supervise(
                 control.send_replace(Run::DrainUntil(Instant::now() + drain));
             }
             Some(ended) = tasks.join_next() => counters.add(&ended.map_err(RunError::Panicked)??),
+            Some(Err(died)) = around.join_next() => return Err(RunError::Panicked(died)),
             _ = run.changed() => {}
         }
-    }
-}
-
-/// Looks at a host and stops it. Cheap to clone; dropping it changes nothing, and keeping it keeps nothing open.
-#[derive(Debug, Clone)]
-pub struct HostHandle {
-    views: Vec<Arc<View>>,
-    dead_letter_topic: Arc<str>,
-    connector: Weak<dyn IggyConnector>,
-    control: watch::Sender<Run>,
-    has_ended: watch::Receiver<Ended>,
-}
-
-impl HostHandle {
-    /// Whether the host reads all its topics and can publish what it must.
-    pub fn is_ready(&self) -> bool {
-        !self.is_finished() && self.is_connected() && self.views.iter().all(|view| view.is_ready())
-    }
-
-    /// Whether the host has ended: it was stopped, failed, or was dropped.
-    pub fn is_finished(&self) -> bool {
-        // The sender lives in the host: if it is gone without a word, the host was dropped.
-        *self.has_ended.borrow() == Ended::Yes || self.has_ended.has_changed().is_err()
-    }
-
-    /// Whether the broker answered the last time that somebody asked it something.
-    pub(crate) fn is_connected(&self) -> bool {
-        self.connector.upgrade().is_some_and(|connector| connector.is_connected())
-    }
-
-    /// How the way to the broker is doing, while there is one.
-    pub(crate) fn connection_status(&self) -> Option<ConnectionStatus> {
-        self.connector.upgrade().map(|connector| connector.connection_status())
-    }
-
-    pub(crate) fn views(&self) -> &[Arc<View>] {
-        &self.views
-    }
-
-    pub(crate) fn dead_letter_topic(&self) -> &str {
-        &self.dead_letter_topic
-    }
-
-    /// What the host counted, at most a quarter of a second old.
-    pub fn counters(&self) -> Counters {
-        let mut counters = Counters::default();
-        for view in &self.views {
-            counters.add(&view.counters.borrow());
-        }
-        counters
-    }
-
-    /// Asks the host to drain within `deadline` and waits until it has ended. Cancelling only stops waiting.
-    pub async fn stop(&self, deadline: Duration) {
-        self.control.send_replace(Run::DrainUntil(Instant::now() + deadline));
-        let mut has_ended = self.has_ended.clone();
-        // The sender lives in the host: if it is gone without a word, the host was dropped, which also is an end.
-        drop(has_ended.wait_for(|ended| *ended == Ended::Yes).await);
     }
 }
 
@@ -413,6 +403,7 @@ fn assemble(
     let stream = &config.connector.stream_name;
     let topic = |topic: &String| Arc::new(SourceTopic { stream: stream.clone(), topic: topic.clone() });
     let topics: Vec<Arc<SourceTopic>> = subscription.topics.iter().map(topic).collect();
+    let groups = topics.iter().map(|topic| GroupAddress::new(topic.address(), &subscription.group));
     let codec = Arc::new(subscription.codec.clone());
     let ours = admitted.iter().filter(|(handler, _)| handler.subscription == subscription.name);
     let (handlers, components): (Vec<_>, Vec<_>) = ours.cloned().unzip();
@@ -437,7 +428,7 @@ fn assemble(
     Subscription {
         name: subscription.name.clone(),
         group: subscription.group.clone(),
-        view: Arc::new(View::new(subscription.name.clone(), topics.len())),
+        view: Arc::new(View::new(subscription.name.clone(), groups.collect())),
         topics,
         codec,
         dispatcher,

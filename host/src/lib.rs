@@ -39,6 +39,7 @@ mod crash_journal;
 mod dead_letter;
 mod dispatch;
 mod dlq;
+mod endpoint;
 mod event;
 mod failpoint;
 #[doc(hidden)]
@@ -74,6 +75,7 @@ pub use counters::{Counters, HandlerCounters, HandlerState, TenantCounters, Topi
 pub use crash_journal::CrashJournalError;
 pub use dispatch::{Bound, BreakerPolicy, DispatchSettings, OnFailing};
 pub use dlq::{DlqEntry, DlqError, DlqManager};
+pub use endpoint::EndpointError;
 pub use event::Tenant;
 pub use guesthouse_connector::{
     ConnectorMode as IggyMode, ConsumerGroupManager, EmbeddedConnectorConfig as EmbeddedConfig,
@@ -81,6 +83,7 @@ pub use guesthouse_connector::{
     calculate_partition, health_check,
 };
 pub use handler::{FailurePolicy, HandlerConfig, HandlerName, InvalidHandlerName};
+pub use health::HealthSettings;
 pub use histogram::Histogram;
 pub use host::{BuildError, Host, HostBuilder, HostHandle, RunError, RunReport};
 pub use lane::{InvalidOrder, OrderBy};

@@ -119,6 +119,7 @@ impl Collector for MetricsCollector {
                 };
                 ours::fill(&mut sheet, &seen);
                 platform::fill(&mut sheet, &seen);
+                platform::fill_position(&mut sheet, &view.subscription, &host.observation());
             }
         }
         sheet.into_families()

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use guesthouse_connector::{IggyConnector, TopicAddress, TopicSpec};
+use guesthouse_connector::{GroupAddress, IggyConnector, TopicAddress, TopicSpec};
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 
@@ -62,25 +62,33 @@ pub(crate) struct Subscription {
 pub(crate) struct View {
     /// The name of the subscription.
     pub(crate) subscription: String,
+    /// Its group in each of its topics.
+    pub(crate) groups: Vec<GroupAddress>,
     pub(crate) memberships: Vec<Arc<Membership>>,
     pub(crate) delivery: Arc<Delivery>,
     pub(crate) counters: watch::Sender<Counters>,
 }
 
 impl View {
-    /// A view of a subscription of this name over this many topics.
-    pub(crate) fn new(subscription: String, topics: usize) -> Self {
+    /// A view of a subscription of this name that is in these groups.
+    pub(crate) fn new(subscription: String, groups: Vec<GroupAddress>) -> Self {
         Self {
             subscription,
-            memberships: (0..topics).map(|_| Arc::default()).collect(),
+            memberships: groups.iter().map(|_| Arc::default()).collect(),
+            groups,
             delivery: Arc::default(),
             counters: watch::Sender::default(),
         }
     }
 
+    /// Whether it reads all its topics.
+    pub(crate) fn is_member(&self) -> bool {
+        self.memberships.iter().all(|membership| membership.is_held())
+    }
+
     /// Whether it reads all its topics and can publish what it must.
     pub(crate) fn is_ready(&self) -> bool {
-        self.delivery.is_working() && self.memberships.iter().all(|membership| membership.is_held())
+        self.delivery.is_working() && self.is_member()
     }
 }
 

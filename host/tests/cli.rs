@@ -39,7 +39,7 @@ fn with_config(text: &str, run: impl FnOnce(&Path, &str)) {
 fn help_and_version_exit_with_0() {
     let help = guesthouse(&["--help"], &[]);
     assert_eq!(help.code, 0);
-    for command in ["run", "doctor", "check", "inspect", "publish", "dlq", "topology", "groups"] {
+    for command in ["run", "doctor", "check", "inspect", "publish", "dlq", "topology", "groups", "health"] {
         assert!(help.out.contains(command), "{}", help.out);
     }
     let version = guesthouse(&["--version"], &[]);

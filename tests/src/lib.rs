@@ -8,6 +8,7 @@ pub mod alone;
 pub mod broker;
 pub mod builds;
 pub mod client;
+pub mod endpoint;
 pub mod envelope;
 pub mod hostile;
 pub mod house;

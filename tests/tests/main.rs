@@ -13,6 +13,7 @@ mod stories {
     mod embedded_crash;
     mod foreign_clients;
     mod hand_over;
+    mod health;
     mod host_crash;
     mod http;
     mod isolation;

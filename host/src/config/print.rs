@@ -36,6 +36,8 @@ struct Root<'a> {
     dead_letters: DeadLetters<'a>,
     replays: Replays,
     dispatch: Dispatch<'a>,
+    metrics: Metrics,
+    health: Health,
     sandbox: Sandbox,
 }
 
@@ -190,6 +192,20 @@ struct Replays {
 }
 
 #[derive(Serialize)]
+struct Metrics {
+    listen: Option<String>,
+}
+
+#[derive(Serialize)]
+struct Health {
+    every: String,
+    lag_max: u64,
+    dead_letters_max: u64,
+    dead_letters_window: String,
+    stuck_after: String,
+}
+
+#[derive(Serialize)]
 struct DeadLetters<'a> {
     topic: &'a str,
     partitions: u32,
@@ -270,6 +286,14 @@ impl<'a> Root<'a> {
                 poll_events_max: dispatch.poll_events_max,
                 drain: time(dispatch.drain),
                 hand_over: time(dispatch.hand_over),
+            },
+            metrics: Metrics { listen: config.metrics_listen.map(|address| address.to_string()) },
+            health: Health {
+                every: time(config.health.every),
+                lag_max: config.health.lag_max,
+                dead_letters_max: config.health.dead_letters_max,
+                dead_letters_window: time(config.health.dead_letters_window),
+                stuck_after: time(config.health.stuck_after),
             },
             sandbox: Sandbox::of(&config.sandbox),
         }

@@ -3,12 +3,14 @@
 
 use std::sync::Arc;
 
+use guesthouse_connector::HealthStatus;
 use prometheus::proto::MetricType;
 
 use super::Seen;
 use super::family::{Family, families};
 use super::sheet::{Labels, Sheet, flag};
 use crate::counters::{HandlerCounters, HandlerState};
+use crate::health::{CAUSES, Findings};
 use crate::host::HostHandle;
 use crate::transport::TransportCounts;
 
@@ -41,6 +43,8 @@ families! {
     PARKED_LANES: GAUGE "guesthouse_handler_parked_lanes" "Lanes of the partitions read here that are parked now.";
     PARKED_EVENTS: GAUGE "guesthouse_handler_parked_events" "Events that wait in parked lanes now.";
     DROPPED: COUNTER "guesthouse_handler_dropped_events_total" "Parked events that an operator let drop.";
+    HEALTH: GAUGE "guesthouse_health" "0 while the hosts of this process are healthy, 1 if degraded, 2 if unhealthy.";
+    CAUSE: GAUGE "guesthouse_health_cause" "1 while there is this cause of not being healthy.";
     SENT: COUNTER "guesthouse_transport_published_total" "Events of the platform that the broker has confirmed.";
     REFUSED: COUNTER "guesthouse_transport_failures_total" "Events of the platform that were not published.";
 }
@@ -52,11 +56,21 @@ pub(super) fn fill_whole(sheet: &mut Sheet, hosts: &[HostHandle], transports: &[
     let are_connected = statuses.len() == hosts.len() && hosts.iter().all(HostHandle::is_connected);
     sheet.gauge(&CONNECTED, &[], flag(are_connected));
     sheet.count(&CONNECTIONS, &[], statuses.iter().map(|status| status.connections_opened).sum());
+    fill_health(sheet, hosts);
     for transport in transports {
         sheet.count(&SENT, &[], transport.published());
         for (code, events) in transport.failures() {
             sheet.count(&REFUSED, &[("error_code", code)], events);
         }
+    }
+}
+
+fn fill_health(sheet: &mut Sheet, hosts: &[HostHandle]) {
+    let found: Vec<_> = hosts.iter().map(HostHandle::health_causes).collect();
+    let status = found.iter().map(Findings::status).max().unwrap_or(HealthStatus::Healthy);
+    sheet.gauge(&HEALTH, &[], f64::from(status as u8));
+    for cause in CAUSES {
+        sheet.gauge(&CAUSE, &[("cause", cause)], flag(found.iter().any(|findings| findings.has(cause))));
     }
 }
 

@@ -8,8 +8,9 @@ use prometheus::proto::MetricType;
 
 use super::Seen;
 use super::family::{Family, families};
-use super::sheet::{Labels, Sheet};
+use super::sheet::{Labels, Sheet, flag};
 use crate::counters::{Counters, HandlerCounters};
+use crate::health::Observation;
 use crate::outcome::OutcomeKind;
 use crate::transport::TransportCounts;
 
@@ -29,6 +30,10 @@ families! {
     IN_FLIGHT: GAUGE "rustok_runtime_consumer_in_flight" "Messages read and not settled now.";
     IN_FLIGHT_SINCE: GAUGE "rustok_runtime_consumer_in_flight_started_timestamp_seconds" "When the oldest was read.";
     LAST_SUCCESS: GAUGE "rustok_runtime_consumer_last_success_timestamp_seconds" "When one was last settled.";
+    SNAPSHOT: GAUGE "rustok_runtime_consumer_position_snapshot_timestamp_seconds" "When the broker was last asked.";
+    POSITIONS: GAUGE "rustok_runtime_consumer_position_partition_count" "Partitions of the topics that are read.";
+    COMPLETE: GAUGE "rustok_runtime_consumer_position_complete" "1 if nothing but messages came meanwhile.";
+    LAG: GAUGE "rustok_runtime_consumer_lag" "Messages before the group: in all, and at most in one partition.";
     BUS_PUBLISHED: COUNTER "rustok_event_bus_published_total" "Events that the broker has confirmed.";
     BUS_DISPATCHED: COUNTER "rustok_event_bus_dispatched_total" "Events that were handed to handlers.";
     BUS_DEPTH: GAUGE "rustok_event_bus_queue_depth" "Messages read and not settled now.";
@@ -71,6 +76,28 @@ pub(super) fn fill(sheet: &mut Sheet, seen: &Seen<'_>) {
     for (name, handler) in &counters.handlers {
         fill_module(sheet, name, handler);
     }
+}
+
+/// Writes down where the groups of a subscription are, as the broker last told.
+pub(super) fn fill_position(sheet: &mut Sheet, subscription: &str, observation: &Observation) {
+    let readers = || observation.readers.iter().filter(|reader| reader.subscription == subscription);
+    // A look that failed says nothing about how far the groups are.
+    if observation.error.is_some() || readers().next().is_none() {
+        return;
+    }
+    let positions = || readers().map(|reader| &reader.position);
+    let labels: Labels<'_> = &[("consumer", subscription)];
+    sheet.moment(&SNAPSHOT, labels, observation.at_micros);
+    sheet.gauge(
+        &POSITIONS,
+        labels,
+        positions().map(|position| position.partitions.len()).sum::<usize>() as f64,
+    );
+    sheet.gauge(&COMPLETE, labels, flag(positions().all(|position| position.complete)));
+    let total: u64 = positions().map(|position| position.lag_total).sum();
+    let most = positions().map(|position| position.lag_max).max().unwrap_or_default();
+    sheet.gauge(&LAG, &[("consumer", subscription), ("aggregation", "total")], total as f64);
+    sheet.gauge(&LAG, &[("consumer", subscription), ("aggregation", "max")], most as f64);
 }
 
 fn fill_deliveries(sheet: &mut Sheet, Seen { subscription, counters, dead_letter_topic, .. }: &Seen<'_>) {

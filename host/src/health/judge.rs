@@ -1,0 +1,240 @@
+//! What the figures of a host mean for its health. Pure.
+
+use guesthouse_connector::{
+    ConnectionState, ConnectionStatus, ConnectorError, HealthCheckResult, HealthStatus,
+};
+use serde_json::{Value, json};
+
+use super::HealthSettings;
+use super::observer::{Observation, Reader};
+use crate::counters::{Counters, HandlerState};
+
+/// Everything that health is judged by.
+#[derive(Debug)]
+pub(crate) struct Facts<'a> {
+    pub(crate) is_finished: bool,
+    pub(crate) connection: Option<ConnectionStatus>,
+    pub(crate) subscriptions: Vec<SubscriptionFacts>,
+    pub(crate) observation: &'a Observation,
+    pub(crate) settings: &'a HealthSettings,
+}
+
+/// What is known of one subscription.
+#[derive(Debug)]
+pub(crate) struct SubscriptionFacts {
+    pub(crate) name: String,
+    /// Whether it is a member of its groups.
+    pub(crate) is_member: bool,
+    pub(crate) counters: Counters,
+}
+
+/// The names of all causes there are, worst first.
+pub(crate) const CAUSES: [&str; 13] = [
+    "stopped",
+    "broker_unreachable",
+    "topic_missing",
+    "not_reading",
+    "topic_unwritable",
+    "breaker_open",
+    "lane_blocked",
+    "lag",
+    "dead_letters",
+    "partition_stuck",
+    "partition_unread",
+    "topology_drift",
+    "not_observed",
+];
+
+/// What was found: how bad it is, its name, and the same for people.
+#[derive(Debug, Default)]
+pub(crate) struct Findings(Vec<(HealthStatus, &'static str, String)>);
+
+impl Facts<'_> {
+    /// What they mean. The details hold every cause by its name, and the figures of each subscription.
+    pub(crate) fn judge(&self) -> HealthCheckResult {
+        let findings = self.causes();
+        let status = findings.status();
+        let message = match status {
+            HealthStatus::Healthy => "everything is as it should be".to_owned(),
+            _ => findings.0.iter().map(|(_, _, reason)| reason.as_str()).collect::<Vec<_>>().join("; "),
+        };
+        HealthCheckResult { status, message, details: Some(self.details(&findings)) }
+    }
+
+    /// Every cause of not being healthy, the worst first.
+    pub(crate) fn causes(&self) -> Findings {
+        let mut findings = Findings::default();
+        self.judge_host(&mut findings);
+        for (at, subscription) in self.subscriptions.iter().enumerate() {
+            self.judge_subscription(&mut findings, subscription);
+            self.judge_dead_letters(&mut findings, at, subscription);
+        }
+        for reader in &self.observation.readers {
+            self.judge_reader(&mut findings, reader);
+        }
+        self.judge_topology(&mut findings);
+        findings.0.sort_by_key(|(status, ..)| std::cmp::Reverse(*status));
+        findings
+    }
+
+    fn judge_host(&self, findings: &mut Findings) {
+        if self.is_finished {
+            return findings.unhealthy("stopped", "the host has ended".to_owned());
+        }
+        let Some(connection) = &self.connection else { return };
+        if connection.state != ConnectionState::Connected {
+            let why = connection.last_error.as_ref().map(|error| format!(": {error}")).unwrap_or_default();
+            findings.unhealthy("broker_unreachable", format!("the broker does not answer{why}"));
+        }
+        if let Some(error) = &self.observation.error {
+            findings.degraded("not_observed", format!("the broker could not be asked everything: {error}"));
+        }
+    }
+
+    fn judge_subscription(&self, findings: &mut Findings, subscription: &SubscriptionFacts) {
+        let SubscriptionFacts { name, is_member, counters } = subscription;
+        if !is_member && !self.is_finished {
+            findings.unhealthy("not_reading", format!("subscription {name} is not a member of its group"));
+        }
+        for (topic, messages) in &counters.unwritable_topics {
+            findings.degraded(
+                "topic_unwritable",
+                format!(
+                    "subscription {name}: {messages} messages wait for topic {topic}, which cannot be written"
+                ),
+            );
+        }
+        for (handler, seen) in &counters.handlers {
+            if seen.state == HandlerState::Paused {
+                findings.degraded(
+                    "breaker_open",
+                    format!("handler {handler} is paused: most of its attempts fail"),
+                );
+            }
+            if seen.paused_tenants > 0 {
+                let tenants = seen.paused_tenants;
+                findings
+                    .degraded("breaker_open", format!("handler {handler} is paused for {tenants} tenants"));
+            }
+            if seen.blocked_lanes + seen.parked_lanes > 0 {
+                let (blocked, parked) = (seen.blocked_lanes, seen.parked_lanes);
+                findings.degraded(
+                    "lane_blocked",
+                    format!("handler {handler}: {blocked} lanes are blocked and {parked} parked behind a dead event"),
+                );
+            }
+        }
+    }
+
+    fn judge_dead_letters(&self, findings: &mut Findings, at: usize, subscription: &SubscriptionFacts) {
+        let made = self.observation.dead_letters.get(at).copied().unwrap_or_default();
+        if made > self.settings.dead_letters_max {
+            let (name, window) =
+                (&subscription.name, humantime::format_duration(self.settings.dead_letters_window));
+            findings.degraded(
+                "dead_letters",
+                format!("subscription {name} made {made} dead letters in {window}"),
+            );
+        }
+    }
+
+    fn judge_reader(&self, findings: &mut Findings, Reader { group, position, stuck, .. }: &Reader) {
+        if position.lag_total > self.settings.lag_max {
+            findings.degraded("lag", format!("group {group} has {} messages before it", position.lag_total));
+        }
+        let unread = position.partitions.iter().filter(|partition| partition.member.is_none()).count();
+        if unread > 0 {
+            findings
+                .degraded("partition_unread", format!("nobody reads {unread} partitions of group {group}"));
+        }
+        for stuck in stuck {
+            let since = humantime::format_duration(std::time::Duration::from_secs(stuck.since.as_secs()));
+            findings.degraded(
+                "partition_stuck",
+                format!(
+                    "group {group} stands still in partition {} for {since}, with {} messages before it",
+                    stuck.partition, stuck.lag
+                ),
+            );
+        }
+    }
+
+    fn judge_topology(&self, findings: &mut Findings) {
+        for report in &self.observation.drift {
+            if report.state.is_none() {
+                findings.unhealthy("topic_missing", format!("topic {} does not exist", report.topic));
+            }
+            for difference in &report.differences {
+                findings.degraded("topology_drift", format!("topic {}: {difference}", report.topic));
+            }
+        }
+    }
+
+    fn details(&self, findings: &Findings) -> Value {
+        let cause = |(status, code, message): &(HealthStatus, &str, String)| json!({ "status": status, "code": code, "message": message });
+        let connection = self.connection.as_ref().map(|connection| {
+            let last_error = connection.last_error.as_ref();
+            json!({
+                "state": connection.state,
+                "address": connection.address,
+                "last_error": last_error.map(ToString::to_string),
+                "last_error_code": last_error.map(ConnectorError::stable_code),
+            })
+        });
+        let observation = self.observation;
+        json!({
+            "causes": findings.0.iter().map(cause).collect::<Vec<_>>(),
+            "connection": connection,
+            "subscriptions": self.subscriptions.iter().map(figures).collect::<serde_json::Map<_, _>>(),
+            "observed_at": observation.at_micros.map(|micros| micros / 1_000_000),
+            "positions": observation.readers.iter().map(position).collect::<serde_json::Map<_, _>>(),
+        })
+    }
+}
+
+impl Findings {
+    /// How bad the worst of it is.
+    pub(crate) fn status(&self) -> HealthStatus {
+        self.0.iter().map(|(status, ..)| *status).max().unwrap_or(HealthStatus::Healthy)
+    }
+
+    /// Whether a cause of this name was found.
+    pub(crate) fn has(&self, code: &str) -> bool {
+        self.0.iter().any(|(_, found, _)| *found == code)
+    }
+
+    fn unhealthy(&mut self, code: &'static str, reason: String) {
+        self.0.push((HealthStatus::Unhealthy, code, reason));
+    }
+
+    fn degraded(&mut self, code: &'static str, reason: String) {
+        self.0.push((HealthStatus::Degraded, code, reason));
+    }
+}
+
+fn figures(subscription: &SubscriptionFacts) -> (String, Value) {
+    let counters = &subscription.counters;
+    let figures = json!({
+        "received": counters.received,
+        "settled": counters.settled,
+        "unsettled": counters.unsettled,
+        "partitions": counters.partitions,
+        "dead_letters": counters.dead_letters_made(),
+        "last_settled_at": counters.last_settled_micros / 1_000_000,
+    });
+    (subscription.name.clone(), figures)
+}
+
+fn position(reader: &Reader) -> (String, Value) {
+    let position = &reader.position;
+    let figures = json!({
+        "lag_total": position.lag_total,
+        "lag_max": position.lag_max,
+        "partitions": position.partitions.len(),
+        "complete": position.complete,
+    });
+    (reader.group.to_string(), figures)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,111 @@
+//! The observer: asks the broker every few seconds what the host cannot know by itself.
+
+use std::sync::Arc;
+use std::time::{Instant, SystemTime, UNIX_EPOCH};
+
+use guesthouse_connector::{
+    ConnectorError, ConsumerGroupManager, GroupAddress, GroupPosition, IggyConnector, TopicReport,
+    TopologyManager,
+};
+use tokio::sync::watch;
+use tokio::time::{MissedTickBehavior, interval};
+
+use super::HealthSettings;
+use super::trend::{Growth, Progress, Stuck};
+use crate::subscription::View;
+
+/// What one look at the broker showed.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Observation {
+    /// When it ended, in microseconds since 1970; none when there was no look yet.
+    pub(crate) at_micros: Option<u64>,
+    /// Why it could not be finished.
+    pub(crate) error: Option<ConnectorError>,
+    /// The topics that are not as configured.
+    pub(crate) drift: Vec<TopicReport>,
+    /// How each subscription is in each of its topics.
+    pub(crate) readers: Vec<Reader>,
+    /// Dead letters that each subscription made within the window, in their order.
+    pub(crate) dead_letters: Vec<u64>,
+}
+
+/// How a subscription is in one of its topics.
+#[derive(Debug, Clone)]
+pub(crate) struct Reader {
+    pub(crate) subscription: String,
+    pub(crate) group: GroupAddress,
+    pub(crate) position: GroupPosition,
+    pub(crate) stuck: Vec<Stuck>,
+}
+
+/// Looks, again and again.
+#[derive(Debug)]
+pub(crate) struct Observer {
+    pub(crate) settings: HealthSettings,
+    pub(crate) connector: Arc<dyn IggyConnector>,
+    pub(crate) topology: TopologyManager,
+    pub(crate) views: Vec<Arc<View>>,
+    pub(crate) seen: watch::Sender<Observation>,
+}
+
+/// What the observer keeps from look to look.
+#[derive(Debug, Default)]
+struct Trends {
+    progress: Progress,
+    growth: Vec<Growth>,
+}
+
+impl Observer {
+    /// Looks until it is dropped; never ends by itself. Every request ends within the connector's timeouts.
+    pub(crate) async fn run(self) {
+        let mut trends = Trends::default();
+        let mut due = interval(self.settings.every);
+        due.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            due.tick().await;
+            self.seen.send_replace(self.look(&mut trends).await);
+        }
+    }
+
+    async fn look(&self, trends: &mut Trends) -> Observation {
+        let mut seen = Observation { dead_letters: self.dead_letters(trends), ..Observation::default() };
+        seen.error = self.ask(&mut seen, trends).await.err();
+        seen.at_micros = SystemTime::now()
+            .duration_since(UNIX_EPOCH)
+            .ok()
+            .and_then(|since| u64::try_from(since.as_micros()).ok());
+        seen
+    }
+
+    async fn ask(&self, seen: &mut Observation, trends: &mut Trends) -> Result<(), ConnectorError> {
+        self.connector.ping().await?;
+        let reports = self.topology.report().await?;
+        seen.drift = reports.into_iter().filter(|report| !report.is_as_expected()).collect();
+        let groups = ConsumerGroupManager::new(Arc::clone(&self.connector));
+        for view in &self.views {
+            for group in &view.groups {
+                // A topic that is gone is told as drift.
+                if seen.drift.iter().any(|report| report.state.is_none() && report.topic == group.topic.topic)
+                {
+                    continue;
+                }
+                let position = groups.position(group).await?;
+                let stuck =
+                    trends.progress.note(group, &position, (Instant::now(), self.settings.stuck_after));
+                let (subscription, group) = (view.subscription.clone(), group.clone());
+                seen.readers.push(Reader { subscription, group, position, stuck });
+            }
+        }
+        Ok(())
+    }
+
+    fn dead_letters(&self, trends: &mut Trends) -> Vec<u64> {
+        trends.growth.resize_with(self.views.len(), Growth::default);
+        let (now, window) = (Instant::now(), self.settings.dead_letters_window);
+        let grown = |(view, growth): (&Arc<View>, &mut Growth)| {
+            let count = view.counters.borrow().dead_letters_made();
+            growth.note(count, now, window)
+        };
+        self.views.iter().zip(&mut trends.growth).map(grown).collect()
+    }
+}

@@ -1,0 +1,112 @@
+//! The handle by which others look at a host and stop it.
+
+use std::net::SocketAddr;
+use std::sync::{Arc, Weak};
+use std::time::{Duration, Instant};
+
+use guesthouse_connector::{ConnectionStatus, HealthCheckResult, IggyConnector};
+use tokio::sync::watch;
+
+use super::Ended;
+use crate::counters::Counters;
+use crate::health::{Facts, Findings, HealthSettings, Observation, SubscriptionFacts};
+use crate::subscription::{Run, View};
+
+/// Looks at a host and stops it. Cheap to clone; dropping it changes nothing, and keeping it keeps nothing open.
+#[derive(Debug, Clone)]
+pub struct HostHandle {
+    pub(super) views: Vec<Arc<View>>,
+    pub(super) dead_letter_topic: Arc<str>,
+    pub(super) connector: Weak<dyn IggyConnector>,
+    pub(super) observation: watch::Receiver<Observation>,
+    pub(super) health: Arc<HealthSettings>,
+    pub(super) endpoint: Option<SocketAddr>,
+    pub(super) control: watch::Sender<Run>,
+    pub(super) has_ended: watch::Receiver<Ended>,
+}
+
+impl HostHandle {
+    /// Whether the host reads all its topics and can publish what it must.
+    pub fn is_ready(&self) -> bool {
+        !self.is_finished() && self.is_connected() && self.views.iter().all(|view| view.is_ready())
+    }
+
+    /// Whether the host has ended: it was stopped, failed, or was dropped.
+    pub fn is_finished(&self) -> bool {
+        // The sender lives in the host: if it is gone without a word, the host was dropped.
+        *self.has_ended.borrow() == Ended::Yes || self.has_ended.has_changed().is_err()
+    }
+
+    /// Whether the broker answered the last time that somebody asked it something.
+    pub(crate) fn is_connected(&self) -> bool {
+        self.connector.upgrade().is_some_and(|connector| connector.is_connected())
+    }
+
+    /// How the way to the broker is doing, while there is one.
+    pub(crate) fn connection_status(&self) -> Option<ConnectionStatus> {
+        self.connector.upgrade().map(|connector| connector.connection_status())
+    }
+
+    pub(crate) fn views(&self) -> &[Arc<View>] {
+        &self.views
+    }
+
+    pub(crate) fn dead_letter_topic(&self) -> &str {
+        &self.dead_letter_topic
+    }
+
+    /// How the host fares: what it notices itself at most a quarter of a second ago, and what it asks the broker as often
+    /// as the configuration says. Asks nothing now and waits for nothing.
+    ///
+    /// The details are JSON: every cause with its name, the connection, and figures of each subscription.
+    pub fn health(&self) -> HealthCheckResult {
+        self.with_facts(|facts| facts.judge())
+    }
+
+    /// What keeps the host from being healthy.
+    pub(crate) fn health_causes(&self) -> Findings {
+        self.with_facts(|facts| facts.causes())
+    }
+
+    fn with_facts<T>(&self, judge: impl FnOnce(&Facts<'_>) -> T) -> T {
+        let subscription = |view: &Arc<View>| SubscriptionFacts {
+            name: view.subscription.clone(),
+            is_member: view.is_member(),
+            counters: view.counters.borrow().clone(),
+        };
+        judge(&Facts {
+            is_finished: self.is_finished(),
+            connection: self.connection_status(),
+            subscriptions: self.views.iter().map(subscription).collect(),
+            observation: &self.observation.borrow(),
+            settings: &self.health,
+        })
+    }
+
+    /// Where the host shows metrics and health over HTTP, when it is configured to.
+    pub fn endpoint(&self) -> Option<SocketAddr> {
+        self.endpoint
+    }
+
+    /// What was last seen of the broker.
+    pub(crate) fn observation(&self) -> watch::Ref<'_, Observation> {
+        self.observation.borrow()
+    }
+
+    /// What the host counted, at most a quarter of a second old.
+    pub fn counters(&self) -> Counters {
+        let mut counters = Counters::default();
+        for view in &self.views {
+            counters.add(&view.counters.borrow());
+        }
+        counters
+    }
+
+    /// Asks the host to drain within `deadline` and waits until it has ended. Cancelling only stops waiting.
+    pub async fn stop(&self, deadline: Duration) {
+        self.control.send_replace(Run::DrainUntil(Instant::now() + deadline));
+        let mut has_ended = self.has_ended.clone();
+        // The sender lives in the host: if it is gone without a word, the host was dropped, which also is an end.
+        drop(has_ended.wait_for(|ended| *ended == Ended::Yes).await);
+    }
+}
