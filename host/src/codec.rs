@@ -31,7 +31,7 @@ pub(crate) use envelope::is_event_type;
 pub use format::Format;
 pub(crate) use headers::{
     EVENT_ID, EVENT_TYPE, FOR_HANDLER, HOPS, REPLAYS, SCHEMA_VERSION, TENANT_ID, TRACEPARENT,
-    envelope_headers,
+    envelope_headers, is_replay,
 };
 pub(crate) use json::{Publication, is_contract, read_publication};
 pub use raw::{RawCodec, RawEventType, RawTenant};

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+use crate::dispatch::Handled;
 use crate::event::Tenant;
 use crate::handler::HandlerName;
 use crate::histogram::Histogram;
@@ -18,7 +19,8 @@ const OTHER_TENANTS: &str = "(other tenants)";
 /// A snapshot of what a host counted since it started.
 ///
 /// Two sums hold: `received = settled + unsettled + given_back`; and, once nothing is unsettled and if nothing was
-/// given back, `deliveries = handled + dead_letters`, where undecodable messages are dead letters without a delivery.
+/// given back, `deliveries = handled + deduplicated + dead_letters`, where undecodable messages are dead letters without
+/// a delivery.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Counters {
     /// Messages read, those read again after a loss of the connection included.
@@ -127,6 +129,8 @@ pub struct TenantCounters {
     pub deliveries: u64,
     /// Deliveries handled.
     pub handled: u64,
+    /// Deliveries of events that were handled before, recognised by a handler that keeps that on record, and not run.
+    pub deduplicated: u64,
     /// Attempts that were followed by another one.
     pub retried: u64,
     /// Events that guests asked to publish.
@@ -184,16 +188,17 @@ impl Counters {
         *by_outcome.entry(OutcomeKind::Undecodable.as_str().to_owned()).or_default() += 1;
     }
 
-    pub(crate) fn handled(&mut self, tenant: &Tenant, emits: usize) {
+    pub(crate) fn handled(&mut self, tenant: &Tenant, handled: Handled, emits: usize) {
         let counters = self.tenant(tenant);
-        counters.handled += 1;
+        *counters.of_mut(handled) += 1;
         counters.emitted += emits as u64;
     }
 
     /// What was counted as handled was not, because its emits were refused.
-    pub(crate) fn handled_after_all_not(&mut self, tenant: &Tenant, emits: usize) {
+    pub(crate) fn handled_after_all_not(&mut self, tenant: &Tenant, handled: Handled, emits: usize) {
         let counters = self.tenant(tenant);
-        counters.handled = counters.handled.saturating_sub(1);
+        let count = counters.of_mut(handled);
+        *count = count.saturating_sub(1);
         counters.emitted = counters.emitted.saturating_sub(emits as u64);
     }
 
@@ -232,6 +237,7 @@ impl Counters {
             ours.received += theirs.received;
             ours.deliveries += theirs.deliveries;
             ours.handled += theirs.handled;
+            ours.deduplicated += theirs.deduplicated;
             ours.retried += theirs.retried;
             ours.emitted += theirs.emitted;
             add_counts(&mut ours.dead_letters, &theirs.dead_letters);
@@ -270,6 +276,15 @@ impl Counters {
             self.tenants.insert(name.to_owned(), TenantCounters::default());
         }
         self.tenants.get_mut(name).expect("it was inserted just above")
+    }
+}
+
+impl TenantCounters {
+    fn of_mut(&mut self, handled: Handled) -> &mut u64 {
+        match handled {
+            Handled::Now => &mut self.handled,
+            Handled::Before(_) => &mut self.deduplicated,
+        }
     }
 }
 

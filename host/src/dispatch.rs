@@ -56,6 +56,7 @@ use crate::outcome::Outcome;
 use crate::route::{HandlerIndex, Routes};
 use crate::sandbox::{Answer, CallEvent, CallId, CallReport, CallResult, PerPool, Pool};
 
+pub(crate) use self::attempts::Handled;
 pub use self::bounds::Bound;
 pub use self::breaker::{BreakerPolicy, OnFailing};
 pub use self::settings::DispatchSettings;

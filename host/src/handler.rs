@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::dedup::DedupWindow;
 use crate::dispatch::BreakerPolicy;
 use crate::lane::OrderBy;
 use crate::retry::RetryPolicy;
@@ -87,6 +88,8 @@ pub struct HandlerConfig {
     pub on_failure: FailurePolicy,
     /// Topics it may publish to besides the ones for its emits' types.
     pub emit_topics: Vec<String>,
+    /// For how long it remembers which events it has handled, so that it handles none twice; not at all when absent.
+    pub dedup: Option<DedupWindow>,
     /// Most events of one guest call.
     pub batch_max: u32,
     /// How long guests of this handler may take per event before the batch is made smaller.
@@ -97,6 +100,11 @@ impl HandlerConfig {
     /// Whether its lanes may be parked, so that the topics it is fed from need parked ones.
     pub(crate) fn may_park(&self) -> bool {
         self.on_failure == FailurePolicy::Park || self.retry.backoff_max > self.retry.in_memory_max
+    }
+
+    /// Whether it is kept on record which events it has handled.
+    pub(crate) fn keeps_marks(&self) -> bool {
+        self.grants.state || self.dedup.is_some()
     }
 }
 

@@ -350,9 +350,9 @@ async fn ensure_topics(connector: &dyn IggyConnector, config: &mut Config) -> Re
     Ok(())
 }
 
-/// Opens the state of handlers if any of them may use it.
+/// Opens the state of handlers if any of them needs it.
 async fn open_state(sandbox: &Sandbox, config: &Config) -> Result<Option<Arc<dyn StateStore>>, BuildError> {
-    if !config.handlers.iter().any(|handler| handler.grants.state) {
+    if !config.handlers.iter().any(HandlerConfig::keeps_marks) {
         return Ok(None);
     }
     let (sandbox, settings) = (sandbox.clone(), config.sandbox.state.clone());
@@ -390,6 +390,7 @@ pub(crate) async fn admit(
         emits: codec.map(|codec| {
             Arc::new(EmitRules { codec, handler: handler.clone(), topics: config.emit_topics.clone() })
         }),
+        dedup: config.dedup.clone(),
     };
     sandbox.admit(spec, bytes).await.map_err(|source| BuildError::Admission { handler, path, source })
 }
@@ -415,11 +416,11 @@ fn assemble(
     );
     let suffix = &config.dead_letters.parked_suffix;
     let parked_suffix = handlers.iter().any(|handler| handler.may_park()).then(|| suffix.clone());
-    let stateful = handlers.iter().filter(|handler| handler.grants.state);
-    let stateful: Vec<HandlerName> = stateful.map(|handler| handler.name.clone()).collect();
+    let marking = handlers.iter().filter(|handler| handler.keeps_marks());
+    let marking: Vec<_> = marking.map(|handler| (handler.name.clone(), handler.dedup.clone())).collect();
     let forgetter = state
-        .filter(|_| !stateful.is_empty())
-        .map(|store| Arc::new(Forgetter::new(Arc::clone(store), stateful, stream.clone())));
+        .filter(|_| !marking.is_empty())
+        .map(|store| Arc::new(Forgetter::new(Arc::clone(store), marking, stream.clone())));
     let planned = handlers.into_iter().zip(components.iter().map(|component| component.pool())).collect();
     let mut dispatcher = Dispatcher::new(planned, effects, config.dispatch.clone(), rand::random());
     if let Some(suffix) = &parked_suffix {

@@ -7,11 +7,13 @@
 use std::fmt;
 use std::str::FromStr;
 
-use crate::event::{Message, Source, Tenant};
+use crate::codec::is_replay;
+use crate::event::{Event, Message, Source, Tenant};
 use crate::handler::HandlerName;
 use crate::lane::OrderKey;
 
 const EVENT_DOMAIN: &[u8] = b"guesthouse event v1";
+const EVENT_ID_DOMAIN: &[u8] = b"guesthouse event id v1";
 const DEAD_LETTER_DOMAIN: &[u8] = b"guesthouse dead letter v1";
 const UNDECODABLE_DOMAIN: &[u8] = b"guesthouse undecodable v1";
 const ENTRY_DOMAIN: &[u8] = b"guesthouse dead letter entry v1";
@@ -20,9 +22,16 @@ const DEAD_LETTER_REPLAY_DOMAIN: &[u8] = b"guesthouse dead letter replay v1";
 const EMIT_DOMAIN: &[u8] = b"guesthouse emit v1";
 const LANE_DOMAIN: &[u8] = b"guesthouse lane v1";
 
+/// What says that there is no id.
+const NIL_ID: &str = "00000000-0000-0000-0000-000000000000";
+
 /// Which event it is, even where a broker minted the same offset twice.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub(crate) struct EventIdentity(u128);
+
+/// What all copies of an event have in common, so that a handler that wants each event once recognises them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub(crate) struct EventKey(u128);
 
 /// The message id of an event's dead letter.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -126,9 +135,37 @@ impl EventIdentity {
         ]))
     }
 
+    /// The identity that was a number.
+    pub(crate) const fn from_u128(identity: u128) -> Self {
+        Self(identity)
+    }
+
     /// The identity as a number. Never zero.
     pub(crate) const fn as_u128(self) -> u128 {
         self.0
+    }
+}
+
+impl EventKey {
+    /// Hashes the id that the producer gave. An event without one is like itself alone, and so is one that was published
+    /// again to be handled again.
+    pub(crate) fn of(event: &Event, identity: EventIdentity) -> Self {
+        let has_id = !event.id.is_empty() && event.id != NIL_ID;
+        match has_id && !is_replay(&event.message.headers) {
+            true => Self(hash(&[EVENT_ID_DOMAIN, event.id.as_bytes()])),
+            false => Self(identity.0),
+        }
+    }
+
+    /// A key for tests.
+    #[cfg(test)]
+    pub(crate) const fn of_number(number: u64) -> Self {
+        Self(number as u128)
+    }
+
+    /// The key as bytes.
+    pub(crate) const fn to_bytes(self) -> [u8; 16] {
+        self.0.to_be_bytes()
     }
 }
 
@@ -199,10 +236,11 @@ mod tests {
     use std::sync::Arc;
 
     use bytes::Bytes;
-    use guesthouse_connector::{Offset, PartitionId, RawHeaders};
+    use guesthouse_connector::{Headers, Offset, PartitionId, RawHeaders};
 
     use super::*;
-    use crate::event::{Source, SourceTopic};
+    use crate::codec::{Codec, RawCodec, RawEventType, RawTenant};
+    use crate::event::{Source, SourceTopic, Tenant};
 
     fn message() -> Message {
         let topic = Arc::new(SourceTopic { stream: "rustok".into(), topic: "domain".into() });
@@ -263,6 +301,27 @@ mod tests {
         let mut appended_later = message();
         appended_later.source.timestamp_micros = 99;
         assert_eq!(EventIdentity::of(&appended_later), original);
+    }
+
+    #[test]
+    fn copies_of_an_event_have_its_id_in_common_unless_they_are_to_be_handled_again() {
+        let codec = RawCodec {
+            tenant: RawTenant::Fixed(Tenant::Platform),
+            event_type: RawEventType::Fixed("order.placed".into()),
+        };
+        let identity = EventIdentity::of(&message());
+        let key = |id: &str, replays: &str| {
+            let mut message = message();
+            let mut headers = Headers::new();
+            headers.insert("event-id", id).unwrap();
+            headers.insert("gh-replays", replays).unwrap();
+            message.headers = RawHeaders(headers.encode());
+            EventKey::of(&Codec::Raw(codec.clone()).decode(message).unwrap(), identity)
+        };
+        let id = "550e8400-e29b-41d4-a716-446655440000";
+        assert_ne!(key(id, "0"), key("order-1", "0"));
+        assert_eq!([key(NIL_ID, "0"), key(id, "1"), key("order-1", "2")], [EventKey(identity.0); 3]);
+        assert_eq!(format!("{:032x}", key(id, "0").0), "6569b616b4984544af230fd8f315eac7");
     }
 
     #[test]

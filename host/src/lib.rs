@@ -37,6 +37,7 @@ mod config;
 mod counters;
 mod crash_journal;
 mod dead_letter;
+mod dedup;
 mod dispatch;
 mod dlq;
 mod endpoint;
@@ -73,6 +74,7 @@ pub use config::{
 };
 pub use counters::{Counters, HandlerCounters, HandlerState, TenantCounters, TopicCounters};
 pub use crash_journal::CrashJournalError;
+pub use dedup::DedupWindow;
 pub use dispatch::{Bound, BreakerPolicy, DispatchSettings, OnFailing};
 pub use dlq::{DlqEntry, DlqError, DlqManager};
 pub use endpoint::EndpointError;

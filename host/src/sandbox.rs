@@ -50,6 +50,7 @@ use bytes::Bytes;
 use crate::codec::EmitRules;
 use crate::compiler::CompileSettings;
 use crate::crash_journal::{CrashJournal, CrashJournalError, DEATHS_MAX, Suspects};
+use crate::dedup::DedupWindow;
 use crate::event::Tenant;
 use crate::handler::HandlerName;
 use crate::route::TenantScope;
@@ -60,7 +61,7 @@ pub use admission::{AdmissionError, Part, StructureError};
 pub(crate) use artifact::Artifact;
 pub use artifact::ArtifactRefusal;
 pub use cache::CacheSettings;
-pub(crate) use call::{Answer, CallEvent, CallId, CallReport, CallResult, GuestCall};
+pub(crate) use call::{Answer, CallEvent, CallId, CallReport, CallResult, DoneBefore, GuestCall};
 pub(crate) use component::AdmittedComponent;
 pub use component::World;
 pub(crate) use contract::VERSION as CONTRACT_VERSION;
@@ -109,6 +110,8 @@ pub(crate) struct GuestSpec {
     pub(crate) isolation: Isolation,
     /// What they may emit, where somebody will publish it.
     pub(crate) emits: Option<Arc<EmitRules>>,
+    /// For how long the handler remembers what it has handled, if it shall not handle it twice.
+    pub(crate) dedup: Option<DedupWindow>,
 }
 
 /// How a sandbox is set up.

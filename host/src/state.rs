@@ -9,6 +9,7 @@ pub(crate) mod forget;
 pub(crate) mod key;
 pub(crate) mod mark;
 mod redis;
+pub(crate) mod seen;
 
 #[cfg(test)]
 pub(crate) mod redis_server;
@@ -19,13 +20,16 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use secrecy::SecretString;
 
 use self::embedded::EmbeddedStore;
-use self::key::{MarkId, MarkPlace, Namespace};
+use self::key::{MarkId, MarkPlace, Namespace, SeenPlace};
 use self::redis::RedisStore;
+use self::seen::{Remember, Seen};
+use crate::handler::HandlerName;
+use crate::identity::EventKey;
 
 /// Keys that [`StateStore::keys_after`] returns at most.
 pub(crate) const PAGE_KEYS_MAX: usize = 1_000;
@@ -160,14 +164,27 @@ pub(crate) struct Opened {
 pub(crate) struct Transaction {
     /// Where.
     pub(crate) namespace: Namespace,
-    /// The version on which all of it is based.
-    pub(crate) version: u64,
+    /// The version on which all of it is based; none when it only adds marks.
+    pub(crate) version: Option<u64>,
     /// Bytes of all keys and values once it is applied.
     pub(crate) bytes: u64,
     /// New values by key; `None` removes the key.
     pub(crate) writes: BTreeMap<String, Option<Vec<u8>>>,
     /// Done-marks of the events that are part of it.
     pub(crate) marks: Vec<(MarkId, Vec<u8>)>,
+    /// The same events, where further copies of them are to be recognised.
+    pub(crate) remember: Option<Remember>,
+}
+
+impl Transaction {
+    /// One that changes no values.
+    pub(crate) fn of_marks(
+        namespace: Namespace,
+        marks: Vec<(MarkId, Vec<u8>)>,
+        remember: Option<Remember>,
+    ) -> Self {
+        Self { namespace, version: None, bytes: 0, writes: BTreeMap::new(), marks, remember }
+    }
 }
 
 /// What became of a transaction that did not fail.
@@ -181,12 +198,20 @@ pub(crate) enum Applied {
 
 /// A store for the state of handlers. Its calls block the thread, and are made by the threads that run guests.
 ///
-/// [`Self::open`] begins each call of a guest that may use state, reads follow, and at most one [`Self::apply`] ends
-/// it. Reads take at most about
-/// `wait`, and never longer than [`WAIT_MAX`]. [`Self::forget_marks`] is called now and then, from a thread for blocking work.
+/// [`Self::open`] begins each call of a guest whose handler keeps marks, reads follow, and at most one [`Self::apply`]
+/// ends it. Reads take at most about `wait`, and never longer than [`WAIT_MAX`]. [`Self::forget_marks`] and
+/// [`Self::forget_seen`] are called now and then, from a thread for blocking work.
 pub(crate) trait StateStore: fmt::Debug + Send + Sync {
     /// Looks at a namespace and for done-marks.
     fn open(&self, namespace: &Namespace, marks: &[MarkId], wait: Duration) -> Result<Opened, StateError>;
+
+    /// What is remembered of these events, in the same order.
+    fn seen(
+        &self,
+        place: &SeenPlace,
+        keys: &[EventKey],
+        wait: Duration,
+    ) -> Result<Vec<Option<Seen>>, StateError>;
 
     /// The value of a key.
     fn get(&self, namespace: &Namespace, key: &str, wait: Duration) -> Result<Option<Vec<u8>>, StateError>;
@@ -213,6 +238,15 @@ pub(crate) trait StateStore: fmt::Debug + Send + Sync {
 
     /// Forgets the done-marks of the events of a partition below an offset.
     fn forget_marks(&self, place: &MarkPlace, below: u64) -> Result<(), StateError>;
+
+    /// Forgets what was stamped before `oldest`, of all tenants of a handler whose window has an age.
+    fn forget_seen(&self, handler: &HandlerName, oldest: u64) -> Result<(), StateError>;
+}
+
+/// The time by the clock of the host, in microseconds since 1970.
+pub(crate) fn now_micros() -> u64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    u64::try_from(since.as_micros()).unwrap_or(u64::MAX)
 }
 
 /// Opens the store. Blocks until the file is checked or the server has answered.

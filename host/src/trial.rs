@@ -120,7 +120,7 @@ impl Trial {
     ) -> Result<TrialComponent, AdmissionError> {
         let TrialHandler { name, limits, grants, isolation } = handler;
         let tenants = TenantScope::All;
-        let spec = GuestSpec { handler: name, tenants, limits, grants, isolation, emits: None };
+        let spec = GuestSpec { handler: name, tenants, limits, grants, isolation, emits: None, dedup: None };
         let component = self.inner.sandbox.admit(spec, bytes.into()).await?;
         Ok(TrialComponent { trial: self.clone(), component })
     }

@@ -9,6 +9,7 @@ mod stories {
     mod compiler;
     mod configured;
     mod crash;
+    mod dedup;
     mod drain;
     mod embedded_crash;
     mod foreign_clients;

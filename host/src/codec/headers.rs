@@ -94,3 +94,8 @@ pub(super) fn own(value: HeaderValueRef<'_>) -> ByteString {
 pub(super) fn hops(headers: &RawHeaders) -> u8 {
     headers.get(HOPS).and_then(|value| text(value).parse().ok()).unwrap_or(0)
 }
+
+/// Whether a message was published again on purpose: by a replay, or out of the dead letters.
+pub(crate) fn is_replay(headers: &RawHeaders) -> bool {
+    headers.get(REPLAYS).is_some_and(|value| text(value) != "0")
+}

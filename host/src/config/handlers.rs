@@ -9,6 +9,7 @@ use super::grants;
 use super::section::Section;
 use super::value::{bytes, duration, name, number, parsed, percent, word};
 use super::{DeadLetterConfig, SubscriptionConfig};
+use crate::dedup::DedupWindow;
 use crate::dispatch::{BreakerPolicy, OnFailing};
 use crate::event::Tenant;
 use crate::handler::{FailurePolicy, HandlerConfig, HandlerName};
@@ -80,6 +81,7 @@ fn one(
         section.refuse("on_failure", "there is no lane to stop with `order_by: none`, expected skip");
     }
     let emit_topics = read_emit_topics(section, dead_letters);
+    let dedup = section.section("dedup", read_dedup);
     let batch_max = section.value("batch_max", 256, number(1..=1_024));
     Some(HandlerConfig {
         name: handler_name?,
@@ -97,6 +99,7 @@ fn one(
         breaker,
         on_failure,
         emit_topics,
+        dedup,
         batch_max,
     })
 }
@@ -228,6 +231,13 @@ fn read_breaker(section: &Section<'_>, on_failing: OnFailing) -> BreakerPolicy {
         section.refuse("cool_down_max", &format!("expected at least `cool_down`, which is {least}"));
     }
     policy
+}
+
+fn read_dedup(section: &Section<'_>) -> Option<DedupWindow> {
+    let events_max = section.optional("events", number(1..=DedupWindow::EVENTS_MAX));
+    let age_max = section.optional("within", duration);
+    (events_max.is_some() || age_max.is_some())
+        .then(|| DedupWindow { events_max: events_max.unwrap_or(DedupWindow::EVENTS_MAX), age_max })
 }
 
 fn failure_policy(text: &str) -> Result<FailurePolicy, String> {

@@ -140,6 +140,7 @@ struct Handler<'a> {
     on_failing: &'static str,
     on_failure: &'static str,
     emit_topics: &'a [String],
+    dedup: Dedup,
     batch_max: u32,
 }
 
@@ -176,6 +177,12 @@ struct Retry {
     on_trap: &'static str,
     on_timeout: &'static str,
     on_limit: &'static str,
+}
+
+#[derive(Serialize)]
+struct Dedup {
+    events: Option<u32>,
+    within: Option<String>,
 }
 
 #[derive(Serialize)]
@@ -450,6 +457,10 @@ impl<'a> Handler<'a> {
                 FailurePolicy::Block => "block",
             },
             emit_topics: &handler.emit_topics,
+            dedup: Dedup {
+                events: handler.dedup.as_ref().map(|window| window.events_max),
+                within: handler.dedup.as_ref().and_then(|window| window.age_max).map(time),
+            },
             batch_max: handler.batch_max,
         }
     }

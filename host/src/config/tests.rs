@@ -8,6 +8,7 @@ use secrecy::ExposeSecret;
 
 use super::*;
 use crate::codec::{RawCodec, RawEventType, RawTenant};
+use crate::dedup::DedupWindow;
 use crate::event::Tenant;
 use crate::lane::OrderBy;
 use crate::retry::{OnFault, RetryPolicy};
@@ -335,6 +336,7 @@ handlers:
     limits: {deadline: 1s 500ms, memory_max: 1GiB, emit_bytes_max: 1000B}
     retry: {age_max: 1h, on_trap: dead-letter, backoff_min: 1ms}
     emit_topics: [audit]
+    dedup: {within: 1h}
   - {name: b, component: b.wasm, events: [x], tenants: platform, subscription: raw}
 dispatch: {in_flight_bytes_max: 3KiB, drain: 1m, tenant_weights: {acme: 4, platform: 2}}
 sandbox:
@@ -361,6 +363,8 @@ sandbox:
         ..RetryPolicy::default()
     };
     assert_eq!(a.retry, retry);
+    assert_eq!(a.dedup.as_ref().unwrap().events_max, DedupWindow::EVENTS_MAX);
+    assert_eq!(b.dedup, None);
     assert_eq!(a.limits.emit_bytes_max, 1_000);
     assert!(a.tenants.includes(&Tenant::Named("7f3c9a52-4b1e-4d6a-9c80-5e2f1ab34d10".into())));
     assert_eq!((&b.tenants, b.subscription.as_str()), (&TenantScope::Platform, "raw"));
@@ -440,6 +444,7 @@ fn what_does_not_fit_together_is_refused() {
         ),
         (handler("emit_topics: [dlq]"), "for dead letters only"),
         ("subscriptions: [{name: x, topics: [domain-parked]}]".into(), "are not read like events"),
+        (handler("dedup: {events: 0}"), "from 1 to 1000000"),
         (handler("retry: {backoff_max: 1ms}"), "expected at least `backoff_min`, which is 200ms"),
         (handler("limits: {deadline: 0s}"), "expected a time above zero"),
         (handler("limits: {memory_max: 1KiB}"), "expected a size such as 64MiB"),

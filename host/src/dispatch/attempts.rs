@@ -6,16 +6,19 @@ use std::time::Duration;
 use rand::RngExt;
 
 use super::breaker::Tally;
+use super::effects::Asked;
 use super::plan::Plan;
 use super::queues::{Batch, Company, Delivery, Rest};
 use super::shelving::PARKED;
 use super::{Dispatcher, InFlight, Now};
 use crate::counters::Counters;
 use crate::dead_letter::Failure;
+use crate::event::Event;
 use crate::handler::FailurePolicy;
+use crate::identity::EventIdentity;
 use crate::outcome::{Emit, Outcome, OutcomeKind};
 use crate::route::HandlerIndex;
-use crate::sandbox::Answer;
+use crate::sandbox::{Answer, DoneBefore};
 use crate::verdict::{History, Verdict, judge};
 
 /// What an ended call tells about each of its deliveries.
@@ -23,6 +26,38 @@ use crate::verdict::{History, Verdict, judge};
 pub(super) struct CallFacts {
     pub(super) duration: Duration,
     pub(super) memory_peak_bytes: u64,
+}
+
+/// What came of an event that is done.
+#[derive(Debug, Clone, Copy)]
+struct Done<'a> {
+    emits: &'a [Emit],
+    handled: Handled,
+}
+
+impl<'a> Done<'a> {
+    fn now(emits: &'a [Emit]) -> Self {
+        Self { emits, handled: Handled::Now }
+    }
+}
+
+/// When an event was handled.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Handled {
+    /// In the attempt that was reported.
+    Now,
+    /// In an earlier one, as this copy of it.
+    Before(EventIdentity),
+}
+
+impl Handled {
+    /// Of the copy of an event that was handled.
+    fn identity_of(self, event: &Event) -> EventIdentity {
+        match self {
+            Self::Now => EventIdentity::of(&event.message),
+            Self::Before(identity) => identity,
+        }
+    }
 }
 
 /// Where attempts of one call are counted.
@@ -63,9 +98,13 @@ impl Dispatcher {
             }
             tally.add(answer.as_ref());
             let kept = match answer {
-                None => self.done(call.key.handler, delivery, &[], (facts, now)),
+                None => self.done(call.key.handler, delivery, &Done::now(&[]), (facts, now)),
                 Some(Answer::Ended(Outcome::Done(emits))) => {
-                    self.done(call.key.handler, delivery, &emits, (facts, now))
+                    self.done(call.key.handler, delivery, &Done::now(&emits), (facts, now))
+                }
+                Some(Answer::DoneBefore(DoneBefore { identity, emits })) => {
+                    let done = Done { emits: &emits, handled: Handled::Before(identity) };
+                    self.done(call.key.handler, delivery, &done, (facts, now))
                 }
                 Some(Answer::Ended(outcome)) => {
                     self.failed(call.key.handler, delivery, &outcome, (facts, now))
@@ -115,19 +154,21 @@ impl Dispatcher {
         &mut self,
         handler: HandlerIndex,
         delivery: Delivery,
-        emits: &[Emit],
+        done: &Done<'_>,
         (facts, now): (CallFacts, Now),
     ) -> (Option<Delivery>, Rest) {
         let Some(plan) = self.plans.get(handler.0) else { return (None, Rest::Over) };
+        let Done { emits, handled } = *done;
         if emits.is_empty() {
-            self.counters.handled(&delivery.event.tenant, 0);
+            self.counters.handled(&delivery.event.tenant, handled, 0);
             self.settle_part(delivery.ticket, now);
             return (None, Rest::Over);
         }
-        match self.effects.emits(&plan.config, &delivery.event, emits, now) {
+        let asked = Asked { emits, identity: handled.identity_of(&delivery.event) };
+        match self.effects.emits(&plan.config, &delivery.event, asked, now) {
             Ok(job) => {
-                self.counters.handled(&delivery.event.tenant, emits.len());
-                self.note_emitter(job.effect, handler, &delivery, emits.len());
+                self.counters.handled(&delivery.event.tenant, handled, emits.len());
+                self.note_emitter(job.effect, handler, &delivery, (handled, emits.len()));
                 self.start_effect(job, Some(delivery.ticket));
                 (None, Rest::Over)
             }

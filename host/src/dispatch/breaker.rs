@@ -80,7 +80,7 @@ impl Tally {
     /// Counts an attempt by its answer, where none means handled.
     pub(crate) fn add(&mut self, answer: Option<&Answer>) {
         match answer {
-            Some(Answer::Ended(Outcome::HostFault { .. }) | Answer::NotRun) => {}
+            Some(Answer::Ended(Outcome::HostFault { .. }) | Answer::NotRun | Answer::DoneBefore(_)) => {}
             Some(Answer::Ended(outcome)) if outcome.is_fault_of_guest() => self.failed += 1,
             Some(Answer::Ended(_)) | None => self.fine += 1,
         }

@@ -27,6 +27,14 @@ pub(crate) struct PublishJob {
     pub(crate) on_refusal: OnRefusal,
 }
 
+/// What a guest asked to publish when it handled an event.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Asked<'a> {
+    pub(crate) emits: &'a [Emit],
+    /// Of the copy of the event that it handled.
+    pub(crate) identity: EventIdentity,
+}
+
 /// What to do when the broker refuses a message for what it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum OnRefusal {
@@ -72,10 +80,9 @@ impl Effects {
         &mut self,
         config: &HandlerConfig,
         cause: &Event,
-        emits: &[Emit],
+        Asked { emits, identity }: Asked<'_>,
         now: Now,
     ) -> Result<PublishJob, EmitError> {
-        let identity = EventIdentity::of(&cause.message);
         let mut messages = Vec::with_capacity(emits.len());
         for (index, emit) in (0..).zip(emits) {
             let id = EmitId::of(identity, &config.name, index);

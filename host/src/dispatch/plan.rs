@@ -34,9 +34,9 @@ impl Plan {
     }
 
     /// Whether a tenant's calls are made one at a time: those that change the same state would only be in each
-    /// other's way.
+    /// other's way, and of copies of an event that run at the same time none would know of the other.
     pub(super) fn calls_alone(&self) -> bool {
-        self.config.grants.state
+        self.config.keeps_marks()
     }
 
     /// Whether lanes of it may be parked.

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::attempts::Handled;
 use super::effects::EffectId;
 use super::queues::Delivery;
 use super::{Dispatcher, Now};
@@ -15,6 +16,8 @@ use crate::route::HandlerIndex;
 pub(super) struct Emitter {
     handler: HandlerIndex,
     delivery: Delivery,
+    /// How it was counted.
+    handled: Handled,
     emits: usize,
 }
 
@@ -25,16 +28,18 @@ impl Dispatcher {
         effect: EffectId,
         handler: HandlerIndex,
         delivery: &Delivery,
-        emits: usize,
+        (handled, emits): (Handled, usize),
     ) {
-        self.emitters.insert(effect, Emitter { handler, delivery: delivery.clone(), emits });
+        self.emitters.insert(effect, Emitter { handler, delivery: delivery.clone(), handled, emits });
     }
 
     /// The broker refuses a message of an effect for good. The event is given up; its lane has gone on, so nothing of
     /// it is stopped, whatever the policy.
     pub(crate) fn refused(&mut self, effect: EffectId, reason: String, now: Now) {
         self.open_effects.remove(&effect);
-        let Some(Emitter { handler, delivery, emits }) = self.emitters.remove(&effect) else { return };
+        let Some(Emitter { handler, delivery, handled, emits }) = self.emitters.remove(&effect) else {
+            return;
+        };
         let Some(plan) = self.plans.get(handler.0).filter(|_| self.is_current(delivery.ticket)) else {
             return;
         };
@@ -51,7 +56,7 @@ impl Dispatcher {
             memory_peak_bytes: 0,
             behind: self.parked_behind(handler, &delivery),
         };
-        self.counters.handled_after_all_not(tenant, emits);
+        self.counters.handled_after_all_not(tenant, handled, emits);
         self.counters.dead(tenant, &config.name, outcome.kind());
         let letter = self.effects.dead_letter(&delivery.event, &config, &failure);
         self.start_effect(letter, Some(delivery.ticket));

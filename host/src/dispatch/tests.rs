@@ -1,6 +1,7 @@
 //! The dispatcher under a test that plays broker, guests and clock.
 
 mod bounds;
+mod done_before;
 mod fairness;
 mod hand_over;
 mod parking;
@@ -50,6 +51,7 @@ fn handler(order_by: OrderBy, batch_max: u32) -> HandlerConfig {
         breaker: BreakerPolicy::default(),
         on_failure: FailurePolicy::Skip,
         emit_topics: Vec::new(),
+        dedup: None,
         batch_max,
         batch_time_target: Duration::from_secs(1),
     }

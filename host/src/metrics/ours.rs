@@ -24,6 +24,7 @@ families! {
     UNSETTLED: GAUGE "guesthouse_unsettled" "Messages read and not settled now.";
     GIVEN_BACK: COUNTER "guesthouse_given_back_total" "Messages given back because their partition was taken away.";
     UNMATCHED: COUNTER "guesthouse_unmatched_total" "Messages that no handler wanted.";
+    DEDUPLICATED: COUNTER "guesthouse_deduplicated_total" "Deliveries of events that were handled before, and not run.";
     UNDECODABLE: COUNTER "guesthouse_undecodable_total" "Messages that no codec could read.";
     SPLIT: COUNTER "guesthouse_batches_split_total" "Guest calls that failed as a whole and were run again one by one.";
     PARTITIONS: GAUGE "guesthouse_partitions" "Partitions assigned to this host now.";
@@ -83,6 +84,7 @@ pub(super) fn fill(sheet: &mut Sheet, seen: &Seen<'_>) {
         (&SETTLED, counters.settled),
         (&GIVEN_BACK, counters.given_back),
         (&UNMATCHED, counters.unmatched),
+        (&DEDUPLICATED, counters.tenants.values().map(|tenant| tenant.deduplicated).sum()),
         (&UNDECODABLE, counters.undecodable),
         (&SPLIT, counters.batches_split),
         (&EXPIRED, counters.lost_to_retention),

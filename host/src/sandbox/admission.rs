@@ -78,13 +78,14 @@ impl Admission {
             .map_err(|error| AdmissionError::OtherImportType { reason: reason(&error) })?;
         let state = state_use(component);
         let http = self.http_access(component, &spec);
+        let waits = state == StateUse::Possible || http.is_some() || spec.dedup.is_some();
         let facts = ComponentFacts {
             digest: format!("blake3:{}", code.digest.to_hex()),
             size_bytes: code.size_bytes,
             source,
             start: TrialStart::default(),
             world,
-            pool: if state == StateUse::Never && http.is_none() { Pool::Computing } else { Pool::Waiting },
+            pool: if waits { Pool::Waiting } else { Pool::Computing },
             state,
         };
         let (tenancies, spec) = (Arc::downgrade(tenancies), Arc::new(spec));

@@ -6,7 +6,8 @@ use std::time::Duration;
 use tokio::sync::mpsc;
 
 use crate::event::Event;
-use crate::outcome::Outcome;
+use crate::identity::EventIdentity;
+use crate::outcome::{Emit, Outcome};
 use crate::sandbox::{AdmittedComponent, Pool, Tenancy};
 
 /// Chosen by the caller to recognise the report of a call.
@@ -69,6 +70,17 @@ pub(crate) enum CallResult {
 pub(crate) enum Answer {
     /// It ran.
     Ended(Outcome),
+    /// It was handled before, and did not run.
+    DoneBefore(DoneBefore),
     /// It did not run, or must run again, because an earlier event failed.
     NotRun,
+}
+
+/// An event that was handled before.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct DoneBefore {
+    /// Of the copy of it that was handled, which may be another one.
+    pub(crate) identity: EventIdentity,
+    /// What was asked to publish then, unless that is confirmed.
+    pub(crate) emits: Vec<Emit>,
 }

@@ -108,7 +108,12 @@ impl AdmittedComponent {
     /// Whether several events may share a call of its guests. Not when what they ask of the host has to be counted
     /// for each event.
     pub(super) fn shares_calls(&self) -> bool {
-        self.http.is_none()
+        self.http.is_none() && self.facts.state == StateUse::Never
+    }
+
+    /// Whether it is kept on record which events its guests have handled.
+    pub(super) fn keeps_marks(&self) -> bool {
+        self.facts.state == StateUse::Possible || self.spec.dedup.is_some()
     }
 
     /// Where its code came from.

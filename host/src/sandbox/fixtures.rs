@@ -63,6 +63,7 @@ pub(super) fn spec() -> GuestSpec {
         grants: Grants::default(),
         isolation: Isolation::Reuse,
         emits: None,
+        dedup: None,
     }
 }
 

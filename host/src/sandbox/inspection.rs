@@ -126,5 +126,5 @@ fn spec(handler: HandlerName) -> GuestSpec {
         http: Some(Arc::default()),
     };
     let (tenants, isolation) = (TenantScope::All, Isolation::default());
-    GuestSpec { handler, tenants, limits, grants, isolation, emits: None }
+    GuestSpec { handler, tenants, limits, grants, isolation, emits: None, dedup: None }
 }

@@ -1,5 +1,6 @@
 //! The sandbox from outside: what a call of a guest comes to, whatever the guest does.
 
+mod dedup;
 mod grants;
 mod lifecycle;
 mod module;

@@ -11,7 +11,6 @@ use crate::crash_journal::CrashJournal;
 use crate::handler::HandlerName;
 use crate::outcome::Outcome;
 use crate::sandbox::arena::Arena;
-use crate::sandbox::component::StateUse;
 use crate::sandbox::engine::{Clock, Ticking};
 use crate::sandbox::guest::Guest;
 use crate::sandbox::keyvalue::StatefulCall;
@@ -151,7 +150,7 @@ struct Run<'a> {
     tenancy: &'a Tenancy,
     events: &'a [CallEvent],
     guest: Option<Guest>,
-    /// Its dealings with the state store, when its guests use that.
+    /// Its dealings with the state store, when its handler keeps marks.
     state: Option<StatefulCall>,
     memory_peak_bytes: u64,
     _ticking: Ticking<'a>,
@@ -172,12 +171,10 @@ impl<'a> Run<'a> {
     }
 
     fn run(mut self, arena: &mut Arena) -> (CallResult, u64) {
-        let result = match (self.component.world(), self.isolation()) {
-            _ if self.component.facts.state == StateUse::Possible => self.with_state(arena),
-            (World::Batch, Isolation::Reuse) if self.component.shares_calls() => {
-                self.run_in_guest(self.events, arena)
-            }
-            _ => Ok(self.one_by_one(arena)),
+        let result = match self.component.keeps_marks() {
+            true => self.with_marks(arena),
+            false if self.shares_calls() => self.run_in_guest(self.events, arena),
+            false => Ok(self.one_by_one(arena)),
         };
         if let Some(guest) = self.guest.take() {
             self.workshop.tenancies.keep(self.tenancy, guest);
@@ -185,16 +182,64 @@ impl<'a> Run<'a> {
         (result.map_or_else(CallResult::Failed, CallResult::Answered), self.memory_peak_bytes)
     }
 
-    /// Runs the events one by one, since what a guest asks of the host in a batch belongs to none of them, and applies
-    /// what they wrote before any of them is answered.
-    fn with_state(&mut self, arena: &mut Arena) -> Result<Vec<(usize, Answer)>, Outcome> {
+    fn shares_calls(&self) -> bool {
+        let is_reused_batch = (self.component.world(), self.isolation()) == (World::Batch, Isolation::Reuse);
+        is_reused_batch && self.component.shares_calls()
+    }
+
+    /// Runs the events that are not done yet, and applies what they wrote and that they are done before any of them is
+    /// answered. Those that use state run one by one, since what a guest asks of the host in a batch belongs to none.
+    fn with_marks(&mut self, arena: &mut Arena) -> Result<Vec<(usize, Answer)>, Outcome> {
         let store = self.workshop.state.get();
         self.state = Some(StatefulCall::open(store, self.component, self.tenancy.tenant(), self.events)?);
-        let answers = self.one_by_one(arena);
+        let answers = if self.shares_calls() { self.together(arena)? } else { self.one_by_one(arena) };
         Ok(match self.state.take() {
             Some(state) => state.finish(answers),
             None => answers,
         })
+    }
+
+    /// Runs the events that are not done yet in one call.
+    fn together(&mut self, arena: &mut Arena) -> Result<Vec<(usize, Answer)>, Outcome> {
+        let mut unrun = Vec::with_capacity(self.events.len());
+        let mut stopped = false;
+        for position in 0..self.events.len() {
+            let answer = match self.state.as_ref().and_then(|state| state.answer_without_running(position)) {
+                _ if stopped => Some(Answer::NotRun),
+                Some((answer, flow)) => {
+                    stopped = flow.is_break();
+                    Some(answer)
+                }
+                None => None,
+            };
+            unrun.push(answer);
+        }
+        let fresh = self.events.iter().zip(&unrun).filter(|(_, unrun)| unrun.is_none());
+        let fresh: Vec<CallEvent> = fresh.map(|(event, _)| event.clone()).collect();
+        let ran = if fresh.is_empty() { Vec::new() } else { self.run_in_guest(&fresh, arena)? };
+        Ok(self.put_together(unrun, ran))
+    }
+
+    /// The answers of all events, from those of the ones that did not run and those of the ones that did.
+    fn put_together(
+        &mut self,
+        unrun: Vec<Option<Answer>>,
+        ran: Vec<(usize, Answer)>,
+    ) -> Vec<(usize, Answer)> {
+        let (mut ran, mut fresh) = (ran.into_iter().peekable(), 0);
+        let mut answers = Vec::new();
+        for ((position, event), unrun) in self.events.iter().enumerate().zip(unrun) {
+            let answer = unrun.or_else(|| {
+                let answer = ran.next_if(|(index, _)| *index == fresh).map(|(_, answer)| answer);
+                fresh += 1;
+                match &mut self.state {
+                    Some(state) => state.take_answer(position, event, answer).0,
+                    None => answer,
+                }
+            });
+            answers.extend(answer.map(|answer| (position, answer)));
+        }
+        answers
     }
 
     /// Runs the events in order, each in a call of its own. A failure ends its lane, and a stop ends the call.
@@ -224,8 +269,9 @@ impl<'a> Run<'a> {
         event: &CallEvent,
         arena: &mut Arena,
     ) -> (Option<Answer>, ControlFlow<()>) {
-        if let Some(done) = self.state.as_ref().and_then(|state| state.done_before(position)) {
-            return (Some(Answer::Ended(done)), ControlFlow::Continue(()));
+        let unrun = self.state.as_ref().and_then(|state| state.answer_without_running(position));
+        if let Some((answer, flow)) = unrun {
+            return (Some(answer), flow);
         }
         let answer = match self.run_in_guest(std::slice::from_ref(event), arena) {
             Ok(answers) => answers.into_iter().next().map(|(_, answer)| answer),

@@ -4,6 +4,7 @@
 //! that wait to write go to the disk together, so that the disk's pace bounds groups and not transactions.
 
 mod group;
+mod memory;
 
 use std::fs::OpenOptions;
 use std::ops::Bound;
@@ -18,9 +19,13 @@ use redb::{
 };
 
 use self::group::{Group, Pending};
+use self::memory::Left;
 use super::{
-    Applied, MarkId, MarkPlace, Namespace, Opened, PAGE_KEYS_MAX, StateError, StateStore, Transaction, Usage,
+    Applied, MarkId, MarkPlace, Namespace, Opened, PAGE_KEYS_MAX, Seen, SeenPlace, StateError, StateStore,
+    Transaction, Usage,
 };
+use crate::handler::HandlerName;
+use crate::identity::EventKey;
 
 /// Values by [`Namespace::entry`].
 const VALUES: TableDefinition<'_, &[u8], &[u8]> = TableDefinition::new("values");
@@ -68,6 +73,7 @@ impl EmbeddedStore {
             txn.open_table(VALUES)?;
             txn.open_table(USAGE)?;
             txn.open_table(MARKS)?;
+            memory::create(txn)?;
             let mut meta = txn.open_table(META)?;
             let found = meta.get(FORMAT_KEY)?.map_or(FORMAT, |format| format.value());
             meta.insert(FORMAT_KEY, found)?;
@@ -130,6 +136,15 @@ impl StateStore for EmbeddedStore {
             let marks = marks.iter().map(mark).collect::<Result<_, _>>()?;
             Ok(Opened { usage: usage(&txn.open_table(USAGE)?, namespace)?, marks })
         })
+    }
+
+    fn seen(
+        &self,
+        place: &SeenPlace,
+        keys: &[EventKey],
+        _: Duration,
+    ) -> Result<Vec<Option<Seen>>, StateError> {
+        self.read(|txn| memory::find(txn, place, keys))
     }
 
     fn get(&self, namespace: &Namespace, key: &str, _: Duration) -> Result<Option<Vec<u8>>, StateError> {
@@ -201,15 +216,25 @@ impl StateStore for EmbeddedStore {
             }
         }
     }
+
+    fn forget_seen(&self, handler: &HandlerName, oldest: u64) -> Result<(), StateError> {
+        for place in self.read(|txn| memory::outdated(txn, handler, oldest))? {
+            let forget = |txn: &WriteTransaction| memory::forget(txn, &place, oldest, FORGET_MARKS_MAX);
+            while self.write("forget events in", forget)?.is_some_and(|left| left == Left::More) {}
+        }
+        Ok(())
+    }
 }
 
 fn apply(txn: &WriteTransaction, transaction: &Transaction) -> Result<Applied, redb::Error> {
-    let Transaction { namespace, version, bytes, writes, marks } = transaction;
-    let mut usages = txn.open_table(USAGE)?;
-    if usage(&usages, namespace)?.version != *version {
-        return Ok(Applied::Stale);
+    let Transaction { namespace, version, bytes, writes, marks, remember } = transaction;
+    if let Some(version) = version {
+        let mut usages = txn.open_table(USAGE)?;
+        if usage(&usages, namespace)?.version != *version {
+            return Ok(Applied::Stale);
+        }
+        usages.insert(namespace.as_bytes(), (*bytes, version.wrapping_add(1)))?;
     }
-    usages.insert(namespace.as_bytes(), (*bytes, version.wrapping_add(1)))?;
     let mut values = txn.open_table(VALUES)?;
     for (key, value) in writes {
         let entry = namespace.entry(key);
@@ -221,6 +246,9 @@ fn apply(txn: &WriteTransaction, transaction: &Transaction) -> Result<Applied, r
     let mut table = txn.open_table(MARKS)?;
     for (id, mark) in marks {
         table.insert(id.entry().as_slice(), mark.as_slice())?;
+    }
+    if let Some(remember) = remember {
+        memory::remember(txn, remember, marks)?;
     }
     Ok(Applied::Whole)
 }

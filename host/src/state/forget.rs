@@ -7,7 +7,8 @@ use std::time::Duration;
 use guesthouse_connector::{Offset, PartitionId};
 
 use super::key::MarkPlace;
-use super::{StateError, StateStore};
+use super::{StateError, StateStore, now_micros};
+use crate::dedup::DedupWindow;
 use crate::event::SourceTopic;
 use crate::handler::HandlerName;
 
@@ -22,8 +23,8 @@ type Confirmed = BTreeMap<(String, PartitionId), Offset>;
 #[derive(Debug)]
 pub(crate) struct Forgetter {
     store: Arc<dyn StateStore>,
-    /// Those of the handlers that may use state.
-    handlers: Vec<HandlerName>,
+    /// Those of the handlers that keep marks.
+    handlers: Vec<(HandlerName, Option<DedupWindow>)>,
     rounds: Mutex<Rounds>,
     stream: String,
 }
@@ -38,7 +39,11 @@ struct Rounds {
 
 impl Forgetter {
     /// A forgetter for these handlers of a subscription to topics of a stream.
-    pub(crate) fn new(store: Arc<dyn StateStore>, handlers: Vec<HandlerName>, stream: String) -> Self {
+    pub(crate) fn new(
+        store: Arc<dyn StateStore>,
+        handlers: Vec<(HandlerName, Option<DedupWindow>)>,
+        stream: String,
+    ) -> Self {
         Self { store, handlers, rounds: Mutex::default(), stream }
     }
 
@@ -66,9 +71,21 @@ impl Forgetter {
     fn end_round(&self) -> Result<(), StateError> {
         let due = self.rounds.lock().unwrap_or_else(PoisonError::into_inner).turn();
         for ((topic, partition), offset) in due {
-            for handler in &self.handlers {
+            for (handler, _) in &self.handlers {
                 let place = MarkPlace::new(handler.as_str(), &self.stream, &topic, partition.0);
                 self.store.forget_marks(&place, offset.0.saturating_add(1))?;
+            }
+        }
+        self.forget_seen()
+    }
+
+    /// Forgets what is older than the window of its handler. While a tenant has events that happens with each of them.
+    fn forget_seen(&self) -> Result<(), StateError> {
+        let now = now_micros();
+        for (handler, window) in &self.handlers {
+            let oldest = window.as_ref().map_or(0, |window| window.oldest(now));
+            if oldest > 0 {
+                self.store.forget_seen(handler, oldest)?;
             }
         }
         Ok(())
@@ -98,13 +115,13 @@ mod tests {
         let namespace = Namespace::new("shop", "totals");
         let marks = ids.iter().map(|id| (id.clone(), Vec::new())).collect();
         let writes = [("k".to_owned(), None)].into();
-        let transaction = Transaction { namespace: namespace.clone(), version: 0, bytes: 0, writes, marks };
+        let transaction = Transaction { writes, ..Transaction::of_marks(namespace.clone(), marks, None) };
         store.apply(transaction).unwrap();
         let kept = || {
             let opened = store.open(&namespace, &ids, Duration::from_secs(1)).unwrap();
             opened.marks.into_iter().map(|mark| mark.is_some()).collect::<Vec<_>>()
         };
-        let handlers = vec![HandlerName::new("totals").unwrap()];
+        let handlers = vec![(HandlerName::new("totals").unwrap(), None)];
         let forgetter = Forgetter::new(Arc::clone(&store), handlers, "rustok".to_owned());
         let topic = SourceTopic { stream: "rustok".to_owned(), topic: "domain".to_owned() };
         forgetter.confirmed(&topic, PartitionId(3), Offset(5));

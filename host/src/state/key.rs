@@ -11,6 +11,10 @@ pub(crate) struct Namespace(Vec<u8>);
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub(crate) struct MarkPlace(Vec<u8>);
 
+/// The range of what a handler remembers of a tenant's events.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub(crate) struct SeenPlace(Vec<u8>);
+
 /// The done-mark of one event in its place.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(crate) struct MarkId {
@@ -57,10 +61,35 @@ impl MarkPlace {
     }
 }
 
+impl SeenPlace {
+    /// The range of a handler and tenant.
+    pub(crate) fn new(handler: &str, tenant: &str) -> Self {
+        Self(framed(&[handler.as_bytes(), tenant.as_bytes()]))
+    }
+
+    /// The range that begins so.
+    pub(crate) fn from_bytes(bytes: &[u8]) -> Self {
+        Self(bytes.to_vec())
+    }
+
+    /// What the ranges of all tenants of a handler begin with.
+    pub(crate) fn prefix(handler: &str) -> Vec<u8> {
+        framed(&[handler.as_bytes()])
+    }
+
+    /// What every key of the range begins with.
+    pub(crate) fn as_bytes(&self) -> &[u8] {
+        &self.0
+    }
+}
+
 impl MarkId {
+    /// Length of the last part of the key.
+    pub(crate) const MEMBER_BYTES: usize = 24;
+
     /// The last part of the key: ordered by offset.
-    pub(crate) fn member(&self) -> [u8; 24] {
-        let mut member = [0; 24];
+    pub(crate) fn member(&self) -> [u8; Self::MEMBER_BYTES] {
+        let mut member = [0; Self::MEMBER_BYTES];
         let (offset, event) = member.split_at_mut(8);
         offset.copy_from_slice(&self.offset.to_be_bytes());
         event.copy_from_slice(&self.event.to_be_bytes());

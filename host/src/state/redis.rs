@@ -1,7 +1,8 @@
 //! The state store in a Redis server, for hosts that share their state.
 //!
 //! A namespace is a hash of values, a sorted set of its keys for listing, and a hash with its usage. The done-marks of
-//! a place are a hash and a sorted set too. Whatever changes more than one of them is a script, which Redis runs alone
+//! a place are a hash and a sorted set too, and so is what a handler remembers of a tenant's events, which expires when
+//! the tenant has had none for longer than the window. Whatever changes more than one of them is a script, which Redis runs alone
 //! and refuses whole. All keys of a script must be on one server: Redis Cluster is not supported.
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -10,10 +11,13 @@ use std::time::{Duration, Instant};
 use redis::{Client, Connection, Pipeline, RedisError, RedisResult};
 use secrecy::{ExposeSecret, SecretString};
 
+use super::seen::split_entry;
 use super::{
-    Applied, MarkId, MarkPlace, Namespace, Opened, PAGE_KEYS_MAX, StateError, StateStore, Transaction, Usage,
-    WAIT_MAX,
+    Applied, MarkId, MarkPlace, Namespace, Opened, PAGE_KEYS_MAX, Remember, Seen, SeenPlace, StateError,
+    StateStore, Transaction, Usage, WAIT_MAX,
 };
+use crate::handler::HandlerName;
+use crate::identity::EventKey;
 
 /// What all keys begin with.
 const PREFIX: &[u8] = b"guesthouse:1:";
@@ -29,12 +33,21 @@ const TELLING_WAIT: Duration = Duration::from_millis(100);
 /// Marks that are forgotten in one script.
 const FORGET_MARKS_MAX: usize = 1_000;
 
-/// `KEYS`: values, their keys, usage, then for each place its marks and their order. `ARGV`: the version it is based
-/// on, the next one, the new bytes, the number of writes; a key, a word and a value for each; then the number of a
-/// place, a member and a mark for each mark. Answers 1, or 0 when it is stale.
+/// How much longer than its age what is remembered lives after a tenant's last event.
+const LIVE_LONGER: Duration = Duration::from_secs(60);
+/// The server takes no time to live that is much longer than its calendar.
+const LIVE_MAX: Duration = Duration::from_secs(100 * 365 * 24 * 60 * 60);
+
+/// `KEYS`: values, their keys, usage, events, their order, then for each place its marks and their order. `ARGV`: the
+/// version it is based on or nothing, the next one, the new bytes, the number of writes; a key, a word and a value for
+/// each; the number of marks; the number of a place, a member and a mark for each; the number of events, which are
+/// the last ones, and with any how many are kept and forgotten at most, the oldest and the first stamp, and the time
+/// to live or nothing; a key and the place of a mark for each. Answers 1, or 0 when it is stale.
 const APPLY: &str = r"
-if (redis.call('HGET', KEYS[3], 'version') or '0') ~= ARGV[1] then return 0 end
-redis.call('HSET', KEYS[3], 'version', ARGV[2], 'bytes', ARGV[3])
+if ARGV[1] ~= '' then
+  if (redis.call('HGET', KEYS[3], 'version') or '0') ~= ARGV[1] then return 0 end
+  redis.call('HSET', KEYS[3], 'version', ARGV[2], 'bytes', ARGV[3])
+end
 local at = 5
 for _ = 1, tonumber(ARGV[4]) do
   if ARGV[at + 1] == 'set' then
@@ -46,11 +59,35 @@ for _ = 1, tonumber(ARGV[4]) do
   end
   at = at + 3
 end
-while at <= #ARGV do
-  local place = 2 + 2 * tonumber(ARGV[at])
+at = at + 1
+for _ = 1, tonumber(ARGV[at - 1]) do
+  local place = 4 + 2 * tonumber(ARGV[at])
   redis.call('HSET', KEYS[place], ARGV[at + 1], ARGV[at + 2])
   redis.call('ZADD', KEYS[place + 1], 0, ARGV[at + 1])
   at = at + 3
+end
+local events = tonumber(ARGV[at])
+if events == 0 then return 1 end
+local kept, forgotten, oldest, stamp = tonumber(ARGV[at + 1]), ARGV[at + 2], ARGV[at + 3], tonumber(ARGV[at + 4])
+local live = ARGV[at + 5]
+at = at + 6
+local newest = redis.call('ZREVRANGE', KEYS[5], 0, 0, 'WITHSCORES')[2]
+if newest then stamp = math.max(stamp, tonumber(newest) + 1) end
+for _ = 1, events do
+  redis.call('HSET', KEYS[4], ARGV[at], ARGV[at + 1])
+  redis.call('ZADD', KEYS[5], string.format('%.0f', stamp), ARGV[at])
+  stamp, at = stamp + 1, at + 2
+end
+local function forget(members)
+  if #members == 0 then return end
+  redis.call('HDEL', KEYS[4], unpack(members))
+  redis.call('ZREM', KEYS[5], unpack(members))
+end
+local surplus = math.min(redis.call('ZCARD', KEYS[5]) - kept, tonumber(forgotten))
+if surplus > 0 then forget(redis.call('ZRANGE', KEYS[5], 0, surplus - 1)) end
+forget(redis.call('ZRANGEBYSCORE', KEYS[5], '-inf', '(' .. oldest, 'LIMIT', 0, forgotten))
+for _, key in ipairs({KEYS[4], KEYS[5]}) do
+  if live == '' then redis.call('PERSIST', key) else redis.call('PEXPIRE', key, live) end
 end
 return 1";
 
@@ -179,6 +216,29 @@ impl StateStore for RedisStore {
         })
     }
 
+    fn seen(
+        &self,
+        place: &SeenPlace,
+        keys: &[EventKey],
+        wait: Duration,
+    ) -> Result<Vec<Option<Seen>>, StateError> {
+        let mut pipeline = Pipeline::new();
+        for event in keys {
+            pipeline.cmd("HGET").arg(key(b"seen:", place.as_bytes())).arg(&event.to_bytes());
+            pipeline.cmd("ZSCORE").arg(key(b"seen-order:", place.as_bytes())).arg(&event.to_bytes());
+        }
+        self.ask("read", wait, |connection| {
+            let mut answers = pipeline.query::<Vec<redis::Value>>(connection)?.into_iter();
+            let mut seen = Vec::with_capacity(keys.len());
+            while let (Some(entry), Some(stamp)) = (answers.next(), answers.next()) {
+                let (entry, stamp): (Option<Vec<u8>>, Option<String>) =
+                    (redis::from_redis_value(entry)?, redis::from_redis_value(stamp)?);
+                seen.push(seen_copy(connection, entry.as_deref(), stamp.as_deref())?);
+            }
+            Ok(seen)
+        })
+    }
+
     fn get(&self, namespace: &Namespace, key: &str, wait: Duration) -> Result<Option<Vec<u8>>, StateError> {
         self.ask("read", wait, |connection| {
             redis::cmd("HGET").arg(values_key(namespace)).arg(key).query(connection)
@@ -213,24 +273,35 @@ impl StateStore for RedisStore {
     }
 
     fn apply(&self, transaction: Transaction) -> Result<Applied, StateError> {
-        let Transaction { namespace, version, bytes, writes, marks } = &transaction;
+        let Transaction { namespace, version, bytes, writes, marks, remember } = &transaction;
         let mut places: Vec<&MarkPlace> = marks.iter().map(|(id, _)| &id.place).collect();
         places.sort_unstable();
         places.dedup();
         let mut apply = redis::cmd("EVAL");
-        apply.arg(APPLY).arg(3 + 2 * places.len());
+        apply.arg(APPLY).arg(5 + 2 * places.len());
         apply.arg(values_key(namespace)).arg(keys_key(namespace)).arg(key(b"usage:", namespace.as_bytes()));
+        let seen = remember.as_ref().map_or(namespace.as_bytes(), |remember| remember.place.as_bytes());
+        apply.arg(key(b"seen:", seen)).arg(key(b"seen-order:", seen));
         for place in &places {
             apply.arg(key(b"marks:", place.as_bytes())).arg(key(b"marks-order:", place.as_bytes()));
         }
-        apply.arg(*version).arg(version.wrapping_add(1)).arg(*bytes).arg(writes.len());
+        match version {
+            Some(version) => apply.arg(*version).arg(version.wrapping_add(1)),
+            None => apply.arg("").arg(""),
+        };
+        apply.arg(*bytes).arg(writes.len());
         for (key, value) in writes {
             let word = if value.is_some() { "set" } else { "delete" };
             apply.arg(key).arg(word).arg(value.as_deref().unwrap_or_default());
         }
+        apply.arg(marks.len());
         for (id, mark) in marks {
             let place = places.partition_point(|place| **place < id.place) + 1;
             apply.arg(place).arg(&id.member()).arg(mark);
+        }
+        match remember {
+            Some(remember) => add_events(&mut apply, remember, marks),
+            None => drop(apply.arg(0)),
         }
         let applied: bool = self.ask("write", WAIT_MAX, |connection| apply.query(connection))?;
         Ok(if applied { Applied::Whole } else { Applied::Stale })
@@ -250,6 +321,41 @@ impl StateStore for RedisStore {
             }
         }
     }
+
+    /// What is remembered expires by itself.
+    fn forget_seen(&self, _: &HandlerName, _: u64) -> Result<(), StateError> {
+        Ok(())
+    }
+}
+
+/// Adds the events to remember to the arguments of [`APPLY`].
+fn add_events(apply: &mut redis::Cmd, remember: &Remember, marks: &[(MarkId, Vec<u8>)]) {
+    let Remember { keys, window, now_micros, .. } = remember;
+    apply.arg(keys.len().min(marks.len())).arg(window.events_max).arg(remember.forgotten_max());
+    apply.arg(window.oldest(*now_micros)).arg(remember.first_stamp(None));
+    match window.age_max {
+        Some(age_max) => apply.arg(
+            u64::try_from(age_max.min(LIVE_MAX).saturating_add(LIVE_LONGER).as_millis()).unwrap_or_default(),
+        ),
+        None => apply.arg(""),
+    };
+    for (event, (id, _)) in keys.iter().zip(marks) {
+        apply.arg(&event.to_bytes()).arg(id.entry());
+    }
+}
+
+/// What is remembered of one event, with the mark of its copy if that is still there.
+fn seen_copy(
+    connection: &mut Connection,
+    entry: Option<&[u8]>,
+    stamp: Option<&str>,
+) -> RedisResult<Option<Seen>> {
+    let stamp = stamp.and_then(|stamp| stamp.parse().ok());
+    let (Some(stamp), Some((place, member, identity))) = (stamp, entry.and_then(split_entry)) else {
+        return Ok(None);
+    };
+    let mark = redis::cmd("HGET").arg(key(b"marks:", place)).arg(member).query(connection)?;
+    Ok(Some(Seen { stamp, identity, mark }))
 }
 
 impl std::fmt::Debug for RedisStore {

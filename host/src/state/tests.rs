@@ -2,6 +2,7 @@
 
 use super::redis_server::RedisServer;
 use super::*;
+use crate::dedup::DedupWindow;
 
 const WAIT: Duration = Duration::from_secs(10);
 
@@ -31,7 +32,8 @@ fn write(namespace: &Namespace, version: u64, writes: &[(&str, Option<&str>)]) -
         ((*key).to_owned(), value.map(|value| value.as_bytes().to_vec()))
     };
     let writes = writes.iter().map(owned).collect();
-    Transaction { namespace: namespace.clone(), version, bytes: 10 * version + 1, writes, marks: Vec::new() }
+    let none = Transaction::of_marks(namespace.clone(), Vec::new(), None);
+    Transaction { version: Some(version), bytes: 10 * version + 1, writes, ..none }
 }
 
 #[test]
@@ -242,4 +244,85 @@ fn writers_of_different_namespaces_never_hinder_each_other() {
             assert_eq!(store.get(&namespace, "version", WAIT).unwrap().as_deref(), Some(&b"19"[..]));
         }
     });
+}
+
+fn seen_place(tenant: &str) -> SeenPlace {
+    SeenPlace::new("totals", tenant)
+}
+
+fn event_key(number: u64) -> EventKey {
+    EventKey::of_number(number)
+}
+
+/// Remembers events of these numbers at a time, each with a mark at its offset.
+fn remember(store: &dyn StateStore, events: &[u64], window: &DedupWindow, now_micros: u64) {
+    let marks = events.iter().map(|event| (mark(1, *event), b"m".to_vec())).collect();
+    let keys = events.iter().map(|event| event_key(*event)).collect();
+    let remember = Remember { place: seen_place("a"), keys, window: window.clone(), now_micros };
+    let transaction = Transaction::of_marks(shop("a"), marks, Some(remember));
+    assert_eq!(store.apply(transaction).unwrap(), Applied::Whole);
+}
+
+/// Which of the events 0 to 9 are remembered.
+fn remembered(store: &dyn StateStore, tenant: &str) -> Vec<u64> {
+    let keys: Vec<_> = (0..10).map(event_key).collect();
+    let seen = store.seen(&seen_place(tenant), &keys, WAIT).unwrap();
+    (0..10).zip(seen).filter_map(|(event, seen)| seen.map(|_| event)).collect()
+}
+
+#[test]
+fn the_last_events_are_remembered_with_their_marks() {
+    over_both(|store| {
+        let window = DedupWindow { events_max: 3, age_max: None };
+        assert_eq!(remembered(store, "a"), [0; 0]);
+        remember(store, &[0, 1], &window, 100);
+        remember(store, &[2], &window, 50);
+        assert_eq!(remembered(store, "a"), [0, 1, 2]);
+        assert_eq!(remembered(store, "b"), [0; 0]);
+        assert_eq!(store.open(&shop("a"), &[], WAIT).unwrap().usage, Usage::default());
+
+        let seen = store.seen(&seen_place("a"), &[event_key(2)], WAIT).unwrap();
+        let identity = mark(1, 2).event;
+        let expected = Seen { stamp: 102, identity, mark: Some(b"m".to_vec()) };
+        assert_eq!(seen, [Some(expected.clone())], "a clock that goes back does not change the order");
+        store.forget_marks(&place(1), 3).unwrap();
+        let seen = store.seen(&seen_place("a"), &[event_key(2)], WAIT).unwrap();
+        assert_eq!(seen, [Some(Seen { mark: None, ..expected })]);
+
+        remember(store, &[0], &window, 200);
+        remember(store, &[3], &window, 201);
+        assert_eq!(remembered(store, "a"), [0, 2, 3], "what is handled again counts as the newest");
+        remember(store, &[4, 5, 6, 7, 8], &window, 202);
+        assert_eq!(remembered(store, "a"), [6, 7, 8]);
+        remember(store, &[9], &DedupWindow { events_max: 1, age_max: None }, 203);
+        assert_eq!(remembered(store, "a"), [9]);
+    });
+}
+
+#[test]
+fn what_is_older_than_the_window_is_forgotten() {
+    over_both(|store| {
+        let window = DedupWindow { events_max: 100, age_max: Some(Duration::from_micros(10)) };
+        remember(store, &[0, 1], &window, 100);
+        remember(store, &[2], &window, 105);
+        assert_eq!(remembered(store, "a"), [0, 1, 2]);
+        remember(store, &[3], &window, 111);
+        assert_eq!(remembered(store, "a"), [2, 3]);
+    });
+}
+
+#[test]
+fn what_a_tenant_that_went_quiet_leaves_behind_is_forgotten_later() {
+    let directory = tempfile::tempdir().unwrap();
+    let store = open(&StateSettings::Embedded { path: directory.path().join("state.redb") }).unwrap();
+    let window = DedupWindow { events_max: 100, age_max: None };
+    remember(&*store, &[0, 1], &window, 100);
+    remember(&*store, &[2], &window, 105);
+    store.forget_seen(&HandlerName::new("total").unwrap(), u64::MAX).unwrap();
+    store.forget_seen(&HandlerName::new("totals").unwrap(), 101).unwrap();
+    assert_eq!(remembered(&*store, "a"), [1, 2]);
+    store.forget_seen(&HandlerName::new("totals").unwrap(), u64::MAX).unwrap();
+    assert_eq!(remembered(&*store, "a"), [0; 0]);
+    remember(&*store, &[5], &DedupWindow { events_max: 1, age_max: None }, 105);
+    assert_eq!(remembered(&*store, "a"), [5], "the count of what is left is right");
 }

@@ -107,6 +107,7 @@ fn of_call(events: usize, result: CallResult) -> Vec<TrialOutcome> {
             let answer = |position| match answers.next_if(|(answered, _)| *answered == position) {
                 None => Outcome::Done(Vec::new()).into(),
                 Some((_, Answer::Ended(outcome))) => outcome.into(),
+                Some((_, Answer::DoneBefore(before))) => Outcome::Done(before.emits).into(),
                 Some((_, Answer::NotRun)) => TrialOutcome::not_run(),
             };
             (0..events).map(answer).collect()

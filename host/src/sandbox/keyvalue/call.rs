@@ -1,30 +1,39 @@
-//! A call of guests that use state: which of its events are done already, and one transaction for all others.
+//! A call of a handler that keeps done-marks: which of its events are done already, and one transaction for all others.
 
 use std::ops::ControlFlow;
 use std::sync::Arc;
 
+use foldhash::{HashSet, HashSetExt};
+
 use super::Session;
 use super::session::unavailable;
 use crate::event::Tenant;
-use crate::identity::EventIdentity;
+use crate::identity::{EventIdentity, EventKey};
 use crate::outcome::{Emit, Outcome};
+use crate::sandbox::call::DoneBefore;
+use crate::sandbox::component::StateUse;
 use crate::sandbox::{AdmittedComponent, Answer, CallEvent, GuestSpec};
-use crate::state::key::{MarkId, MarkPlace, Namespace};
-use crate::state::{Applied, StateError, StateStore, mark};
+use crate::state::key::{MarkId, MarkPlace, Namespace, SeenPlace};
+use crate::state::seen::{Remember, Seen};
+use crate::state::{Applied, StateError, StateStore, Transaction, mark, now_micros};
 
 /// One call's dealings with the state store.
 #[derive(Debug)]
 pub(in crate::sandbox) struct StatefulCall {
     store: Arc<dyn StateStore>,
-    /// Absent while a guest has it.
+    state: StateUse,
+    /// Absent while a guest has it, and when the guests use no state.
     session: Option<Box<Session>>,
     spec: Arc<GuestSpec>,
+    /// Whose events they are.
+    tenant: Tenant,
     events: Vec<EventState>,
 }
 
 #[derive(Debug)]
 struct EventState {
     id: MarkId,
+    key: EventKey,
     done: Done,
 }
 
@@ -33,14 +42,16 @@ struct EventState {
 enum Done {
     /// It is not, so far.
     No,
-    /// It was, in an earlier call, with these emits.
-    Before(Vec<Emit>),
+    /// It was, in an earlier call.
+    Before(DoneBefore),
+    /// An event before it in this call is another copy of it.
+    Twin,
     /// It is, in this call, and this is its mark.
     Now(Vec<u8>),
 }
 
 impl StatefulCall {
-    /// Looks at the state of a handler and tenant, and for the marks of these events.
+    /// Looks at the state of a handler and tenant, and for which of these events it is done.
     ///
     /// # Errors
     /// [`Outcome::HostFault`] when the store is not available.
@@ -53,25 +64,35 @@ impl StatefulCall {
         let Some(store) = store.cloned() else {
             return Err(Outcome::HostFault { reason: "no state store is open".to_owned() });
         };
-        let spec = &component.spec;
+        let (spec, state) = (&component.spec, component.facts.state);
         let handler = spec.handler.as_str();
-        let ids: Vec<MarkId> = events.iter().map(|event| mark_id(handler, event)).collect();
+        let (ids, keys): (Vec<MarkId>, Vec<EventKey>) =
+            events.iter().map(|event| names_of(handler, event)).unzip();
         let namespace = Namespace::new(tenant.as_str(), handler);
         let opened = store.open(&namespace, &ids, spec.limits.deadline).map_err(|error| fault(&error))?;
-        let event = |(id, mark): (MarkId, Option<Vec<u8>>)| -> Result<EventState, StateError> {
-            let done = mark.map_or(Ok(Done::No), |mark| mark::decode(&mark).map(Done::Before))?;
-            Ok(EventState { id, done })
-        };
-        let events = ids.into_iter().zip(opened.marks).map(event).collect::<Result<_, _>>();
-        let events = events.map_err(|error| fault(&error))?;
-        let session = Session::new(Arc::clone(&store), namespace, &spec.limits, opened.usage);
-        Ok(Self { store, session: Some(Box::new(session)), spec: Arc::clone(spec), events })
+        let mut done = opened.marks.into_iter().zip(&ids).map(by_mark).collect::<Result<Vec<_>, _>>();
+        if let (Some(window), Ok(done)) = (&spec.dedup, &mut done) {
+            let place = SeenPlace::new(handler, tenant.as_str());
+            let seen = store.seen(&place, &keys, spec.limits.deadline).map_err(|error| fault(&error))?;
+            recognise(done, &ids, &seen, window.oldest(now_micros())).map_err(|error| fault(&error))?;
+            find_twins(done, &keys);
+        }
+        let event = |((id, key), done)| EventState { id, key, done };
+        let events = ids.into_iter().zip(keys).zip(done.map_err(|error| fault(&error))?).map(event).collect();
+        let session = (state == StateUse::Possible)
+            .then(|| Box::new(Session::new(Arc::clone(&store), namespace, &spec.limits, opened.usage)));
+        Ok(Self { store, state, session, spec: Arc::clone(spec), tenant: tenant.clone(), events })
     }
 
-    /// What an event came to in an earlier call: it must not run again.
-    pub(in crate::sandbox) fn done_before(&self, position: usize) -> Option<Outcome> {
+    /// The answer of an event that must not run, or not in this call, and whether the next ones may run in it.
+    pub(in crate::sandbox) fn answer_without_running(
+        &self,
+        position: usize,
+    ) -> Option<(Answer, ControlFlow<()>)> {
         match &self.events.get(position)?.done {
-            Done::Before(emits) => Some(Outcome::Done(emits.clone())),
+            Done::Before(before) => Some((Answer::DoneBefore(before.clone()), ControlFlow::Continue(()))),
+            // In the next call it is known what became of the other copy.
+            Done::Twin => Some((Answer::NotRun, ControlFlow::Break(()))),
             Done::No | Done::Now(_) => None,
         }
     }
@@ -112,23 +133,19 @@ impl StatefulCall {
             Ok(mark) => mark,
             Err(error) => return (Some(Answer::Ended(fault(&error))), ControlFlow::Break(())),
         };
-        if let (Some(session), Some(event)) = (&mut self.session, self.events.get_mut(position)) {
-            session.keep_event();
+        let (uses_state, has_session) = (self.state == StateUse::Possible, self.session.is_some());
+        if let Some(event) = self.events.get_mut(position).filter(|_| has_session || !uses_state) {
+            self.session.iter_mut().for_each(|session| session.keep_event());
             event.done = Done::Now(mark);
         }
-        let is_full = self.session.as_ref().is_none_or(|session| session.is_full());
+        let is_full = self.session.as_ref().map_or(uses_state, |session| session.is_full());
         (answer, if is_full { ControlFlow::Break(()) } else { ControlFlow::Continue(()) })
     }
 
-    /// Applies what the events of this call wrote. If that fails nothing of the call counts, and all that ran in it
-    /// runs again.
+    /// Applies what the events of this call wrote, and that they are done. If that fails nothing of the call counts, and
+    /// all that ran in it runs again.
     pub(in crate::sandbox) fn finish(mut self, answers: Vec<(usize, Answer)>) -> Vec<(usize, Answer)> {
-        let Some(session) = self.session.take() else { return answers };
-        let marks = self.events.iter().filter_map(|event| match &event.done {
-            Done::Now(mark) => Some((event.id.clone(), mark.clone())),
-            Done::No | Done::Before(_) => None,
-        });
-        let Some(transaction) = session.into_transaction(marks.collect()) else { return answers };
+        let Some(transaction) = self.transaction() else { return answers };
         match self.store.apply(transaction) {
             Ok(Applied::Whole) => answers,
             Ok(Applied::Stale) => self.again(&Answer::NotRun),
@@ -136,24 +153,94 @@ impl StatefulCall {
         }
     }
 
+    fn transaction(&mut self) -> Option<Transaction> {
+        let done = self.events.iter().filter_map(|event| match &event.done {
+            Done::Now(mark) => Some((event.key, (event.id.clone(), mark.clone()))),
+            Done::No | Done::Before(_) | Done::Twin => None,
+        });
+        let (keys, marks): (Vec<EventKey>, Vec<_>) = done.unzip();
+        let (handler, tenant) = (self.spec.handler.as_str(), self.tenant.as_str());
+        let remember = self.spec.dedup.clone().map(|window| Remember {
+            place: SeenPlace::new(handler, tenant),
+            keys,
+            window,
+            now_micros: now_micros(),
+        });
+        if marks.is_empty() {
+            return None;
+        }
+        match (self.session.take(), self.state) {
+            (Some(session), _) => session.into_transaction(marks, remember),
+            (None, StateUse::Never) => {
+                Some(Transaction::of_marks(Namespace::new(tenant, handler), marks, remember))
+            }
+            (None, StateUse::Possible) => None,
+        }
+    }
+
     fn again(self, done: &Answer) -> Vec<(usize, Answer)> {
         let answer = |event: EventState| match event.done {
-            Done::Before(emits) => Answer::Ended(Outcome::Done(emits)),
+            Done::Before(before) => Answer::DoneBefore(before),
             Done::Now(_) => done.clone(),
-            Done::No => Answer::NotRun,
+            Done::No | Done::Twin => Answer::NotRun,
         };
         self.events.into_iter().map(answer).enumerate().collect()
     }
 }
 
-fn mark_id(handler: &str, event: &CallEvent) -> MarkId {
+/// What the mark of an event says.
+fn by_mark((mark, id): (Option<Vec<u8>>, &MarkId)) -> Result<Done, StateError> {
+    mark.map_or(Ok(Done::No), |mark| done_before(&mark, id.event))
+}
+
+fn done_before(mark: &[u8], identity: u128) -> Result<Done, StateError> {
+    let identity = EventIdentity::from_u128(identity);
+    Ok(Done::Before(DoneBefore { identity, emits: mark::decode(mark)? }))
+}
+
+/// Finds out which events are copies of such as are remembered. The copy that was handled answers for its own emits, so
+/// without its mark nothing is known to be owed; and without its own mark an event has come back on purpose.
+fn recognise(
+    done: &mut [Done],
+    ids: &[MarkId],
+    seen: &[Option<Seen>],
+    oldest: u64,
+) -> Result<(), StateError> {
+    for ((done, id), seen) in done.iter_mut().zip(ids).zip(seen) {
+        let Some(seen) = seen.as_ref().filter(|seen| seen.stamp >= oldest) else { continue };
+        *done = match (&done, &seen.mark) {
+            (Done::No, Some(mark)) => done_before(mark, seen.identity)?,
+            (Done::No, None) if seen.identity != id.event => {
+                let identity = EventIdentity::from_u128(seen.identity);
+                Done::Before(DoneBefore { identity, emits: Vec::new() })
+            }
+            _ => continue,
+        };
+    }
+    Ok(())
+}
+
+/// Finds out which events are copies of such as come before them.
+fn find_twins(done: &mut [Done], keys: &[EventKey]) {
+    let mut before = HashSet::with_capacity(keys.len());
+    for (done, key) in done.iter_mut().zip(keys) {
+        if matches!(done, Done::No) && !before.insert(*key) {
+            *done = Done::Twin;
+        }
+    }
+}
+
+/// The name of an event's mark, and the one that it shares with its copies.
+fn names_of(handler: &str, event: &CallEvent) -> (MarkId, EventKey) {
     let message = &event.event.message;
     let (topic, partition) = (&message.source.topic, message.source.partition.0);
-    MarkId {
+    let identity = EventIdentity::of(message);
+    let id = MarkId {
         place: MarkPlace::new(handler, &topic.stream, &topic.topic, partition),
         offset: message.source.offset.0,
-        event: EventIdentity::of(message).as_u128(),
-    }
+        event: identity.as_u128(),
+    };
+    (id, EventKey::of(&event.event, identity))
 }
 
 fn fault(error: &StateError) -> Outcome {

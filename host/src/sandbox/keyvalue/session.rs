@@ -15,6 +15,7 @@ use crate::sandbox::GuestLimits;
 use crate::sandbox::stop::GuestStop;
 use crate::sandbox::text;
 use crate::state::key::{MarkId, Namespace};
+use crate::state::seen::Remember;
 use crate::state::{PAGE_KEYS_MAX, StateError, StateStore, Transaction, Usage, WAIT_MAX};
 
 /// Longest key, in bytes.
@@ -115,10 +116,17 @@ impl Session {
         self.kept.len() >= WRITES_FULL
     }
 
-    /// All that is kept with the marks of its events; nothing when nothing was written.
-    pub(super) fn into_transaction(self, marks: Vec<(MarkId, Vec<u8>)>) -> Option<Transaction> {
+    /// All that is kept with the marks of its events; nothing when nothing was written and nothing is to be remembered.
+    pub(super) fn into_transaction(
+        self,
+        marks: Vec<(MarkId, Vec<u8>)>,
+        remember: Option<Remember>,
+    ) -> Option<Transaction> {
         let Self { namespace, version, kept: writes, kept_bytes: bytes, .. } = self;
-        (!writes.is_empty()).then_some(Transaction { namespace, version, bytes, writes, marks })
+        if writes.is_empty() {
+            return remember.map(|remember| Transaction::of_marks(namespace, marks, Some(remember)));
+        }
+        Some(Transaction { namespace, version: Some(version), bytes, writes, marks, remember })
     }
 
     /// Counts a call of the interface.

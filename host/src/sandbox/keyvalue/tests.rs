@@ -273,11 +273,12 @@ async fn of_two_calls_on_the_same_state_the_later_one_runs_again() {
     assert_eq!(first.call.finish(Vec::new()), []);
     assert_eq!(second.call.finish(Vec::new()), [(0, Answer::NotRun)]);
     let mut again = Steps::begin(&store, None, 2).await;
-    assert_eq!(again.call.done_before(0), None);
+    assert_eq!(again.call.answer_without_running(0), None);
     again.write("l", None);
     assert_eq!(again.call.finish(Vec::new()), []);
     let after = Steps::begin(&store, None, 2).await;
-    assert_eq!(after.call.done_before(0), Some(Outcome::Done(Vec::new())));
+    let (answer, _) = after.call.answer_without_running(0).unwrap();
+    assert!(matches!(&answer, Answer::DoneBefore(before) if before.emits.is_empty()), "{answer:?}");
 }
 
 #[tokio::test]

@@ -37,7 +37,7 @@ impl Kit {
 
     fn apply(&self, mut session: Session) {
         session.keep_event();
-        let transaction = session.into_transaction(Vec::new()).unwrap();
+        let transaction = session.into_transaction(Vec::new(), None).unwrap();
         assert_eq!(self.store.apply(transaction).unwrap(), Applied::Whole);
     }
 }
