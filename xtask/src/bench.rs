@@ -2,6 +2,7 @@
 
 mod dispatch;
 mod neighbours;
+mod publish;
 mod sandbox;
 
 use std::fs;
@@ -18,7 +19,7 @@ pub(crate) struct Arguments {
     /// What is measured
     #[arg(value_enum, default_value_t = Subject::Host)]
     subject: Subject,
-    /// Events of each measurement of the host
+    /// Events of each measurement of the host, and messages that each side publishes
     #[arg(long, default_value_t = 1_000_000, value_parser = clap::value_parser!(u32).range(1..))]
     events: u32,
     /// Guests that never end, for measuring when the sandbox stops them
@@ -38,6 +39,8 @@ enum Subject {
     Sandbox,
     /// A tenant beside others whose guests never end, against the same tenant alone
     Neighbours,
+    /// Publishing in batches, against Iggy's own client
+    Publish,
 }
 
 /// Measures and prints the table.
@@ -46,6 +49,7 @@ pub(crate) fn run(workspace: &Workspace, arguments: &Arguments) -> Result<()> {
         Subject::Host => dispatch::run(workspace, arguments),
         Subject::Sandbox => sandbox::run(workspace, arguments),
         Subject::Neighbours => neighbours::run(workspace, arguments),
+        Subject::Publish => publish::run(workspace, arguments),
     }
 }
 
