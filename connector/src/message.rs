@@ -26,7 +26,7 @@ pub struct OutgoingMessage {
     pub id: u128,
     /// Which partition it goes to.
     pub partition: Partitioning,
-    /// The content, at most [`PAYLOAD_BYTES_MAX`] bytes.
+    /// The content, 1 to [`PAYLOAD_BYTES_MAX`] bytes.
     pub payload: Bytes,
     /// The user headers.
     pub headers: Headers,

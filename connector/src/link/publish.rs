@@ -178,9 +178,9 @@ impl PartitionCounts {
 
 fn check_payload(place: usize, message: &OutgoingMessage) -> Result<(), ConnectorError> {
     let bytes = message.payload.len();
-    if bytes > PAYLOAD_BYTES_MAX {
+    if !(1..=PAYLOAD_BYTES_MAX).contains(&bytes) {
         return Err(ConnectorError::Publish(format!(
-            "payload of message {place} of the batch is {bytes} bytes long, at most {PAYLOAD_BYTES_MAX} are allowed"
+            "payload of message {place} of the batch is {bytes} bytes long, expected 1 to {PAYLOAD_BYTES_MAX}"
         )));
     }
     Ok(())

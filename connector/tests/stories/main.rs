@@ -21,6 +21,8 @@ mod groups;
 #[cfg(test)]
 mod health;
 #[cfg(test)]
+mod limits;
+#[cfg(test)]
 mod outage;
 #[cfg(test)]
 mod publish;
