@@ -6,4 +6,5 @@
 mod arrows;
 mod files;
 mod map;
+mod promises;
 mod tree;
