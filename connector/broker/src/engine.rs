@@ -80,10 +80,10 @@ impl Engine {
     pub(crate) async fn close(&self) -> Result<(), CloseError> {
         for topic in self.catalog.topics() {
             for partition in &topic.partitions {
-                match partition.sync().await {
+                match partition.era() {
                     // Nothing of it is open.
                     Err(Refusal::Offline { .. }) => {}
-                    synced => synced?,
+                    era => partition.sync(era?).await?,
                 }
             }
         }

@@ -4,6 +4,7 @@
 mod examine;
 mod file;
 mod index;
+mod mend;
 mod open;
 mod read;
 mod record;
@@ -177,7 +178,7 @@ pub(crate) enum AppendError {
     #[error("batch was not written")]
     Write(#[source] LogError),
     /// An earlier failure left the end of the log uncertain; reads go on.
-    #[error("log {} refuses appends after a failed write or sync: {reason}; restart the broker", path.display())]
+    #[error("log {} refuses appends after a failed write or sync, until its disk works: {reason}", path.display())]
     Refusing {
         /// Directory of the log.
         path: PathBuf,
@@ -205,8 +206,17 @@ pub(crate) struct PartitionLog {
     /// Base timestamps never go backwards, so that a time can be searched for.
     last_timestamp: u64,
     sync: Arc<SyncProgress>,
-    /// Why nothing can be appended any more.
-    refusal: Option<String>,
+    /// Why nothing can be appended.
+    refusal: Option<Refusing>,
+}
+
+/// Why a log takes no messages, apart from a failed sync.
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Refusing {
+    /// Part of a batch stands behind the end and could not be removed.
+    Uncut(String),
+    /// There are no more numbers.
+    UsedUp,
 }
 
 impl PartitionLog {
@@ -266,7 +276,7 @@ impl PartitionLog {
         let batch = record::check(batch, expected_messages)?;
         let (base_offset, messages) = (self.active.next_offset, batch.message_count());
         if base_offset.checked_add(u64::from(messages)).is_none() {
-            return Err(self.refuse("offsets are used up".to_owned()));
+            return Err(self.refuse(Refusing::UsedUp));
         }
         let fits =
             self.active.bytes.saturating_add(batch.header.batch_length) <= self.settings.segment_bytes_max;
@@ -390,19 +400,20 @@ impl PartitionLog {
     fn undo_write(&mut self, source: io::Error) -> AppendError {
         let failure = LogError::io("write to segment", &self.active.path)(source);
         if let Err(error) = file::shorten(&self.file, self.active.bytes) {
-            return self.refuse(format!("a partly written batch could not be removed: {error}"));
+            return self
+                .refuse(Refusing::Uncut(format!("a partly written batch could not be removed: {error}")));
         }
         AppendError::Write(failure)
     }
 
-    fn refuse(&mut self, reason: String) -> AppendError {
-        self.refusal = Some(reason.clone());
+    fn refuse(&mut self, why: Refusing) -> AppendError {
+        let reason = self.refusal.insert(why).reason().to_owned();
         AppendError::Refusing { path: self.dir.clone(), reason }
     }
 
-    /// Why nothing can be appended, if so.
+    /// Why nothing can be appended, if so. [`PartitionLog::mend`] may end it.
     pub(crate) fn refusal(&self) -> Option<&str> {
-        self.refusal.as_deref().or(self.sync.failure())
+        self.refusal.as_ref().map(Refusing::reason).or(self.sync.failure())
     }
 
     fn check_open(&self) -> Result<(), AppendError> {
@@ -449,6 +460,15 @@ impl PartitionLog {
             work(&self.file)
         } else {
             work(&segment.open_for_read()?)
+        }
+    }
+}
+
+impl Refusing {
+    fn reason(&self) -> &str {
+        match self {
+            Self::Uncut(reason) => reason,
+            Self::UsedUp => "offsets are used up",
         }
     }
 }

@@ -3,6 +3,7 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
 
 use iggy_common::IggyErrorDiscriminants as Code;
 
@@ -12,7 +13,7 @@ use crate::log::{
 };
 use crate::recent::{RecentIds, WINDOW_IDS, ids_of};
 use crate::store::{PartitionKey, Store};
-use crate::wire::Refusal;
+use crate::wire::{Refusal, in_one_line};
 
 /// One partition of a topic.
 #[derive(Debug)]
@@ -41,7 +42,18 @@ struct Open {
     recent: RecentIds,
     /// Appends since the start. What was there before is on the disk: opening the log synced it.
     appends: u64,
+    era: Era,
+    /// Not before this the log is mended again after a try that failed.
+    mend_due: Option<Instant>,
 }
+
+/// The time between two failures of the disk. A sync that fails says nothing about what was appended before it, not
+/// even once a later one succeeds.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct Era(u64);
+
+/// How long a log whose disk fails is left alone before it is mended again.
+const MEND_PAUSE: Duration = Duration::from_secs(2);
 
 /// The extent of a partition's log.
 pub(crate) use crate::log::LogBounds as Extent;
@@ -91,27 +103,30 @@ impl Partition {
         floor: u64,
     ) -> Result<(Self, Recovery), LogError> {
         let (log, recovery) = PartitionLog::open(dir, settings, floor)?;
-        let mut recent = RecentIds::default();
-        match log.recent_ids(u32::try_from(WINDOW_IDS).unwrap_or(u32::MAX)) {
-            Ok(ids) => recent.extend(ids),
-            Err(error) => tracing::warn!(%error, "message ids of the last run are not known"),
-        }
+        let recent = recent_of(&log);
         Ok((Self::with_log(key, log, recent), recovery))
     }
 
     fn with_log(key: PartitionKey, log: PartitionLog, recent: RecentIds) -> Self {
         let dir = log.dir().to_owned();
-        let open = Open { log, floor: 0, recent, appends: 0 };
+        let open = Open { log, floor: 0, recent, appends: 0, era: Era::default(), mend_due: None };
         Self { key, dir, state: Mutex::new(State::Open(open)), synced: tokio::sync::Mutex::new(0) }
     }
 
     /// Appends a batch record of `messages` messages, unless it is a repetition. It is then in the hands of the
-    /// operating system; [`Partition::sync`] waits for the disk.
-    pub(crate) fn append(&self, store: &Store, batch: &[u8], messages: u32) -> Result<Accepted, Refusal> {
+    /// operating system; [`Partition::sync`] waits for the disk, and wants to know the era. A log that refuses because
+    /// its disk failed is mended first, if that works again.
+    pub(crate) fn append(
+        &self,
+        store: &Store,
+        batch: &[u8],
+        messages: u32,
+    ) -> Result<(Accepted, Era), Refusal> {
         let ids = ids_of(batch).map_err(|error| AppendError::InvalidBatch(error.to_string()))?;
         self.with(|open| {
+            open.mend(self.key);
             if open.recent.contains_all(&ids) {
-                return Ok(Accepted::Duplicate);
+                return Ok((Accepted::Duplicate, open.era));
             }
             let next_offset = open.log.bounds().next_offset;
             // By the messages that are there: the number that the client claims is checked only by the log.
@@ -122,19 +137,28 @@ impl Partition {
             let appended = open.log.append(self.key.partition_id, batch, messages, now_micros())?;
             open.recent.extend(ids);
             open.appends += 1;
-            Ok(Accepted::Appended(appended))
+            Ok((Accepted::Appended(appended), open.era))
         })
     }
 
-    /// Waits until everything appended before the call is on the disk. Callers that wait at the same time share
-    /// a sync, and only one of them occupies a thread. Cancelling loses nothing.
-    pub(crate) async fn sync(&self) -> Result<(), Refusal> {
+    /// The present era, for those who want everything on the disk and appended nothing.
+    pub(crate) fn era(&self) -> Result<Era, Refusal> {
+        self.with(|open| Ok(open.era))
+    }
+
+    /// Waits until everything appended in `era` and before the call is on the disk. Callers that wait at the same time
+    /// share a sync, and only one of them occupies a thread. Cancelling loses nothing. Fails when the era is over.
+    pub(crate) async fn sync(&self, era: Era) -> Result<(), Refusal> {
         let wanted = self.with(|open| Ok(open.appends))?;
         let mut synced = self.synced.lock().await;
         if *synced >= wanted {
             return Ok(());
         }
-        let (ticket, covered) = self.with(|open| Ok((open.log.sync(), open.appends)))?;
+        let (ticket, covered) = self.with(|open| match open.era == era {
+            true => Ok((open.log.sync(), open.appends)),
+            // It may be among what was lost; sent again, it is recognised if it is not.
+            false => Err(Code::CannotAppendMessage.into()),
+        })?;
         tokio::task::block_in_place(|| ticket.wait())?;
         *synced = covered;
         Ok(())
@@ -210,4 +234,44 @@ impl Partition {
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+impl Open {
+    /// Mends the log if it refuses appends and the last try was long enough ago.
+    fn mend(&mut self, key: PartitionKey) {
+        if self.log.refusal().is_none() || self.mend_due.is_some_and(|due| Instant::now() < due) {
+            return;
+        }
+        match self.log.mend() {
+            Ok(mended) => {
+                self.mend_due = None;
+                self.era = Era(self.era.0 + 1);
+                self.recent = recent_of(&self.log);
+                let lost_messages = mended.lost_messages;
+                if lost_messages > 0 {
+                    tracing::error!(
+                        ?key,
+                        lost_messages,
+                        "messages that were written are lost with their disk"
+                    );
+                } else {
+                    tracing::warn!(?key, "the disk works again, nothing is lost");
+                }
+            }
+            Err(error) => {
+                self.mend_due = Some(Instant::now() + MEND_PAUSE);
+                tracing::warn!(?key, error = in_one_line(&error), "the disk still fails");
+            }
+        }
+    }
+}
+
+/// The ids of the messages at the end of a log.
+fn recent_of(log: &PartitionLog) -> RecentIds {
+    let mut recent = RecentIds::default();
+    match log.recent_ids(u32::try_from(WINDOW_IDS).unwrap_or(u32::MAX)) {
+        Ok(ids) => recent.extend(ids),
+        Err(error) => tracing::warn!(%error, "message ids of the last run are not known"),
+    }
+    recent
 }

@@ -46,9 +46,10 @@ async fn send(call: &Call<'_>) -> Result<Payload, Refusal> {
     let partition_id = choose_partition(&header.partitioning, topic.meta.partitions_count)?;
     let partition = topic.partition(partition_id)?;
     let append = || partition.append(&call.engine.store, batch, header.messages_count);
-    let accepted = if batch.len() >= LARGE_BYTES { tokio::task::block_in_place(append) } else { append() }?;
+    let (accepted, era) =
+        if batch.len() >= LARGE_BYTES { tokio::task::block_in_place(append) } else { append() }?;
     if topic.options.append_durability() == AppendDurability::Synced {
-        partition.sync().await?;
+        partition.sync(era).await?;
     }
     let confirmations = match accepted {
         Accepted::Appended(appended) => vec![SendMessagesConfirmationResponse {
@@ -155,7 +156,8 @@ fn resync() -> PollMessagesResponseHeader {
 async fn flush(call: &Call<'_>) -> Result<Payload, Refusal> {
     let request: FlushUnsavedBufferRequest = call.decode()?;
     let topic = call.topic(TopicAction::Send, &request.stream_id, &request.topic_id)?;
-    topic.partition(request.partition_id)?.sync().await?;
+    let partition = topic.partition(request.partition_id)?;
+    partition.sync(partition.era()?).await?;
     Ok(Payload::empty())
 }
 

@@ -11,7 +11,9 @@ use super::LogError;
 pub(super) mod fault;
 
 #[cfg(test)]
-pub(super) use fault::{open_for_append, remove, replace, shorten, sync_data, sync_names, write_some};
+pub(super) use fault::{
+    open_for_append, open_for_rewrite, remove, replace, rewrite, shorten, sync_data, sync_names, write_some,
+};
 
 /// Writes `head` and `body` behind the last byte of `file`, which must be open for appending. One system call
 /// unless the operating system takes less than all of it.
@@ -86,6 +88,18 @@ fn sync_names(dir: &Path) -> io::Result<()> {
 #[cfg(not(test))]
 pub(super) fn open_for_append(path: &Path) -> io::Result<File> {
     File::options().read(true).append(true).create(true).open(path)
+}
+
+/// Opens a file for writing over what it holds.
+#[cfg(not(test))]
+pub(super) fn open_for_rewrite(path: &Path) -> io::Result<File> {
+    File::options().write(true).open(path)
+}
+
+/// Writes over what a file holds at `position`.
+#[cfg(not(test))]
+pub(super) fn rewrite(file: &File, position: u64, bytes: &[u8]) -> io::Result<()> {
+    file.write_all_at(bytes, position)
 }
 
 /// Makes `content` all that a file holds. It is on the disk at some time, perhaps in part until then.

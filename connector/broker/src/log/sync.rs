@@ -22,7 +22,7 @@ impl SyncTicket {
     ///
     /// # Errors
     /// When the disk refused. What reached it is then unknown for good, so every later ticket of this log fails
-    /// too and the log refuses appends until it is opened again.
+    /// too and the log refuses appends until it is mended or opened again.
     pub(crate) fn wait(&self) -> Result<(), LogError> {
         self.progress.reach(self.position)
     }
@@ -67,6 +67,12 @@ impl SyncProgress {
     /// Why a sync failed, if one did.
     pub(super) fn failure(&self) -> Option<&str> {
         self.failure.get().map(String::as_str)
+    }
+
+    /// Bytes that were written and are not known to be on the disk. All of them stand at the end of the active file:
+    /// what is sealed was synced.
+    pub(super) fn unsynced_bytes(&self) -> u64 {
+        self.written.load(Ordering::Acquire).saturating_sub(self.synced.load(Ordering::Acquire))
     }
 
     /// Goes on with a new file. Everything written before must have been synced.

@@ -4,6 +4,7 @@ mod append;
 mod damage;
 mod faults;
 mod images;
+mod mend;
 mod model;
 mod read;
 mod recovery;

@@ -5,6 +5,7 @@ use std::cell::{Cell, RefCell};
 use std::fs::File;
 use std::io::{self, IoSlice, Write};
 use std::os::fd::AsRawFd;
+use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
 /// Which operations fail.
@@ -112,6 +113,18 @@ pub(in crate::log) fn open_for_append(path: &Path) -> io::Result<File> {
         note(|| Step::Create(path.to_owned()));
     }
     Ok(file)
+}
+
+pub(in crate::log) fn open_for_rewrite(path: &Path) -> io::Result<File> {
+    may_fail()?;
+    File::options().write(true).open(path)
+}
+
+pub(in crate::log) fn rewrite(file: &File, position: u64, bytes: &[u8]) -> io::Result<()> {
+    may_fail()?;
+    file.write_all_at(bytes, position)?;
+    note(|| Step::Write { path: path_of(file), position, bytes: bytes.to_owned() });
+    Ok(())
 }
 
 pub(in crate::log) fn replace(path: &Path, content: &[u8]) -> io::Result<()> {
