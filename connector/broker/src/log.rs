@@ -2,7 +2,7 @@
 //! All calls block on file I/O; the caller brings the clock and the locking.
 
 mod examine;
-mod file;
+pub(crate) mod file;
 mod index;
 mod mend;
 mod open;

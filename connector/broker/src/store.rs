@@ -8,6 +8,8 @@ mod examine;
 mod journal;
 mod meta;
 mod offsets;
+#[cfg(test)]
+mod recorded;
 mod users;
 
 use std::fs::File;
@@ -16,6 +18,8 @@ use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use redb::{ReadableTable, WriteTransaction};
+
+use crate::log::file;
 
 use boot::{BootMark, Ending};
 use database::{COUNTERS, Database, FLOORS, GROUPS, STREAMS, TOPICS};
@@ -130,6 +134,9 @@ impl Store {
             let boot_id = boot::current_boot_id();
             let last: Option<BootMark> = database.value(BOOT_KEY)?;
             let log_ends = boot::log_ends(last.as_ref(), boot_id.as_deref());
+            let failed =
+                |source| StoreError::Journal { action: "make durable", path: data_dir.to_owned(), source };
+            file::sync_names(data_dir).map_err(failed)?;
             Ok(Store { database, offsets, boot_id, log_ends })
         })
     }
@@ -290,12 +297,16 @@ impl Store {
         durability: OffsetDurability,
         check: impl FnOnce(Option<u64>) -> Result<(), E>,
     ) -> Result<(), E> {
-        let file = {
+        let (file, failed_syncs) = {
             let mut offsets = self.offsets();
             check(offsets.get(key))?;
-            offsets.change(&self.database, &[(key, Some(offset))])?
+            let file = offsets.change(&self.database, &[(key, Some(offset))])?;
+            (file, offsets.failed_syncs())
         };
-        Ok(self.settle(&file, durability)?)
+        match durability {
+            OffsetDurability::Written => Ok(()),
+            OffsetDurability::Synced => Ok(self.settle(&file, failed_syncs)?),
+        }
     }
 
     /// Deletes a stored offset; answers whether there was one.
@@ -353,11 +364,19 @@ impl Store {
         })
     }
 
-    fn settle(&self, file: &File, durability: OffsetDurability) -> Result<(), StoreError> {
-        match durability {
-            OffsetDurability::Written => Ok(()),
-            OffsetDurability::Synced => {
-                file.sync_data().map_err(|source| self.offsets().journal_error("sync", source))
+    /// Waits until what was written to the journal is on the disk, if no sync failed since.
+    fn settle(&self, file: &File, failed_syncs: u64) -> Result<(), StoreError> {
+        let synced = file::sync_data(file);
+        let mut offsets = self.offsets();
+        match synced {
+            Ok(()) if offsets.failed_syncs() == failed_syncs => Ok(()),
+            Ok(()) => {
+                let lost = io::Error::other("another sync failed meanwhile");
+                Err(offsets.journal_error("sync", lost))
+            }
+            Err(source) => {
+                offsets.note_failed_sync();
+                Err(offsets.journal_error("sync", source))
             }
         }
     }

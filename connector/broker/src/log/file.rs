@@ -1,4 +1,4 @@
-//! The few file operations of the log: one write per record, exact reads, and directories made durable.
+//! The few file operations of the log, of which the store uses some: one write per record, exact reads, and directories made durable.
 
 use std::fs::File;
 use std::io::{self, IoSlice};
@@ -8,12 +8,14 @@ use std::path::Path;
 use super::LogError;
 
 #[cfg(test)]
-pub(super) mod fault;
+pub(crate) mod disk;
+#[cfg(test)]
+pub(crate) mod fault;
 
 #[cfg(test)]
-pub(super) use fault::{
-    open_for_append, open_for_rewrite, remove, replace, rewrite, shorten, sync_data, sync_names, write_some,
-};
+pub(super) use fault::{open_for_append, remove, replace, shorten, write_some};
+#[cfg(test)]
+pub(crate) use fault::{open_for_rewrite, rewrite, sync_data, sync_names};
 
 /// Writes `head` and `body` behind the last byte of `file`, which must be open for appending. One system call
 /// unless the operating system takes less than all of it.
@@ -74,13 +76,13 @@ pub(super) fn shorten(file: &File, length: u64) -> io::Result<()> {
 
 /// Waits until the contents of `file` are on the disk.
 #[cfg(not(test))]
-pub(super) fn sync_data(file: &File) -> io::Result<()> {
+pub(crate) fn sync_data(file: &File) -> io::Result<()> {
     file.sync_data()
 }
 
 /// Makes the names in a directory durable.
 #[cfg(not(test))]
-fn sync_names(dir: &Path) -> io::Result<()> {
+pub(crate) fn sync_names(dir: &Path) -> io::Result<()> {
     File::open(dir)?.sync_all()
 }
 
@@ -90,15 +92,15 @@ pub(super) fn open_for_append(path: &Path) -> io::Result<File> {
     File::options().read(true).append(true).create(true).open(path)
 }
 
-/// Opens a file for writing over what it holds.
+/// Opens a file for reading and for writing over what it holds, creating it when missing.
 #[cfg(not(test))]
-pub(super) fn open_for_rewrite(path: &Path) -> io::Result<File> {
-    File::options().write(true).open(path)
+pub(crate) fn open_for_rewrite(path: &Path) -> io::Result<File> {
+    File::options().read(true).write(true).create(true).truncate(false).open(path)
 }
 
 /// Writes over what a file holds at `position`.
 #[cfg(not(test))]
-pub(super) fn rewrite(file: &File, position: u64, bytes: &[u8]) -> io::Result<()> {
+pub(crate) fn rewrite(file: &File, position: u64, bytes: &[u8]) -> io::Result<()> {
     file.write_all_at(bytes, position)
 }
 

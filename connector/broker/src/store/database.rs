@@ -2,8 +2,8 @@
 
 use std::panic::{self, AssertUnwindSafe};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use redb::backends::InMemoryBackend;
 use redb::{
@@ -38,6 +38,7 @@ pub(super) type OffsetRow = (u32, u32, u32, u8, u32);
 
 const FILE_NAME: &str = "meta.redb";
 const FORMAT_KEY: &str = "format";
+const CHANGES_KEY: &str = "changes";
 /// Format 2 has users and access tokens; format 1 had only the root user, as a setting.
 pub(super) const FORMAT: u64 = 2;
 const CACHE_BYTES: usize = 4 * 1024 * 1024;
@@ -74,18 +75,30 @@ pub(super) fn guard<T>(
 /// The open file.
 #[derive(Debug)]
 pub(super) struct Database {
-    inner: redb::Database,
+    state: Mutex<State>,
     path: PathBuf,
+}
+
+/// redb answers nothing more after an operation of its file failed, so the file has to be opened anew then.
+#[derive(Debug)]
+enum State {
+    Open {
+        inner: redb::Database,
+        /// Changes since the file was made, the last one included.
+        changes: u64,
+    },
+    /// The file could not be opened again. The change with this number failed, as its caller was told.
+    Broken { failed: u64 },
+    /// A change that failed, as its caller was told, turned out to be there.
+    Contradictory,
 }
 
 impl Database {
     /// Opens or creates the file and checks its format.
     pub(super) fn open(data_dir: &Path) -> Result<Self, StoreError> {
         let path = data_dir.join(FILE_NAME);
-        let inner = redb::Database::builder()
-            .set_cache_size(CACHE_BYTES)
-            .create(&path)
-            .map_err(|error| StoreError::database("open the catalog", &path, error))?;
+        let inner =
+            open_file(&path).map_err(|error| StoreError::database("open the catalog", &path, error))?;
         Ok(Self::prepared(inner, path)?.0)
     }
 
@@ -111,7 +124,9 @@ impl Database {
 
     /// Makes the tables or brings them up to date; answers the format that was found.
     fn prepared(inner: redb::Database, path: PathBuf) -> Result<(Self, u64), StoreError> {
-        let database = Self { inner, path };
+        let changes =
+            count_changes(&inner).map_err(|error| StoreError::database("open the catalog", &path, error))?;
+        let database = Self { state: Mutex::new(State::Open { inner, changes }), path };
         let found = database.write("create the tables", |txn| {
             let mut counters = txn.open_table(COUNTERS)?;
             let found = counters.get(FORMAT_KEY)?.map(|format| format.value());
@@ -152,19 +167,41 @@ impl Database {
         })
     }
 
-    /// Runs `work` in a transaction that is on the disk when this returns. An error leaves everything as it was.
+    /// Runs `work` in a transaction that is on the disk when this returns. An error leaves everything as it was. When
+    /// the file failed, it is opened anew, now or by the next call.
     pub(super) fn write<T>(
         &self,
         action: &'static str,
         work: impl FnOnce(&WriteTransaction) -> Result<T, redb::Error>,
     ) -> Result<T, StoreError> {
+        let failed = |error: redb::Error| StoreError::database(action, &self.path, error);
+        let mut state = self.lock();
+        let change = self.reopened(&mut state).map_err(failed)? + 1;
+        let State::Open { inner, changes } = &mut *state else { return Err(failed(redb::Error::PreviousIo)) };
+        let mut done = None;
         let run = || {
-            let txn = self.inner.begin_write()?;
-            let done = work(&txn)?;
-            txn.commit()?;
-            Ok(done)
+            let txn = inner.begin_write()?;
+            done = Some(work(&txn)?);
+            txn.open_table(COUNTERS)?.insert(CHANGES_KEY, change)?;
+            Ok(txn.commit()?)
         };
-        run().map_err(|error: redb::Error| StoreError::database(action, &self.path, error))
+        let outcome: Result<(), redb::Error> = run();
+        match outcome {
+            Ok(()) => *changes = change,
+            Err(error) if is_latched(&error) => {
+                *state = State::Broken { failed: change };
+                // The failure may have come after the change was on the disk.
+                let is_there = self.open_again().is_ok_and(|(inner, changes)| {
+                    *state = State::Open { inner, changes };
+                    changes == change
+                });
+                if !is_there {
+                    return Err(failed(error));
+                }
+            }
+            Err(error) => return Err(failed(error)),
+        }
+        done.ok_or_else(|| failed(redb::Error::PreviousIo))
     }
 
     /// Runs `work` on an unchanging view.
@@ -173,8 +210,41 @@ impl Database {
         action: &'static str,
         work: impl FnOnce(&ReadTransaction) -> Result<T, redb::Error>,
     ) -> Result<T, StoreError> {
-        let run = || work(&self.inner.begin_read()?);
-        run().map_err(|error: redb::Error| StoreError::database(action, &self.path, error))
+        let failed = |error: redb::Error| StoreError::database(action, &self.path, error);
+        let mut state = self.lock();
+        self.reopened(&mut state).map_err(failed)?;
+        let State::Open { inner, .. } = &*state else { return Err(failed(redb::Error::PreviousIo)) };
+        let run = || work(&inner.begin_read()?);
+        run().map_err(failed)
+    }
+
+    /// Opens the file again if it failed; answers the number of the last change.
+    fn reopened(&self, state: &mut State) -> Result<u64, redb::Error> {
+        match *state {
+            State::Open { changes, .. } => Ok(changes),
+            State::Broken { failed } => {
+                let (inner, changes) = self.open_again()?;
+                if changes == failed {
+                    *state = State::Contradictory;
+                    return Err(contradiction());
+                }
+                tracing::warn!(path = %self.path.display(), "the disk works again, the catalog is open");
+                *state = State::Open { inner, changes };
+                Ok(changes)
+            }
+            State::Contradictory => Err(contradiction()),
+        }
+    }
+
+    fn open_again(&self) -> Result<(redb::Database, u64), redb::Error> {
+        let inner = open_file(&self.path)?;
+        let changes = count_changes(&inner)?;
+        Ok((inner, changes))
+    }
+
+    /// The state is replaced as a whole, so a panic elsewhere leaves it usable.
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// A single number; zero when it was never stored.
@@ -226,4 +296,33 @@ impl Database {
     fn undecodable(&self, source: postcard::Error) -> StoreError {
         StoreError::Value { path: self.path.clone(), source }
     }
+}
+
+fn open_file(path: &Path) -> Result<redb::Database, redb::Error> {
+    let mut builder = redb::Database::builder();
+    builder.set_cache_size(CACHE_BYTES);
+    #[cfg(test)]
+    if crate::log::file::fault::is_recording() {
+        return Ok(builder.create_with_backend(super::recorded::Recorded::open(path)?)?);
+    }
+    Ok(builder.create(path)?)
+}
+
+/// Zero in a file that is new, or that an older version made.
+fn count_changes(inner: &redb::Database) -> Result<u64, redb::Error> {
+    match inner.begin_read()?.open_table(COUNTERS) {
+        Ok(counters) => Ok(counters.get(CHANGES_KEY)?.map_or(0, |changes| changes.value())),
+        Err(redb::TableError::TableDoesNotExist(_)) => Ok(0),
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// Whether redb answers nothing more after this error.
+fn is_latched(error: &redb::Error) -> bool {
+    matches!(error, redb::Error::Io(_) | redb::Error::PreviousIo)
+}
+
+fn contradiction() -> redb::Error {
+    let text = "a change that failed is on the disk all the same, start the broker again";
+    redb::Error::Io(std::io::Error::other(text))
 }

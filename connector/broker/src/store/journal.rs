@@ -4,19 +4,19 @@
 
 use std::fs::File;
 use std::io;
-use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use iggy_common::calculate_checksum;
 
 use super::{ConsumerKey, OffsetKey, StoreError};
+use crate::log::file;
 
 const FILE_NAME: &str = "offsets.journal";
 const WORDS: usize = 10;
 const SLOT_BYTES: usize = 8 + 4 * WORDS;
-/// Slots after which the database should absorb the journal: 768 KiB.
-const SLOTS_MAX: usize = 16 * 1024;
+/// Slots after which the database should absorb the journal: 768 KiB. Tests come by more often.
+const SLOTS_MAX: usize = if cfg!(test) { 64 } else { 16 * 1024 };
 const CONSUMER: u32 = 0;
 const GROUP: u32 = 1;
 const ABSENT: u32 = 0;
@@ -76,8 +76,7 @@ impl Journal {
     pub(super) fn open(data_dir: &Path, epoch: u64) -> Result<(Self, Vec<Change>), StoreError> {
         let path = data_dir.join(FILE_NAME);
         let failed = |source| StoreError::Journal { action: "open", path: path.clone(), source };
-        let mut options = File::options();
-        let file = options.read(true).write(true).create(true).truncate(false).open(&path).map_err(failed)?;
+        let file = file::open_for_rewrite(&path).map_err(failed)?;
         let bytes = std::fs::read(&path).map_err(failed)?;
         let Content { changes, .. } = Content::of(&bytes, epoch);
         let position = (changes.len() * SLOT_BYTES) as u64;
@@ -87,7 +86,7 @@ impl Journal {
     /// Writes changes with one write. A failed write is written over by the next.
     pub(super) fn append(&mut self, changes: &[Change]) -> Result<(), StoreError> {
         let bytes: Vec<u8> = changes.iter().flat_map(|change| encode(change, self.epoch)).collect();
-        self.file.write_all_at(&bytes, self.position).map_err(|source| self.error("write", source))?;
+        file::rewrite(&self.file, self.position, &bytes).map_err(|source| self.error("write", source))?;
         self.position += bytes.len() as u64;
         Ok(())
     }

@@ -22,6 +22,9 @@ pub(super) struct Offsets {
     /// Keys whose value in the database is out of date.
     changed: BTreeSet<OffsetKey>,
     journal: Journal,
+    failed_syncs: u64,
+    /// The disk may not have what the journal holds, whatever a later sync says.
+    is_doubtful: bool,
 }
 
 impl Offsets {
@@ -30,7 +33,8 @@ impl Offsets {
         let epoch = database.counter(EPOCH_KEY)?;
         let known = stored(database)?;
         let (journal, changes) = Journal::open(data_dir, epoch)?;
-        let mut offsets = Self { known, changed: BTreeSet::new(), journal };
+        let mut offsets =
+            Self { known, changed: BTreeSet::new(), journal, failed_syncs: 0, is_doubtful: false };
         offsets.apply(&changes);
         Ok(offsets)
     }
@@ -60,7 +64,7 @@ impl Offsets {
         database: &Database,
         changes: &[Change],
     ) -> Result<Arc<File>, StoreError> {
-        if self.journal.is_full() {
+        if self.journal.is_full() || self.is_doubtful {
             self.absorb(database, "absorb the offset journal", |_| Ok(()), |_| false)?;
         }
         self.journal.append(changes)?;
@@ -79,6 +83,9 @@ impl Offsets {
     ) -> Result<(), StoreError> {
         let dropped: Vec<OffsetKey> = self.known.keys().filter(|key| gone(key)).copied().collect();
         let epoch = self.journal.next_epoch();
+        // Should this fail, then perhaps only after the new epoch was on the disk: a slot of the old one would count
+        // for nothing at the next start.
+        self.is_doubtful = true;
         database.write(action, |txn| {
             work(txn)?;
             let mut table = txn.open_table(OFFSETS)?;
@@ -94,7 +101,19 @@ impl Offsets {
         self.known.retain(|key, _| !gone(key));
         self.changed.clear();
         self.journal.start_over();
+        self.is_doubtful = false;
         Ok(())
+    }
+
+    /// Takes note that a sync of the journal failed: the database absorbs what it holds before anything is added.
+    pub(super) fn note_failed_sync(&mut self) {
+        self.failed_syncs += 1;
+        self.is_doubtful = true;
+    }
+
+    /// How often a sync failed. One that succeeds says nothing about what was written before a failure.
+    pub(super) fn failed_syncs(&self) -> u64 {
+        self.failed_syncs
     }
 
     /// An error about the journal.

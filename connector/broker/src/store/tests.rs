@@ -1,5 +1,8 @@
 //! The store across restarts. A copy of the directory taken while the store is open is what a killed process leaves.
 
+mod faults;
+mod images;
+
 use std::fs;
 
 use tempfile::TempDir;

@@ -5,6 +5,7 @@
 mod kit;
 
 mod doctor;
+mod full_disk;
 mod golden;
 mod hostile;
 mod http;

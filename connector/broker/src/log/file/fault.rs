@@ -1,4 +1,4 @@
-//! The file operations of the log as tests see them: each can fail on demand and is written down, for the current
+//! The file operations of the log and the store as tests see them: each can fail on demand and is written down, for the current
 //! thread.
 
 use std::cell::{Cell, RefCell};
@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 
 /// Which operations fail.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(in crate::log) enum Failing {
+pub(crate) enum Failing {
     None,
     /// The one after so many that succeed.
     Once(usize),
@@ -20,7 +20,7 @@ pub(in crate::log) enum Failing {
 
 /// An operation that succeeded, or what the test wants to know about the time between two.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(in crate::log) enum Step {
+pub(crate) enum Step {
     Create(PathBuf),
     Write { path: PathBuf, position: u64, bytes: Vec<u8> },
     Shorten { path: PathBuf, length: u64 },
@@ -33,28 +33,28 @@ pub(in crate::log) enum Step {
 
 /// What was promised when a step was taken.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub(in crate::log) struct Mark {
+pub(crate) struct Mark {
     /// No offset from here on was given away.
-    pub(in crate::log) next_offset: u64,
+    pub(crate) next_offset: u64,
     /// Messages below this one were acknowledged as synced.
-    pub(in crate::log) persisted_end: u64,
+    pub(crate) persisted_end: u64,
     /// Messages below this one may be gone on purpose.
-    pub(in crate::log) dropped_end: u64,
+    pub(crate) dropped_end: u64,
     /// What the store has reserved.
-    pub(in crate::log) floor: u64,
+    pub(crate) floor: u64,
 }
 
 thread_local! {
     /// Bytes that can still be written before the disk is full.
-    pub(in crate::log) static DISK_LEFT: Cell<usize> = const { Cell::new(usize::MAX) };
-    pub(in crate::log) static SHORTEN_FAILS: Cell<bool> = const { Cell::new(false) };
-    pub(in crate::log) static SYNC_FAILS: Cell<bool> = const { Cell::new(false) };
-    pub(in crate::log) static FAILING: Cell<Failing> = const { Cell::new(Failing::None) };
+    pub(crate) static DISK_LEFT: Cell<usize> = const { Cell::new(usize::MAX) };
+    pub(crate) static SHORTEN_FAILS: Cell<bool> = const { Cell::new(false) };
+    pub(crate) static SYNC_FAILS: Cell<bool> = const { Cell::new(false) };
+    pub(crate) static FAILING: Cell<Failing> = const { Cell::new(Failing::None) };
     /// Written down once a test has begun it; then nothing waits for the real disk.
-    pub(in crate::log) static STEPS: RefCell<Option<Vec<Step>>> = const { RefCell::new(None) };
+    pub(crate) static STEPS: RefCell<Option<Vec<Step>>> = const { RefCell::new(None) };
 }
 
-pub(in crate::log) fn write_some(mut file: &File, parts: &[IoSlice<'_>]) -> io::Result<usize> {
+pub(crate) fn write_some(mut file: &File, parts: &[IoSlice<'_>]) -> io::Result<usize> {
     may_fail()?;
     let position = file.metadata()?.len();
     let left = DISK_LEFT.get();
@@ -76,7 +76,12 @@ pub(in crate::log) fn write_some(mut file: &File, parts: &[IoSlice<'_>]) -> io::
     Ok(written)
 }
 
-pub(in crate::log) fn shorten(file: &File, length: u64) -> io::Result<()> {
+/// Whether operations are being written down.
+pub(crate) fn is_recording() -> bool {
+    STEPS.with_borrow(Option::is_some)
+}
+
+pub(crate) fn shorten(file: &File, length: u64) -> io::Result<()> {
     may_fail()?;
     if SHORTEN_FAILS.get() {
         return Err(io::Error::other("cannot shorten"));
@@ -86,7 +91,7 @@ pub(in crate::log) fn shorten(file: &File, length: u64) -> io::Result<()> {
     Ok(())
 }
 
-pub(in crate::log) fn sync_data(file: &File) -> io::Result<()> {
+pub(crate) fn sync_data(file: &File) -> io::Result<()> {
     may_fail()?;
     if SYNC_FAILS.get() {
         return Err(io::Error::other("cannot sync"));
@@ -97,7 +102,7 @@ pub(in crate::log) fn sync_data(file: &File) -> io::Result<()> {
     Ok(())
 }
 
-pub(in crate::log) fn sync_names(dir: &Path) -> io::Result<()> {
+pub(crate) fn sync_names(dir: &Path) -> io::Result<()> {
     may_fail()?;
     if note(|| Step::SyncNames) == Noted::No {
         File::open(dir)?.sync_all()?;
@@ -105,7 +110,7 @@ pub(in crate::log) fn sync_names(dir: &Path) -> io::Result<()> {
     Ok(())
 }
 
-pub(in crate::log) fn open_for_append(path: &Path) -> io::Result<File> {
+pub(crate) fn open_for_append(path: &Path) -> io::Result<File> {
     may_fail()?;
     let is_new = !path.exists();
     let file = File::options().read(true).append(true).create(true).open(path)?;
@@ -115,26 +120,31 @@ pub(in crate::log) fn open_for_append(path: &Path) -> io::Result<File> {
     Ok(file)
 }
 
-pub(in crate::log) fn open_for_rewrite(path: &Path) -> io::Result<File> {
+pub(crate) fn open_for_rewrite(path: &Path) -> io::Result<File> {
     may_fail()?;
-    File::options().write(true).open(path)
+    let is_new = !path.exists();
+    let file = File::options().read(true).write(true).create(true).truncate(false).open(path)?;
+    if is_new {
+        note(|| Step::Create(path.to_owned()));
+    }
+    Ok(file)
 }
 
-pub(in crate::log) fn rewrite(file: &File, position: u64, bytes: &[u8]) -> io::Result<()> {
+pub(crate) fn rewrite(file: &File, position: u64, bytes: &[u8]) -> io::Result<()> {
     may_fail()?;
     file.write_all_at(bytes, position)?;
     note(|| Step::Write { path: path_of(file), position, bytes: bytes.to_owned() });
     Ok(())
 }
 
-pub(in crate::log) fn replace(path: &Path, content: &[u8]) -> io::Result<()> {
+pub(crate) fn replace(path: &Path, content: &[u8]) -> io::Result<()> {
     may_fail()?;
     std::fs::write(path, content)?;
     note(|| Step::Replace { path: path.to_owned(), bytes: content.to_owned() });
     Ok(())
 }
 
-pub(in crate::log) fn remove(path: &Path) -> io::Result<()> {
+pub(crate) fn remove(path: &Path) -> io::Result<()> {
     may_fail()?;
     std::fs::remove_file(path)?;
     note(|| Step::Remove(path.to_owned()));
@@ -142,7 +152,7 @@ pub(in crate::log) fn remove(path: &Path) -> io::Result<()> {
 }
 
 /// Adds what the test knows to the steps.
-pub(in crate::log) fn mark(mark: Mark) {
+pub(crate) fn mark(mark: Mark) {
     note(|| Step::Mark(mark));
 }
 
