@@ -20,6 +20,7 @@ mod stories {
     mod isolation;
     mod languages;
     mod library;
+    mod long_faults;
     mod mistakes;
     mod park;
     mod picky;

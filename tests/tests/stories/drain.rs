@@ -10,6 +10,9 @@ use guesthouse_tests::orders::OrderBook;
 use guesthouse_tests::{Ended, HostProgram, House};
 use serde_json::{Value, json};
 
+/// A tenant that no other order is of.
+const ENDLESS: u128 = 1_000;
+
 #[tokio::test(flavor = "multi_thread")]
 async fn what_was_settled_is_committed() {
     let house = House::beside_a_broker().await;
@@ -32,16 +35,31 @@ async fn what_was_settled_is_committed() {
 #[tokio::test(flavor = "multi_thread")]
 async fn running_out_of_time_loses_nothing() {
     let house = House::beside_a_broker().await;
-    let mut config = house.config(&[order_totals()]);
+    // A guest that is never done with the one order that it gets, so that the time is never enough.
+    let settings = [
+        ("/events", json!(["order.placed"])),
+        ("/tenants", json!([tenant(ENDLESS)])),
+        ("/grants", json!(["log"])),
+        ("/limits/deadline", json!("10m")),
+    ];
+    let mut config = house.config(&[order_totals(), with(handler("witness", "witness"), &settings)]);
     config["dispatch"]["drain"] = json!("1ms");
     let client = house.client().await;
-    let (first, orders) = stop_under_load(house.start("first", &config), &client).await;
+    let mut first = house.start("first", &config);
+    first.until_reading(PARTITIONS).await;
+    let mut endless = order(&tenant(ENDLESS), "order-endless");
+    endless["event"]["data"]["sequence"] = json!(1);
+    endless["event"]["data"]["behave"] = json!("loop");
+    client.publish(&[endless]).await;
+    first.until("the endless order is read", |counters| counters.received > 0).await;
+    let (first, mut orders) = stop_under_load(first, &client).await;
+    orders.push("order-endless".to_owned());
     let report = first.report.unwrap();
     assert!(first.log.contains("will be read again"), "{}", first.log);
     assert!(report.unsettled > 0, "there was time enough to finish");
     assert!(stored(&client).await <= report.settled, "more is committed than was settled");
 
-    let second = house.start("second", &config);
+    let second = house.start("second", &house.config(&[order_totals()]));
     OrderBook::new(&client).expect_totals(&orders).await;
     drop(second);
 }
