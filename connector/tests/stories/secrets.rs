@@ -78,6 +78,8 @@ async fn no_log_shows_a_secret() {
     const RIGHT: &str = "open-sesame-1";
     const WRONG: &str = "open-sesame-2";
     let log = Log::default();
+    // With a single subscriber, what another test's thread logs first would be deaf to it for good.
+    let _second = tracing::Dispatch::new(tracing::subscriber::NoSubscriber::new());
     let writer = log.clone();
     let subscriber = tracing_subscriber::fmt()
         .with_max_level(tracing::Level::TRACE)
