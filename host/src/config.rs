@@ -179,9 +179,9 @@ impl Config {
         if mistakes.is_empty() { Ok(config) } else { Err(Mistakes(mistakes).into()) }
     }
 
-    /// The topics whose events may be parked, each once.
+    /// The topics beside which there is a parked one, each once.
     pub(crate) fn topics_with_parking(&self) -> BTreeSet<&str> {
-        let parking = self.handlers.iter().filter(|handler| handler.may_park());
+        let parking = self.handlers.iter().filter(|handler| handler.may_stop());
         let subscriptions: BTreeSet<&str> = parking.map(|handler| handler.subscription.as_str()).collect();
         let feeding = self.subscriptions.iter().filter(|fed| subscriptions.contains(fed.name.as_str()));
         feeding.flat_map(|subscription| subscription.topics.iter().map(String::as_str)).collect()

@@ -5,6 +5,7 @@
 //! has no clock and no randomness of its own, so a simulation can drive it through every order of events.
 
 mod attempts;
+mod blocking;
 pub(crate) mod bounds;
 mod breaker;
 pub(crate) mod effects;

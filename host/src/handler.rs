@@ -97,7 +97,7 @@ pub struct HandlerConfig {
 }
 
 impl HandlerConfig {
-    /// Whether its lanes may be parked, so that the topics it is fed from need parked ones.
+    /// Whether its lanes may be parked.
     pub(crate) fn may_park(&self) -> bool {
         self.on_failure == FailurePolicy::Park || self.retry.backoff_max > self.retry.in_memory_max
     }
@@ -105,6 +105,11 @@ impl HandlerConfig {
     /// Whether it is kept on record which events it has handled.
     pub(crate) fn keeps_marks(&self) -> bool {
         self.grants.state || self.dedup.is_some()
+    }
+
+    /// Whether lanes of it can stop until an operator lets them go on, by a command in a parked topic.
+    pub(crate) fn may_stop(&self) -> bool {
+        self.may_park() || self.on_failure == FailurePolicy::Block
     }
 }
 

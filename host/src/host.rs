@@ -415,7 +415,7 @@ fn assemble(
         handlers.iter().zip(&components).map(|(h, c)| (h.name.clone(), c.digest().to_owned())).collect(),
     );
     let suffix = &config.dead_letters.parked_suffix;
-    let parked_suffix = handlers.iter().any(|handler| handler.may_park()).then(|| suffix.clone());
+    let parked_suffix = handlers.iter().any(|handler| handler.may_stop()).then(|| suffix.clone());
     let marking = handlers.iter().filter(|handler| handler.keeps_marks());
     let marking: Vec<_> = marking.map(|handler| (handler.name.clone(), handler.dedup.clone())).collect();
     let forgetter = state

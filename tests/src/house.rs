@@ -148,6 +148,17 @@ impl House {
         HostProgram::start(&self.write(name, config))
     }
 
+    /// What `guesthouse parked` answers, which must be able to do what it is asked.
+    pub async fn parked(&self, config: &Value, arguments: &[&str]) -> String {
+        let (verb, rest) = arguments.split_first().expect("a verb comes first");
+        let mut command = tokio::process::Command::new(builds::host());
+        command.args(["parked", verb, "--config"]).arg(self.write("command", config)).args(rest);
+        let output = command.output().await.expect("the program can be run");
+        let (out, err) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+        assert!(output.status.success(), "parked {arguments:?}: {err}");
+        out.into_owned()
+    }
+
     /// A client of the house's broker, once that runs.
     pub async fn client(&self) -> Client {
         let config = match self.access() {

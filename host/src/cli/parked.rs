@@ -22,7 +22,7 @@ const SHOWN_MAX: usize = 100;
 
 #[derive(Debug, Subcommand)]
 pub(super) enum ParkedCommand {
-    /// List parked lanes, those parked longest first.
+    /// List lanes that are parked or blocked, the oldest first.
     List(ListArgs),
     /// Show one lane with its events.
     Show(ShowArgs),
@@ -171,7 +171,7 @@ async fn find(lane: LaneName, config: &Config, connector: &dyn IggyConnector) ->
     let found = read_lanes(connector, config, Some(lane)).await?;
     match found.into_iter().next() {
         Some(found) => Ok(found),
-        None => bail!("no lane {lane} is parked; `guesthouse parked list` shows those that are"),
+        None => bail!("no lane {lane} is parked or blocked; `guesthouse parked list` shows those that are"),
     }
 }
 
@@ -183,6 +183,12 @@ async fn command_lane(
 ) -> anyhow::Result<()> {
     let found = find(lane, config, connector).await?;
     let head = found.lane.head().context("the lane holds no event")?;
+    let is_blocked = found.lane.standing == Standing::Blocked;
+    if let (true, Action::Drop(_)) = (is_blocked, action) {
+        bail!(
+            "lane {lane} is blocked, and what it holds up is not parked: expected `release`, with --skip-first to leave its first event dead"
+        );
+    }
     let control = Control::Command(Command { head, action });
     let message = control.message(&found.group, lane, found.partition, rand::random());
     let published = connector.publish_batch(&found.parked, vec![message]).await;
@@ -190,6 +196,8 @@ async fn command_lane(
     let events = found.lane.len();
     let (handler, tenant) = (column(Some(&found.lane.handler)), column(Some(&found.lane.tenant)));
     let what = match action {
+        Action::Release(Head::Retry) if is_blocked => "its dead event is tried again".to_owned(),
+        Action::Release(Head::Skip) if is_blocked => "what stands behind its dead event runs".to_owned(),
         Action::Release(Head::Retry) => format!("{events} events of it run in order, the dead one first"),
         Action::Release(Head::Skip) => format!("{} events of it run in order", events - 1),
         Action::Drop(Dropped::First) => format!("its first event is dropped, {} are left", events - 1),
@@ -219,7 +227,7 @@ impl<'a> LaneSummary<'a> {
         let lane = &found.lane;
         let waits_until = match lane.standing {
             Standing::Waiting { until_micros } => Some(until_micros),
-            Standing::Held | Standing::Released => None,
+            Standing::Held | Standing::Released | Standing::Blocked => None,
         };
         Self {
             lane: found.name.to_string(),
@@ -256,6 +264,7 @@ fn state(standing: Standing) -> &'static str {
         Standing::Held => "parked",
         Standing::Waiting { .. } => "waiting",
         Standing::Released => "released",
+        Standing::Blocked => "blocked",
     }
 }
 

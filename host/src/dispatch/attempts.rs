@@ -7,6 +7,7 @@ use rand::RngExt;
 
 use super::breaker::Tally;
 use super::effects::Asked;
+use super::partitions::Stand;
 use super::plan::Plan;
 use super::queues::{Batch, Company, Delivery, Rest};
 use super::shelving::PARKED;
@@ -250,10 +251,13 @@ impl Dispatcher {
                 self.start_effect(job, Some(delivery.ticket));
                 (None, Rest::Over)
             }
+            // What was parked is settled where it came from, so nothing of that can be held up.
+            FailurePolicy::Block if matches!(delivery.ticket.stand(), Stand::Parked(_)) => {
+                self.park_dead(handler, &delivery, job, now);
+                PARKED
+            }
             FailurePolicy::Block => {
-                let (handler, event) = (&config.name, &delivery.event);
-                tracing::error!(%handler, tenant = %event.tenant, id = %event.id, "a lane is blocked by a dead event");
-                self.start_effect(job, None);
+                self.block(handler, &delivery, job, now);
                 (Some(delivery), Rest::Blocked)
             }
         }

@@ -35,6 +35,13 @@ pub(crate) struct Asked<'a> {
     pub(crate) identity: EventIdentity,
 }
 
+impl PublishJob {
+    /// The id of the dead letter that it begins with.
+    pub(crate) fn letter_id(&self) -> Option<String> {
+        self.messages.first().map(|(_, letter)| uuid::Uuid::from_u128(letter.id).to_string())
+    }
+}
+
 /// What to do when the broker refuses a message for what it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum OnRefusal {

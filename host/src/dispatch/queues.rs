@@ -262,6 +262,24 @@ impl Queues {
         }
     }
 
+    /// Takes the delivery at which a lane of a handler is stopped. The lane is the caller's until [`Self::release`].
+    pub(crate) fn take_blocked(
+        &mut self,
+        handler: HandlerIndex,
+        ticket: Ticket,
+    ) -> Option<(LaneId, Delivery)> {
+        let is_it = |id: &LaneId| {
+            let lane = self.lanes.get(id.0)?;
+            let is_of_handler = self.queues.get(lane.queue)?.key.handler == handler;
+            Some(is_of_handler && lane.pending.front()?.ticket == ticket)
+        };
+        let at = self.blocked.iter().position(|id| is_it(id) == Some(true))?;
+        let id = self.blocked.swap_remove(at);
+        let lane = self.lanes.get_mut(id.0)?;
+        let delivery = lane.pending.pop_front_if(|_| true, self.lane_bound, &mut self.fillings)?;
+        Some((id, delivery))
+    }
+
     /// How many lanes of each handler are stopped, where there are any.
     pub(crate) fn blocked_lanes(&self) -> HashMap<HandlerIndex, u64> {
         let mut blocked = HashMap::new();

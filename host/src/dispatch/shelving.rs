@@ -7,6 +7,7 @@ use std::time::Duration;
 use foldhash::{HashMap, HashMapExt};
 use rand::RngExt;
 
+use super::blocking::Blocked;
 use super::effects::PublishJob;
 use super::parking::{Appended, Appending, Arrival, EVENTS_MAX, Note, Parking};
 use super::partitions::{AssignmentId, PartitionKey, Place, Stand, Ticket};
@@ -31,6 +32,8 @@ pub(super) struct Shelving {
     /// Events that should be parked and for which there is no room, and all that came after them.
     overflow: VecDeque<(QueueKey, OrderKey, Delivery)>,
     let_go: BTreeSet<PartitionKey>,
+    /// Lanes that are blocked.
+    pub(super) blocked: HashMap<(PartitionKey, LaneName), Blocked>,
     /// Dropped events by handler.
     dropped: HashMap<String, u64>,
     is_look_due: bool,
@@ -44,6 +47,7 @@ impl Default for Shelving {
             unread: HashMap::new(),
             overflow: VecDeque::new(),
             let_go: BTreeSet::new(),
+            blocked: HashMap::new(),
             dropped: HashMap::new(),
             is_look_due: false,
         }
@@ -56,6 +60,7 @@ impl Shelving {
         self.parking.revoke(partition);
         self.let_go.insert(partition);
         self.unread.remove(&partition);
+        self.blocked.retain(|(other, _), _| *other != partition);
         self.overflow.retain(|(_, _, delivery)| delivery.ticket.place().partition != partition);
     }
 
@@ -147,7 +152,7 @@ impl Dispatcher {
         for record in &records {
             let applied = self.shelving.parking.read_back(partition, assignment, record);
             if self.shelving.parking.is_open(partition) {
-                self.note_applied(partition, record, applied);
+                self.note_applied(partition, record, applied, now);
             }
         }
         if is_complete && self.shelving.parking.open(partition, assignment, next) {
@@ -227,7 +232,7 @@ impl Dispatcher {
         job: PublishJob,
         now: Now,
     ) {
-        let letter = job.messages.first().map(|(_, letter)| uuid::Uuid::from_u128(letter.id).to_string());
+        let letter = job.letter_id();
         self.stop(handler, delivery, (Kind::Dead, letter), (job, now));
     }
 
@@ -268,30 +273,43 @@ impl Dispatcher {
         (kind, behind): (Kind, Option<String>),
         (mut job, now): (PublishJob, Now),
     ) {
-        let Some(plan) = self.plans.get(handler.0) else { return };
-        let (config, event) = (Arc::clone(&plan.config), &delivery.event);
-        let lane = self.lane_name(plan, event, &config.order_by.key_of(event));
-        let Some(owner) = self.shelving.parking.owner(delivery.ticket.place().partition) else { return };
-        let record = EventRecord {
-            event,
-            handler: &config,
-            lane,
-            owner,
-            kind,
-            is_again: matches!(delivery.ticket.stand(), Stand::Parked(_)),
-            behind: behind.clone(),
-            now_micros: now.unix_micros,
-        };
-        self.effects.park(&mut job, &record, self.random.random());
+        let appending = (kind, behind.clone());
+        let Some(lane) = self.add_record(&mut job, (handler, delivery), appending, now) else { return };
+        let event = &delivery.event;
         let appended = Appended { lane, event: event.message.source.offset, behind };
         self.shelving.parking.append(delivery.ticket.place().partition, &appended, Appending::Stop);
-        if kind == Kind::Dead {
-            let (handler, tenant) = (&config.name, &event.tenant);
+        if let (Kind::Dead, Some(plan)) = (kind, self.plans.get(handler.0)) {
+            let (handler, tenant) = (&plan.config.name, &event.tenant);
             tracing::error!(%handler, %tenant, id = %event.id, %lane, "a lane is parked behind a dead event");
         }
         // What was parked before is settled by a note, once it is handled.
         let settles = matches!(delivery.ticket.stand(), Stand::Ledger(_)).then_some(delivery.ticket);
         self.start_effect(job, settles);
+    }
+
+    /// Makes it part of a job that an event stops its lane. None where nothing is parked.
+    pub(super) fn add_record(
+        &mut self,
+        job: &mut PublishJob,
+        (handler, delivery): (HandlerIndex, &Delivery),
+        (kind, behind): (Kind, Option<String>),
+        now: Now,
+    ) -> Option<LaneName> {
+        let plan = self.plans.get(handler.0)?;
+        let (config, event) = (Arc::clone(&plan.config), &delivery.event);
+        let lane = self.lane_name(plan, event, &config.order_by.key_of(event));
+        let record = EventRecord {
+            event,
+            handler: &config,
+            lane,
+            owner: self.shelving.parking.owner(delivery.ticket.place().partition)?,
+            kind,
+            is_again: matches!(delivery.ticket.stand(), Stand::Parked(_)),
+            behind,
+            now_micros: now.unix_micros,
+        };
+        self.effects.park(job, &record, self.random.random());
+        Some(lane)
     }
 
     fn park_behind(&mut self, handler: HandlerIndex, lane: LaneName, delivery: &Delivery, now: Now) {
@@ -349,11 +367,12 @@ impl Dispatcher {
         Some(HandlerIndex(at))
     }
 
-    fn note_applied(&mut self, partition: PartitionKey, record: &Record, applied: Applied) {
+    fn note_applied(&mut self, partition: PartitionKey, record: &Record, applied: Applied, now: Now) {
         let (Content::Event(lane, _) | Content::Control(lane, _)) = &record.content else { return };
         let handler = self.shelving.parking.handler_of(partition, *lane).unwrap_or_default().to_owned();
         match applied {
             Applied::Nothing | Applied::Parked | Applied::Stopped => {}
+            Applied::Unblocked(head) => self.unblock_lane(partition, *lane, head, now),
             Applied::Released => tracing::info!(handler, %lane, "a parked lane is released"),
             Applied::Stale => {
                 tracing::warn!(%lane, "a command about a parked lane came too late: it has another head, or none");

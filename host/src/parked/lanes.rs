@@ -23,6 +23,8 @@ pub(crate) enum Standing {
     Waiting { until_micros: u64 },
     /// Its events are run in order, until none is left.
     Released,
+    /// Its events are not parked, but its first one is dead and holds them up where they are.
+    Blocked,
 }
 
 /// What a record changed.
@@ -36,6 +38,8 @@ pub(crate) enum Applied {
     Stopped,
     /// The lane goes on.
     Released,
+    /// A lane goes on that was blocked, with its first event or without.
+    Unblocked(Head),
     /// So many events were dropped.
     Dropped(u64),
     /// A command came too late: the lane has another head, or none.
@@ -73,6 +77,8 @@ pub(crate) struct ParkedLane {
 #[derive(Debug, Clone, Default)]
 pub(crate) struct ParkedLanes {
     lanes: BTreeMap<LaneName, ParkedLane>,
+    /// Lanes that the present owner has blocked, each with its first event alone. The next one tries it again.
+    blocked: BTreeMap<LaneName, ParkedLane>,
     /// Lanes of which more was parked than a note covers: their first record since a note covered all, and their last
     /// event. A command counts only behind all the records of its lane, so they are needed until then.
     open: BTreeMap<LaneName, (Offset, Offset)>,
@@ -133,6 +139,14 @@ impl ParkedLane {
         }
     }
 
+    fn blocked(event: &ParkedEvent, at: Offset) -> Self {
+        let mut lane = Self::new(event);
+        lane.standing = Standing::Blocked;
+        lane.behind.clone_from(&event.behind);
+        lane.events.insert(event.source, at);
+        lane
+    }
+
     /// Its first event, by its offset in the source partition.
     pub(crate) fn head(&self) -> Option<Offset> {
         self.events.first_key_value().map(|(source, _)| *source)
@@ -171,12 +185,17 @@ impl ParkedLanes {
             Content::Claim(owner) => {
                 self.owner = Some(*owner);
                 self.claims.insert(at);
+                self.blocked.clear();
                 Applied::Nothing
             }
             Content::Event(_, ParkedEvent { owner, .. })
             | Content::Control(_, Control::Done { owner, .. })
                 if self.owner.is_some_and(|present| present != *owner) =>
             {
+                Applied::Nothing
+            }
+            Content::Event(name, event) if event.kind == Kind::Blocked => {
+                self.blocked.insert(*name, ParkedLane::blocked(event, at));
                 Applied::Nothing
             }
             Content::Event(name, event) => self.park(*name, at, event),
@@ -224,6 +243,11 @@ impl ParkedLanes {
     /// The lanes that hold events.
     pub(crate) fn held(&self) -> impl Iterator<Item = (LaneName, &ParkedLane)> {
         self.lanes.iter().filter(|(_, lane)| !lane.events.is_empty()).map(|(name, lane)| (*name, lane))
+    }
+
+    /// The lanes that are blocked.
+    pub(crate) fn blocked(&self) -> impl Iterator<Item = (LaneName, &ParkedLane)> {
+        self.blocked.iter().map(|(name, lane)| (*name, lane))
     }
 
     /// The source partition was read up to an offset, and each of its events asked about.
@@ -316,7 +340,7 @@ impl ParkedLanes {
             self.events += 1;
         }
         match event.kind {
-            Kind::Behind => {
+            Kind::Behind | Kind::Blocked => {
                 lane.behind = lane.behind.take().or_else(|| event.behind.clone());
                 return Applied::Parked;
             }
@@ -334,6 +358,11 @@ impl ParkedLanes {
     }
 
     fn obey(&mut self, name: LaneName, command: Command) -> Applied {
+        let is_blocked = self.blocked.get(&name).is_some_and(|lane| lane.head() == Some(command.head));
+        if let (true, Action::Release(head)) = (is_blocked, command.action) {
+            self.blocked.remove(&name);
+            return Applied::Unblocked(head);
+        }
         let lane = self.lanes.get_mut(&name).filter(|lane| lane.head() == Some(command.head));
         let Some(lane) = lane else { return Applied::Stale };
         match command.action {

@@ -52,6 +52,8 @@ pub(crate) enum Kind {
     Dead,
     /// Its lane has stopped before it.
     Behind,
+    /// It is dead, and its lane is blocked at it. Neither is parked: this says only what a command may release.
+    Blocked,
     /// It failed, and its next attempt is far away.
     Waiting {
         /// When the next attempt is due, in microseconds since 1970.
@@ -69,6 +71,7 @@ impl Kind {
         match self {
             Self::Dead => "dead",
             Self::Behind => "behind",
+            Self::Blocked => "blocked",
             Self::Waiting { .. } => "waiting",
         }
     }
@@ -182,6 +185,7 @@ impl Content {
         let kind = match kind.as_str() {
             "dead" => Kind::Dead,
             "behind" => Kind::Behind,
+            "blocked" => Kind::Blocked,
             "waiting" => Kind::Waiting {
                 until_micros: found.number(names::NOT_BEFORE)?,
                 attempts: u32::try_from(found.number(names::ATTEMPTS)?).ok()?,

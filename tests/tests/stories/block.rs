@@ -1,9 +1,11 @@
-//! Goal: with `on_failure: block` nothing of a lane runs past a dead event, and a restart goes on from there.
-//! Method: a poisoned event between orders of one tenant, orders of another one; counters, stored offsets, a second host.
+//! Goal: with `on_failure: block` nothing of a lane runs past a dead event, until a restart or a command lets it.
+//! Method: a poisoned event between orders of one tenant, orders of another one; counters, stored offsets, a second
+//! host, and the program's own commands.
 
+use guesthouse::Counters;
 use guesthouse_tests::House;
 use guesthouse_tests::client::DLQ;
-use guesthouse_tests::envelope::{picky, tenant};
+use guesthouse_tests::envelope::{picky, tenant, text};
 use guesthouse_tests::house::{GROUP, PARTITIONS, handler, with};
 use serde_json::{Value, json};
 
@@ -51,4 +53,42 @@ async fn a_dead_event_stops_its_lane() {
         .await;
     assert_eq!(counters.dead_letters["picky"]["reject"], 1, "the dead event was tried again");
     assert_eq!(host.stop().await.code, Some(0));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_blocked_lane_is_released_by_command() {
+    let house = House::beside_a_broker().await;
+    let settings = [("/events", json!(["demo.picky"])), ("/on_failure", json!("block"))];
+    let config = house.config(&[with(handler("picky", "picky"), &settings)]);
+    let tenant = tenant(1);
+    let mut host = house.start("host", &config);
+    host.until_reading(PARTITIONS).await;
+    let client = house.client().await;
+    client.publish(&["done", "reject", "done"].map(|behave| picky(&tenant, behave))).await;
+    let is_blocked = |counters: &Counters| {
+        counters.handlers["picky"].blocked_lanes == 1 && counters.tenants[&tenant].handled == 1
+    };
+    host.until("the lane is blocked", |counters| {
+        counters.handlers.contains_key("picky")
+            && counters.tenants.contains_key(&tenant)
+            && is_blocked(counters)
+    })
+    .await;
+
+    let lanes: Value = serde_json::from_str(&house.parked(&config, &["list", "--json"]).await).unwrap();
+    let name = text(&lanes[0], "lane");
+    assert_eq!((lanes.as_array().map(Vec::len), text(&lanes[0], "state")), (Some(1), "blocked"));
+    house.parked(&config, &["release", name]).await;
+    host.until("it has died again", |counters| {
+        counters.dead_letters["picky"]["reject"] == 2 && is_blocked(counters)
+    })
+    .await;
+    house.parked(&config, &["release", name, "--skip-first"]).await;
+    host.until("the rest is settled", |counters| {
+        counters.tenants[&tenant].handled == 2 && counters.unsettled == 0
+    })
+    .await;
+    assert_eq!(client.read(DLQ).await.len(), 1, "both deaths are of one event");
+    assert_eq!(host.stop().await.code, Some(0));
+    assert_eq!(house.parked(&config, &["list", "--json"]).await.trim(), "[]");
 }

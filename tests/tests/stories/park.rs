@@ -5,9 +5,8 @@ use guesthouse::HandlerCounters;
 use guesthouse_tests::client::{Client, DLQ};
 use guesthouse_tests::envelope::{envelope, tenant, text};
 use guesthouse_tests::house::{GROUP, PARTITIONS, handler, with};
-use guesthouse_tests::{HostProgram, House, builds};
+use guesthouse_tests::{HostProgram, House};
 use serde_json::{Value, json};
-use tokio::process::Command;
 
 /// The guest `witness` writes down what it is given, in order.
 fn parking() -> Value {
@@ -31,21 +30,9 @@ fn events(tenant: &str, events: &[(u64, &str)]) -> Vec<Value> {
     events.iter().map(event).collect()
 }
 
-/// What a command of the program answers.
-async fn parked(house: &House, handler: &Value, arguments: &[&str]) -> String {
-    let config = house.write("command", &house.config(std::slice::from_ref(handler)));
-    let (verb, rest) = arguments.split_first().expect("a verb comes first");
-    let mut command = Command::new(builds::host());
-    command.args(["parked", verb, "--config"]).arg(config).args(rest);
-    let output = command.output().await.expect("the program can be run");
-    let (out, err) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
-    assert!(output.status.success(), "parked {arguments:?}: {err}");
-    out.into_owned()
-}
-
 /// The lanes that are parked now.
-async fn lanes(house: &House, handler: &Value) -> Vec<Value> {
-    serde_json::from_str(&parked(house, handler, &["list", "--json"]).await).expect("a JSON array is printed")
+async fn lanes(house: &House, config: &Value) -> Vec<Value> {
+    serde_json::from_str(&house.parked(config, &["list", "--json"]).await).expect("a JSON array is printed")
 }
 
 /// What a guest wrote about the events of a tenant.
@@ -99,7 +86,7 @@ async fn a_dead_event_parks_its_lane_until_it_is_released() {
     until_parked(&mut host, 1, 3).await;
     publish(&client, &events(&bad, &[(4, "done")]), &events(&good, &[(1, "done")])).await;
     until_parked(&mut host, 1, 4).await;
-    let found = lanes(&house, &handler).await;
+    let found = lanes(&house, &config).await;
     let [lane] = &found[..] else { panic!("one lane is parked: {found:?}") };
     assert_eq!(
         (&lane["tenant"], &lane["events"], &lane["state"]),
@@ -109,14 +96,14 @@ async fn a_dead_event_parks_its_lane_until_it_is_released() {
     let letter = uuid::Uuid::from_u128(letters[0].1.id).to_string();
     assert_eq!((letters.len(), text(lane, "behind")), (1, letter.as_str()));
     let name = text(lane, "lane");
-    assert!(parked(&house, &handler, &["show", name]).await.contains("behind"));
+    assert!(house.parked(&config, &["show", name]).await.contains("behind"));
 
-    parked(&house, &handler, &["release", name]).await;
+    house.parked(&config, &["release", name]).await;
     host.until_logged("a parked lane is released").await;
     host.until("it is tried again, and dies again", |counters| counters.dead_letters.contains_key("witness"))
         .await;
     until_parked(&mut host, 1, 4).await;
-    parked(&house, &handler, &["release", name, "--skip-first"]).await;
+    house.parked(&config, &["release", name, "--skip-first"]).await;
     until_parked(&mut host, 0, 0).await;
     publish(&client, &events(&bad, &[(5, "done")]), &[]).await;
     host.until("what comes later is handled as usual", |counters| {
@@ -126,7 +113,7 @@ async fn a_dead_event_parks_its_lane_until_it_is_released() {
     let ended = host.stop().await;
     let expected = ["failed 1", "handled 2", "handled 3", "handled 4", "handled 5"];
     assert_eq!(witnessed(&ended.log, &bad), expected);
-    assert!(lanes(&house, &handler).await.is_empty());
+    assert!(lanes(&house, &config).await.is_empty());
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -146,10 +133,10 @@ async fn a_parked_lane_moves_with_its_partition_and_may_be_dropped() {
     publish(&client, &events(&bad, &[(2, "done")]), &[]).await;
     until_parked(&mut second, 1, 3).await;
 
-    let lane = lanes(&house, &handler).await.remove(0);
-    parked(&house, &handler, &["drop", text(&lane, "lane"), "--first-only", "--yes"]).await;
+    let lane = lanes(&house, &config).await.remove(0);
+    house.parked(&config, &["drop", text(&lane, "lane"), "--first-only", "--yes"]).await;
     until_parked(&mut second, 1, 2).await;
-    parked(&house, &handler, &["drop", text(&lane, "lane"), "--yes"]).await;
+    house.parked(&config, &["drop", text(&lane, "lane"), "--yes"]).await;
     until_parked(&mut second, 0, 0).await;
     publish(&client, &events(&bad, &[(3, "done")]), &[]).await;
     let counters = second
@@ -173,7 +160,7 @@ async fn a_long_wait_is_spent_in_the_parked_topic_over_a_restart() {
     let client = house.client().await;
     client.publish(&events(&tenant, &[(0, "later-once"), (1, "done")])).await;
     until_parked(&mut host, 1, 2).await;
-    assert_eq!(lanes(&house, &handler).await[0]["state"], json!("waiting"));
+    assert_eq!(lanes(&house, &config).await[0]["state"], json!("waiting"));
     let first = witnessed(&host.stop().await.log, &tenant);
     let mut host = house.start("second", &config);
     let counters = host

@@ -63,7 +63,10 @@ async fn read_topic(
             read_partition(connector, &parked, partition, (&subscription.group, wanted))
                 .await
                 .with_context(cannot_read)?;
-        let held = lanes.held().filter(|(name, _)| wanted.is_none_or(|wanted| wanted == *name));
+        let held = lanes
+            .blocked()
+            .chain(lanes.held())
+            .filter(|(name, _)| wanted.is_none_or(|wanted| wanted == *name));
         for (name, lane) in held {
             events.retain(|source, _| lane.holds(*source));
             found.push(FoundLane {

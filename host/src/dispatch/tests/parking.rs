@@ -460,6 +460,74 @@ fn what_killed_hosts_parks_its_lane() {
     assert_eq!((stall.parked("a"), stall.committed), (vec![0, 1], 2));
 }
 
+/// A stall with tenant `a` blocked at offset 1, with 3 behind it, and 0 and 2 handled.
+fn blocked() -> Stall {
+    let mut stall = Stall::new(HandlerConfig { on_failure: FailurePolicy::Block, ..parking() });
+    stall.publish(&["a", "a", "b", "a"]);
+    stall.read();
+    assert_eq!(stall.run(&[1], rejected), [0, 1, 3]);
+    assert_eq!(stall.run(&[], rejected), [2]);
+    assert!(stall.run(&[], rejected).is_empty());
+    let lanes: Vec<_> =
+        stall.lanes.blocked().map(|(name, lane)| (name, lane.head(), lane.standing)).collect();
+    assert_eq!(lanes, [(stall.lane("a"), Some(Offset(1)), Standing::Blocked)]);
+    assert_eq!((stall.committed, stall.lanes.events(), stall.letters.len()), (1, 0, 1));
+    stall
+}
+
+#[test]
+fn a_blocked_lane_tries_its_dead_event_again_on_command() {
+    let mut stall = blocked();
+    stall.command("a", 3, Action::Release(Head::Retry));
+    assert!(stall.run(&[], rejected).is_empty(), "that is not where it is blocked");
+    stall.command("a", 1, Action::Release(Head::Retry));
+    let call = stall.stage.call();
+    assert_eq!((offsets(&call), call.events[0].attempt), (vec![1, 3], 1));
+    stall.stage.end(&call, CallResult::Answered(vec![(0, Answer::Ended(rejected())), (1, Answer::NotRun)]));
+    assert!(stall.run(&[], rejected).is_empty(), "it is blocked again");
+    stall.command("a", 1, Action::Release(Head::Retry));
+    assert_eq!(stall.run(&[], rejected), [1, 3]);
+    assert_eq!((stall.committed, stall.lanes.blocked().count()), (4, 0));
+}
+
+#[test]
+fn a_blocked_lane_goes_on_behind_its_dead_event_on_command() {
+    let mut stall = blocked();
+    stall.command("a", 1, Action::Release(Head::Skip));
+    assert_eq!(stall.run(&[], rejected), [3]);
+    assert_eq!(stall.committed, 4);
+    assert_eq!(stall.stage.dispatcher.counters().handlers["everything"].blocked_lanes, 0);
+}
+
+#[test]
+fn the_next_owner_knows_nothing_of_what_was_blocked() {
+    let mut stall = blocked();
+    stall.restart();
+    assert_eq!(stall.lanes.blocked().count(), 0);
+    stall.command("a", 1, Action::Release(Head::Skip));
+    stall.read();
+    let again = [stall.run(&[], rejected), stall.run(&[], rejected)].concat();
+    assert_eq!((again, stall.committed), (vec![1, 3, 2], 4));
+}
+
+#[test]
+fn a_dead_event_is_not_passed_over_before_its_letter_is_confirmed() {
+    let mut stall = Stall::new(HandlerConfig { on_failure: FailurePolicy::Block, ..parking() });
+    stall.publish(&["a", "a"]);
+    stall.read();
+    stall.stage.commit();
+    let call = stall.stage.call();
+    stall.stage.end(&call, CallResult::Answered(vec![(0, Answer::Ended(rejected())), (1, Answer::NotRun)]));
+    let job = stall.stage.dispatcher.next_job().expect("its letter is to be published");
+    stall.keep(vec![job.messages[1].clone()]);
+    stall.command("a", 0, Action::Release(Head::Skip));
+    assert_eq!(stall.run(&[], rejected), [1]);
+    assert_eq!(stall.committed, 0);
+    stall.stage.dispatcher.published(job.effect, stall.stage.now);
+    stall.settle();
+    assert_eq!(stall.committed, 2);
+}
+
 /// A handler that waits in the parked topic when it must wait for more than ten seconds.
 fn patient() -> HandlerConfig {
     let retry = RetryPolicy {
@@ -506,6 +574,19 @@ fn a_long_wait_is_spent_in_the_parked_topic_and_keeps_its_attempts() {
         assert_eq!(stall.run(&[], later), [1], "with `skip` the lane goes on");
         assert!(stall.parked("a").is_empty());
     }
+}
+
+#[test]
+fn what_dies_after_a_long_wait_parks_its_lane_where_others_are_blocked() {
+    let mut stall = Stall::new(HandlerConfig { on_failure: FailurePolicy::Block, ..patient() });
+    stall.publish(&["a", "a"]);
+    stall.read();
+    assert_eq!(stall.run(&[0], later), [0, 1]);
+    stall.stage.pass(HOUR);
+    assert_eq!(stall.run(&[0], rejected), [0, 1]);
+    assert_eq!((stall.parked("a"), stall.committed), (vec![0, 1], 2));
+    stall.command("a", 0, Action::Release(Head::Retry));
+    assert_eq!(stall.run(&[], rejected), [0, 1]);
 }
 
 #[test]

@@ -153,6 +153,20 @@ fn a_dropped_lane_is_empty_and_takes_nothing_back() {
 }
 
 #[test]
+fn a_blocked_lane_parks_nothing_and_is_released_once() {
+    let mut log = Log::of(ALICE);
+    assert_eq!(log.park(ALICE, 3, Kind::Blocked), Applied::Nothing);
+    assert_eq!((log.held(), log.lanes.blocked().count(), log.lanes.is_empty()), (vec![], 1, true));
+    assert_eq!(log.command(4, Action::Release(Head::Skip)), Applied::Stale);
+    assert_eq!(log.command(3, Action::Drop(Dropped::All)), Applied::Stale, "what it holds up is not here");
+    assert_eq!(log.command(3, Action::Release(Head::Skip)), Applied::Unblocked(Head::Skip));
+    assert_eq!(log.command(3, Action::Release(Head::Retry)), Applied::Stale);
+    log.park(ALICE, 7, Kind::Blocked);
+    log.claim(BOB);
+    assert_eq!(log.lanes.blocked().count(), 0, "the next owner tries it again");
+}
+
+#[test]
 fn a_wait_ends_in_time_and_not_before() {
     let mut log = Log::of(ALICE);
     let kind = Kind::Waiting { until_micros: 100, attempts: 2, first_failed_micros: 7 };
