@@ -5,6 +5,7 @@ use std::io::Write;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail, ensure};
+use guesthouse_tests::torture::invariants::Runs;
 use guesthouse_tests::torture::report::{Report, Verdict};
 use guesthouse_tests::torture::{run, stage};
 use serde_json::json;
@@ -34,6 +35,8 @@ struct Sum {
     sent: usize,
     handled: usize,
     repeated: usize,
+    with_dedup: Runs,
+    without_dedup: Runs,
     split: usize,
     dead: usize,
     duplicates: usize,
@@ -98,6 +101,12 @@ impl Sum {
         self.sent += totals.sent;
         self.handled += totals.handled;
         self.repeated += totals.repeated;
+        for (ours, theirs) in
+            [(&mut self.with_dedup, totals.with_dedup), (&mut self.without_dedup, totals.without_dedup)]
+        {
+            ours.handled += theirs.handled;
+            ours.repeated += theirs.repeated;
+        }
         self.split += totals.split;
         self.dead += totals.dead;
         self.duplicates += totals.duplicates;
@@ -108,7 +117,8 @@ impl Sum {
     fn line(&self, took: Duration) -> serde_json::Value {
         json!({
             "runs": self.runs, "failed": self.failed, "kills": self.kills, "faults": self.faults,
-            "sent": self.sent, "handled": self.handled, "repeated": self.repeated, "split": self.split, "dead": self.dead,
+            "sent": self.sent, "handled": self.handled, "repeated": self.repeated, "with_dedup": self.with_dedup,
+            "without_dedup": self.without_dedup, "split": self.split, "dead": self.dead,
             "duplicates": self.duplicates, "commits": self.commits, "seconds": took.as_secs(),
         })
     }

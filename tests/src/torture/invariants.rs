@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 
 use serde::Serialize;
 
-use super::ledgers::{Deed, Ledgers, Record};
+use super::ledgers::{Deed, Disruption, Ledgers, Line, Record};
 use super::proxy::{Answer, Commit};
 use super::publisher::Fate;
 use super::stage::{ATTEMPTS_MAX, IN_FLIGHT_EVENTS_MAX};
@@ -18,6 +18,10 @@ const CONDEMNED: &str = "host-crash";
 
 /// Deaths of the host that condemn an event.
 const DEATHS_MIN: u64 = 3;
+
+/// Longest time until what a guest has done is written down: the deadline of an event, some more in its call, and
+/// the patience with the store.
+const UNWRITTEN_MAX_MICROS: u64 = 20_000_000;
 
 /// Violations of one kind that are told.
 const TOLD_MAX: usize = 5;
@@ -33,6 +37,10 @@ pub struct Totals {
     pub handled: usize,
     /// Times that a guest handled an event again.
     pub repeated: usize,
+    /// The same, of handlers that remember what they have handled.
+    pub with_dedup: Runs,
+    /// And of those that do not.
+    pub without_dedup: Runs,
     /// Those among them that shared a call with an event that trapped, and so ran again without any fault of the host.
     pub split: usize,
     /// Events that were given up on.
@@ -47,6 +55,15 @@ pub struct Totals {
     pub steps_back: usize,
 }
 
+/// How often guests handled events.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq, Serialize)]
+pub struct Runs {
+    /// Events that they handled.
+    pub handled: usize,
+    /// Times that they handled one of them again.
+    pub repeated: usize,
+}
+
 /// What was found.
 #[derive(Debug, Default)]
 pub struct Findings {
@@ -56,9 +73,12 @@ pub struct Findings {
     pub violations: Vec<String>,
 }
 
-/// Checks them all. `disruptions` is how often a host lost what it had in hand, with or without its life.
-pub fn check(ledgers: &Ledgers, disruptions: u64) -> Findings {
-    let mut check = Check { ledgers, disruptions, told: BTreeMap::new(), findings: Findings::default() };
+/// Checks them all.
+pub fn check(ledgers: &Ledgers) -> Findings {
+    let disruptions = ledgers.disruptions.len() as u64;
+    let lanes = ledgers.published.events.iter().filter_map(|sent| Some((sent.id, sent.lane?.0))).collect();
+    let findings = Findings::default();
+    let mut check = Check { ledgers, disruptions, handlers: lanes, told: BTreeMap::new(), findings };
     check.count();
     check.fates();
     check.nothing_is_invented();
@@ -67,13 +87,24 @@ pub fn check(ledgers: &Ledgers, disruptions: u64) -> Findings {
     check.commits_stay_behind();
     check.commits_never_fall();
     check.repeats_are_bounded();
+    check.repeats_are_explained();
     check.nothing_committed_is_repeated();
     check.findings
 }
 
+/// Whether a handler remembers what it has handled.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Dedup {
+    On,
+    Off,
+}
+
 struct Check<'a> {
     ledgers: &'a Ledgers,
+    /// How often a host lost what it had in hand, with or without its life.
     disruptions: u64,
+    /// Whose each event is.
+    handlers: HashMap<u128, &'static str>,
     told: BTreeMap<&'static str, usize>,
     findings: Findings,
 }
@@ -99,6 +130,16 @@ impl<'a> Check<'a> {
         self.letters(event).iter().any(|letter| letter.outcome == CONDEMNED)
     }
 
+    fn dedup(&self, event: u128) -> Dedup {
+        let is_on = self.handlers.get(&event).is_some_and(|handler| self.ledgers.dedup.contains(handler));
+        if is_on { Dedup::On } else { Dedup::Off }
+    }
+
+    /// Whether it may share a call with an event that traps.
+    fn may_trap(&self, event: u128) -> bool {
+        self.handlers.get(&event).is_some_and(|handler| *handler != "steady")
+    }
+
     fn count(&mut self) {
         let ledgers = self.ledgers;
         let copies = |records: &HashMap<u128, Vec<Record>>| -> usize {
@@ -108,15 +149,14 @@ impl<'a> Check<'a> {
         let handled: Vec<u128> =
             ledgers.lines.iter().filter(|l| l.deed == Deed::Handled).map(|line| line.event).collect();
         let distinct = handled.iter().collect::<HashSet<_>>().len();
-        let may_trap: HashSet<u128> = ledgers
-            .published
-            .events
-            .iter()
-            .filter(|sent| sent.lane.is_some_and(|(handler, _)| handler != "steady"))
-            .map(|sent| sent.id)
-            .collect();
-        let beside_traps =
-            ledgers.lines.iter().filter(|l| l.deed == Deed::Handled && may_trap.contains(&l.event));
+        let runs = |dedup| {
+            let of: Vec<u128> =
+                handled.iter().filter(|event| self.dedup(**event) == dedup).copied().collect();
+            let handled = of.iter().collect::<HashSet<_>>().len();
+            Runs { handled, repeated: of.len() - handled }
+        };
+        let (with_dedup, without_dedup) = (runs(Dedup::On), runs(Dedup::Off));
+        let beside_traps = ledgers.lines.iter().filter(|l| l.deed == Deed::Handled && self.may_trap(l.event));
         let (mut in_lives, mut split) = (HashSet::new(), 0);
         for line in beside_traps {
             split += usize::from(!in_lives.insert((line.event, line.life)));
@@ -126,6 +166,8 @@ impl<'a> Check<'a> {
             unknown: ledgers.published.unknown,
             handled: distinct,
             repeated: handled.len() - distinct,
+            with_dedup,
+            without_dedup,
             split,
             dead: ledgers.letters.len(),
             condemned: ledgers.letters.keys().filter(|event| self.is_condemned(**event)).count(),
@@ -291,6 +333,28 @@ impl<'a> Check<'a> {
         for (event, attempts) in failed {
             if attempts > attempts_max {
                 self.tell("I-10 attempts", || format!("{event:032x} was tried {attempts} times"));
+            }
+        }
+    }
+
+    /// I-8: between an event's run and the next one a host lost what it had in hand. Where that is remembered, it did so
+    /// while the event was in a guest or soon after: what is written down is not run again.
+    fn repeats_are_explained(&mut self) {
+        let mut last: HashMap<u128, &Line> = HashMap::new();
+        for line in self.ledgers.lines.iter().filter(|line| line.deed == Deed::Handled) {
+            let Some(before) = last.insert(line.event, line) else { continue };
+            let is_split = before.life == line.life && self.may_trap(line.event);
+            let unwritten_max = match self.dedup(line.event) {
+                Dedup::On => UNWRITTEN_MAX_MICROS,
+                Dedup::Off => u64::MAX,
+            };
+            let explains = |disruption: &Disruption| {
+                before.at_micros <= disruption.until_micros
+                    && before.at_micros.saturating_add(unwritten_max) >= disruption.from_micros
+                    && line.at_micros >= disruption.from_micros
+            };
+            if !is_split && !self.ledgers.disruptions.iter().any(explains) {
+                self.tell("I-8 unexplained", || format!("{before:?} was followed by {line:?}"));
             }
         }
     }

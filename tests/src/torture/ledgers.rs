@@ -2,6 +2,7 @@
 //! committed on the way.
 
 use std::collections::{BTreeMap, HashMap};
+use std::time::UNIX_EPOCH;
 
 use guesthouse_connector::ReceivedMessage;
 use serde_json::Value;
@@ -29,6 +30,19 @@ pub struct Ledgers {
     pub commits: Vec<Commit>,
     /// When each life of a host began, in microseconds since 1970.
     pub lives: Vec<u64>,
+    /// When a host lost what it had in hand, or might have.
+    pub disruptions: Vec<Disruption>,
+    /// The handlers that remember what they have handled.
+    pub dedup: Vec<&'static str>,
+}
+
+/// A time in which a host lost what it had in hand, or might have; in microseconds since 1970.
+#[derive(Debug, Clone, Copy)]
+pub struct Disruption {
+    /// When it began.
+    pub from_micros: u64,
+    /// When it was over, or noticed.
+    pub until_micros: u64,
 }
 
 /// One line of a guest.
@@ -40,6 +54,8 @@ pub struct Line {
     pub deed: Deed,
     /// In which life of a host, counted from zero.
     pub life: usize,
+    /// When, in microseconds since 1970.
+    pub at_micros: u64,
 }
 
 /// What a guest did with an event.
@@ -62,6 +78,13 @@ pub struct Record {
     pub outcome: String,
     /// When the broker took it, in microseconds since 1970.
     pub stored_micros: u64,
+}
+
+impl Disruption {
+    /// One that is over at once.
+    pub const fn at(micros: u64) -> Self {
+        Self { from_micros: micros, until_micros: micros }
+    }
 }
 
 impl Ledgers {
@@ -117,7 +140,7 @@ fn number(id: &str) -> Option<u128> {
 
 /// What all guests wrote, by the clock that all processes of a machine share.
 fn lines(lives: &[Life]) -> Vec<Line> {
-    let mut lines: BTreeMap<(String, usize), Line> = BTreeMap::new();
+    let mut lines: BTreeMap<(u64, usize), Line> = BTreeMap::new();
     for (life, Life { log, .. }) in lives.iter().enumerate() {
         let text = std::fs::read(log).unwrap_or_default();
         for text in text.split(|byte| *byte == b'\n') {
@@ -125,13 +148,20 @@ fn lines(lives: &[Life]) -> Vec<Line> {
             if entry["target"] != "guest" {
                 continue;
             }
-            if let Some(line) = entry["fields"]["message"].as_str().and_then(|text| line(text, life)) {
-                let at = entry["timestamp"].as_str().unwrap_or_default().to_owned();
-                lines.insert((at, lines.len()), line);
+            let at_micros = entry["timestamp"].as_str().and_then(micros_of).unwrap_or_default();
+            let line = entry["fields"]["message"].as_str().and_then(|text| line(text, life));
+            if let Some(line) = line {
+                lines.insert((at_micros, lines.len()), Line { at_micros, ..line });
             }
         }
     }
     lines.into_values().collect()
+}
+
+/// A time as logs write it.
+fn micros_of(timestamp: &str) -> Option<u64> {
+    let since = humantime::parse_rfc3339(timestamp).ok()?.duration_since(UNIX_EPOCH).ok()?;
+    u64::try_from(since.as_micros()).ok()
 }
 
 fn line(text: &str, life: usize) -> Option<Line> {
@@ -141,5 +171,5 @@ fn line(text: &str, life: usize) -> Option<Line> {
         "failed" => Deed::Failed,
         _ => return None,
     };
-    Some(Line { event: number(words.nth(1)?)?, deed, life })
+    Some(Line { event: number(words.nth(1)?)?, deed, life, at_micros: 0 })
 }

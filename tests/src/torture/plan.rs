@@ -88,6 +88,9 @@ pub enum Step {
     BrokerRestart,
 }
 
+/// The handlers of a run.
+pub const HANDLERS: [&str; 3] = ["steady", "picky", "looping"];
+
 /// How many hosts share the work.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Company {
@@ -104,6 +107,8 @@ pub struct Plan {
     pub company: Company,
     /// What happens to them.
     pub steps: Vec<Step>,
+    /// The handlers that remember what they have handled.
+    pub dedup: Vec<&'static str>,
 }
 
 impl Point {
@@ -158,7 +163,8 @@ impl Plan {
         kills.extend(faults.into_iter().take(3).map(Step::Way));
         kills.shuffle(&mut random);
         let company = if random.random() { Company::Alone } else { Company::Shared };
-        Self { company, steps: kills }
+        let dedup = HANDLERS.into_iter().filter(|_| random.random_ratio(19, 20)).collect();
+        Self { company, steps: kills, dedup }
     }
 }
 

@@ -10,9 +10,9 @@ use tokio::sync::watch;
 
 use super::fault::{Fault, Target, Trap};
 use super::invariants::{self, Findings};
-use super::ledgers::Ledgers;
+use super::ledgers::{Disruption, Ledgers};
 use super::plan::{Company, Moment, Place, Plan, Point, REVOKE_SEEN, Step};
-use super::proxy::{Answer, Proxy};
+use super::proxy::{Answer, Proxy, micros};
 use super::publisher::{Published, publish};
 use super::report::{Report, Verdict};
 use super::stage::{Arms, Seat, Stage};
@@ -36,7 +36,7 @@ const GLANCE: Duration = Duration::from_millis(10);
 pub async fn run(seed: u64, program: &Path, peace: Duration) -> Report {
     let began = Instant::now();
     let plan = Plan::of(seed);
-    let mut run = Run::open(program, plan.company).await;
+    let mut run = Run::open(program, &plan).await;
     let outcome = run.play(&plan, seed, peace).await;
     let (findings, verdict) = match outcome {
         Ok(findings) if findings.violations.is_empty() => (findings, Verdict::Held),
@@ -68,13 +68,20 @@ struct Run {
     companion: Option<HostProgram>,
     faults: Vec<String>,
     kills: u32,
-    disruptions: u64,
+    disruptions: Vec<Disruption>,
 }
 
 impl Run {
-    async fn open(program: &Path, company: Company) -> Self {
-        let stage = Stage::open(program).await;
-        Self { stage, company, main: None, companion: None, faults: Vec::new(), kills: 0, disruptions: 0 }
+    async fn open(program: &Path, plan: &Plan) -> Self {
+        Self {
+            stage: Stage::open(program, plan).await,
+            company: plan.company,
+            main: None,
+            companion: None,
+            faults: Vec::new(),
+            kills: 0,
+            disruptions: Vec::new(),
+        }
     }
 
     async fn play(&mut self, plan: &Plan, seed: u64, peace: Duration) -> anyhow::Result<Findings> {
@@ -97,11 +104,20 @@ impl Run {
         stop.send_replace(true);
         let published = publisher.await.context("the publisher failed")?;
         self.drain(&client).await?;
-        Ok(self.compare(&client, published).await)
+        Ok(self.compare(&client, published, plan).await)
     }
 
     async fn step(&mut self, step: &Step) -> anyhow::Result<()> {
-        self.disruptions += 1;
+        let from_micros = micros();
+        self.carry_out(step).await?;
+        let until_micros = micros();
+        // A kill is over at once, whatever it took to get there.
+        let from_micros = if matches!(step, Step::Kill(_)) { until_micros } else { from_micros };
+        self.disruptions.push(Disruption { from_micros, until_micros });
+        Ok(())
+    }
+
+    async fn carry_out(&mut self, step: &Step) -> anyhow::Result<()> {
         match step {
             Step::Kill(moment) => self.kill(*moment).await,
             Step::Stop(moment) => self.stop(*moment).await,
@@ -307,11 +323,13 @@ impl Run {
         Ok(())
     }
 
-    async fn compare(&self, client: &Client, published: Published) -> Findings {
+    async fn compare(&self, client: &Client, published: Published, plan: &Plan) -> Findings {
         let mut commits = self.stage.way(Seat::Main).commits();
         commits.extend(self.stage.way(Seat::Companion).commits());
-        let ledgers = Ledgers::read(client, published, self.stage.lives(), commits).await;
-        invariants::check(&ledgers, self.disruptions)
+        let mut ledgers = Ledgers::read(client, published, self.stage.lives(), commits).await;
+        ledgers.disruptions.clone_from(&self.disruptions);
+        ledgers.dedup.clone_from(&plan.dedup);
+        invariants::check(&ledgers)
     }
 
     /// Sees to it that the main host lives.
@@ -352,7 +370,7 @@ impl Run {
         if !host.has_ended() {
             host.kill();
             self.kills += 1;
-            self.disruptions += 1;
+            self.disruptions.push(Disruption::at(micros()));
         }
     }
 }

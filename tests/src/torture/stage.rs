@@ -10,12 +10,14 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 use uuid::Uuid;
 
+use super::plan::{HANDLERS, Plan};
 use super::proxy::{Proxy, micros};
 use crate::broker::{Access, BrokerProgram};
 use crate::builds;
 use crate::client::{Client, DOMAIN};
 use crate::house::{GROUP, PARTITIONS, with};
 use crate::program::HostProgram;
+use crate::redis::RedisServer;
 
 /// A member that is silent for so long loses its partitions.
 const SILENCE_MAX: Duration = Duration::from_secs(4);
@@ -25,6 +27,9 @@ const OUTSIDE_SILENCE_MAX: Duration = Duration::from_secs(120);
 
 /// Unsettled events of one partition at which it is not polled further; it bounds how much a kill repeats.
 pub const IN_FLIGHT_EVENTS_MAX: u64 = 500;
+
+/// How long handlers remember what they have handled: longer than any run.
+const DEDUP_WITHIN: &str = "1h";
 
 /// Attempts of an event that fails.
 pub const ATTEMPTS_MAX: u32 = 3;
@@ -59,6 +64,10 @@ pub struct Stage {
     main_way: Proxy,
     companion_way: Proxy,
     lives: Vec<Life>,
+    /// Handlers that remember what they have handled.
+    dedup: Vec<&'static str>,
+    /// Where they do: hosts that take partitions over from each other must share it.
+    redis: RedisServer,
 }
 
 #[derive(Debug)]
@@ -79,8 +88,8 @@ pub struct Life {
 }
 
 impl Stage {
-    /// Sets it up. `program` is a host with failpoints.
-    pub async fn open(program: &Path) -> Self {
+    /// Sets it up for a plan. `program` is a host with failpoints.
+    pub async fn open(program: &Path, plan: &Plan) -> Self {
         let directory = tempfile::tempdir().expect("a temporary directory can be made");
         let broker = match Access::outside() {
             None => StageBroker::Own(BrokerProgram::start_impatient(SILENCE_MAX).await),
@@ -98,6 +107,8 @@ impl Stage {
             main_way,
             companion_way,
             lives: Vec::new(),
+            dedup: plan.dedup.clone(),
+            redis: RedisServer::start().await,
         }
     }
 
@@ -174,6 +185,7 @@ impl Stage {
     fn config(&self, seat: Seat) -> Value {
         let Access { username, password, .. } = self.broker.access();
         let address = self.way(seat).address().to_string();
+        let state = json!({ "store": "redis", "redis_url": self.redis.url() });
         json!({
             "events": { "iggy": {
                 "mode": "remote",
@@ -181,10 +193,15 @@ impl Stage {
                 "topology": { "stream_name": self.stream, "domain_partitions": PARTITIONS },
             } },
             "subscriptions": [{ "name": "default", "group": GROUP, "topics": [DOMAIN] }],
-            "handlers": [handler("steady"), handler("picky"), handler("looping")],
+            "handlers": HANDLERS.map(|name| self.handler(name)),
             "dispatch": { "in_flight_events_max": IN_FLIGHT_EVENTS_MAX },
-            "sandbox": { "cache_dir": self.directory.path().join("cache") },
+            "sandbox": { "cache_dir": self.directory.path().join("cache"), "state": state },
         })
+    }
+
+    fn handler(&self, name: &str) -> Value {
+        let window = if self.dedup.contains(&name) { json!({ "within": DEDUP_WITHIN }) } else { json!({}) };
+        with(handler(name), &[("/dedup", window)])
     }
 }
 
