@@ -1,8 +1,9 @@
 //! The demo: a host with an embedded broker, thousands of orders of many tenants, one in a hundred of them poison,
-//! and where each of them ended.
+//! and where each of them ended; and a lane that waits behind a dead one until it is released.
 
 mod balance;
 mod events;
+mod parked;
 mod report;
 mod stage;
 mod table;
@@ -81,6 +82,7 @@ fn show(stage: &Stage, events: &Events) -> Result<()> {
     print("\nEvery count agrees, or the demo fails:");
     balance::check(events, &report, dead_letters.len() as u64)?;
     show_one(stage, &dead_letters)?;
+    parked::show(stage)?;
     print_what_next(stage);
     Ok(())
 }

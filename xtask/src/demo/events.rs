@@ -46,6 +46,18 @@ const POISONS: [Poison; 5] = [
     Poison { behave: "grow", fate: Fate::Stopped },
 ];
 
+/// What the events of one lane tell the guest `picky` to do, in their order.
+pub(crate) const LANE: [&str; 3] = ["reject", "done", "done"];
+
+/// The envelopes of that lane, one per line.
+pub(crate) fn lane() -> Vec<String> {
+    let envelope = |(number, behave): (u32, &str)| {
+        let event = json!({ "type": "Picky", "data": { "behave": behave } });
+        envelope(u32::MAX - number, 0, "demo.careful", &event).to_string()
+    };
+    (0..).zip(LANE).map(envelope).collect()
+}
+
 /// All events of a demo, and what must become of them.
 #[derive(Debug)]
 pub(crate) struct Events {

@@ -15,6 +15,13 @@ pub(crate) struct Report {
     pub(crate) undecodable: u64,
     pub(crate) partitions: u64,
     pub(crate) tenants: BTreeMap<String, Tenant>,
+    pub(crate) handlers: BTreeMap<String, Handler>,
+}
+
+/// Counters of one handler.
+#[derive(Debug, Clone, Default, Deserialize)]
+pub(crate) struct Handler {
+    pub(crate) parked_events: u64,
 }
 
 /// Counters of one tenant, or of several together.
@@ -42,6 +49,11 @@ impl Report {
     /// All tenants together.
     pub(crate) fn total(&self) -> Tenant {
         self.tenants.values().fold(Tenant::default(), Tenant::plus)
+    }
+
+    /// Events that are parked.
+    pub(crate) fn parked_events(&self) -> u64 {
+        self.handlers.values().map(|handler| handler.parked_events).sum()
     }
 
     /// Dead letters of tenants and of messages that nobody could read.

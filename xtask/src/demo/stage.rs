@@ -58,7 +58,10 @@ impl Stage {
 
     /// Starts the host and waits until it reads its topics.
     pub(crate) fn start(&self) -> Result<Host<'_>> {
-        let log = File::create(self.log()).context("cannot create the log of the host")?;
+        let log = File::options().create(true).append(true).open(self.log());
+        let log = log.context("cannot create the log of the host")?;
+        // That of an earlier host must not be taken for this one's.
+        drop(fs::remove_file(self.report()));
         let mut command = self.command(&["run"]);
         command.arg("--report").arg(self.report()).stdin(Stdio::null());
         command.stdout(log.try_clone()?).stderr(log);
@@ -137,6 +140,21 @@ impl Host<'_> {
             );
             thread::sleep(LOOK_EVERY);
         }
+    }
+
+    /// Waits until the report is as wanted.
+    pub(crate) fn wait_until(
+        &mut self,
+        what: &str,
+        patience: Duration,
+        wanted: impl Fn(&Report) -> bool,
+    ) -> Result<()> {
+        let started = Instant::now();
+        while !self.report()?.is_some_and(|report| wanted(&report)) {
+            ensure!(started.elapsed() < patience, "in vain until {what}\n{}", self.stage.last_log_lines());
+            thread::sleep(LOOK_EVERY);
+        }
+        Ok(())
     }
 
     /// Asks the host to stop, as an operator does, and takes its last report.
