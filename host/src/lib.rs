@@ -61,6 +61,7 @@ mod replay;
 mod retry;
 mod route;
 mod sandbox;
+mod spans;
 mod state;
 mod subscription;
 pub mod telemetry;

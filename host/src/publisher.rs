@@ -21,6 +21,7 @@ use self::queue::{Letter, TopicQueue, Trouble};
 use crate::dispatch::effects::{EffectId, OnRefusal, PublishJob};
 use crate::failpoint::failpoint;
 use crate::poller::Input;
+use crate::spans::ProducerSpans;
 
 pub(crate) use self::delivery::Delivery;
 
@@ -194,7 +195,9 @@ async fn attempt(
 ) -> Attempt {
     let (order, messages) = split(letters);
     failpoint!("{}.before_send", to.topic);
+    let spans = ProducerSpans::begin(&to.topic, &messages);
     let sent = connector.publish_batch(&to, messages).await;
+    spans.end(&sent);
     let Err(PublishBatchError { unpublished, source: error }) = sent else {
         failpoint!("{}.after_ack", to.topic);
         let confirmed = order.into_iter().map(|stub| stub.effect).collect();

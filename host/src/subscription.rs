@@ -19,6 +19,7 @@ use crate::parked::{Keeper, ParkedBoard};
 use crate::poller::{Input, Membership, Poller};
 use crate::publisher::{Delivery, Publisher};
 use crate::sandbox::{AdmittedComponent, CallReport, GuestCall, Pool, Sandbox, TenancyCache};
+use crate::spans::AttemptSpans;
 use crate::state::forget::Forgetter;
 
 /// Inputs that wait for the dispatcher. Pollers wait when it is full.
@@ -120,6 +121,7 @@ struct Running {
     parked_boards: Vec<Arc<ParkedBoard>>,
     jobs: mpsc::Sender<PublishJob>,
     reports: mpsc::Sender<CallReport>,
+    spans: AttemptSpans,
     view: Arc<View>,
 }
 
@@ -152,6 +154,7 @@ impl Subscription {
             parked_boards,
             jobs: jobs_tx,
             reports: reports_tx,
+            spans: AttemptSpans::new(self.group),
             view: self.view,
         };
         let ended = running.drive(&mut inputs, &mut reports, &mut run, (&mut pollers, &mut publishers)).await;
@@ -285,6 +288,7 @@ impl Running {
 
     fn take_report(&mut self, report: CallReport) {
         failpoint!("guest.after_call");
+        self.spans.end(&report);
         self.dispatcher.call_ended(report, now());
     }
 
@@ -370,6 +374,7 @@ impl Running {
             failpoint!("dispatch.before_call");
             let id = call.id;
             let Some(component) = self.components.get(call.handler.0) else { return };
+            self.spans.begin(&call, &component.spec().handler, now);
             let guest_call = GuestCall {
                 id,
                 component: Arc::clone(component),
@@ -380,6 +385,7 @@ impl Running {
             };
             if self.sandbox.submit(guest_call).is_err() {
                 // Other subscriptions hold all slots; the next tick asks again.
+                self.spans.forget(id);
                 self.dispatcher.call_refused(id, now);
                 return;
             }

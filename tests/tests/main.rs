@@ -32,6 +32,7 @@ mod stories {
     mod state;
     mod topic_anew;
     mod torture;
+    mod tracing;
     mod transport;
     mod undecodable;
     mod unwritable;

@@ -104,6 +104,10 @@ fn fill_deliveries(sheet: &mut Sheet, Seen { subscription, counters, dead_letter
     let deliveries = |outcome| [("consumer", *subscription), ("outcome", outcome)];
     let done = attempts(counters, OutcomeKind::Done);
     sheet.count(&DELIVERIES, &deliveries(OutcomeKind::Done.as_str()), done);
+    let before: u64 = counters.tenants.values().map(|tenant| tenant.deduplicated).sum();
+    if before > 0 {
+        sheet.count(&DELIVERIES, &deliveries("deduplicated"), before);
+    }
     for kind in OutcomeKind::ALL {
         let outcome = kind.as_str();
         let dead: u64 = counters.dead_letters.values().filter_map(|by_outcome| by_outcome.get(outcome)).sum();

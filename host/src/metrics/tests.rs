@@ -80,3 +80,50 @@ fn the_families_of_the_platform_are_joined() {
     let again = registry.register(Box::new(MetricsCollector::new()));
     assert!(again.is_err(), "one collector for one registry");
 }
+
+/// A file of rules, as Prometheus reads it.
+#[derive(serde::Deserialize)]
+struct Alerts {
+    groups: Vec<Group>,
+}
+
+#[derive(serde::Deserialize)]
+struct Group {
+    rules: Vec<Rule>,
+}
+
+#[derive(serde::Deserialize)]
+struct Rule {
+    alert: String,
+    expr: String,
+    annotations: std::collections::BTreeMap<String, String>,
+}
+
+#[test]
+fn alerts_are_about_metrics_that_there_are() {
+    let docs = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs");
+    let alerts: Alerts =
+        serde_saphyr::from_str(&std::fs::read_to_string(docs.join("alerts.yaml")).unwrap()).unwrap();
+    let families: BTreeSet<_> = MetricsCollector::names().collect();
+    for rule in alerts.groups.iter().flat_map(|group| &group.rules) {
+        let words = rule.expr.split(|c: char| !c.is_ascii_alphanumeric() && c != '_');
+        let metrics: Vec<_> =
+            words.filter(|word| word.starts_with("guesthouse_") || word.starts_with("rustok_")).collect();
+        assert!(!metrics.is_empty(), "{}", rule.alert);
+        for metric in metrics {
+            let family = metric.strip_suffix("_bucket").unwrap_or(metric);
+            assert!(families.contains(family), "{}: there is no metric {metric}", rule.alert);
+        }
+        let runbook = &rule.annotations["runbook"];
+        let (page, section) = runbook.split_once('#').unwrap_or((runbook, ""));
+        let page = std::fs::read_to_string(docs.join("..").join(page)).unwrap();
+        assert!(section.is_empty() || page.contains(&format!("\n## {section}\n")), "{runbook}");
+    }
+}
+
+#[test]
+fn every_cause_has_a_runbook() {
+    let page = include_str!("../../../docs/runbooks/health.md");
+    let sections: Vec<_> = page.lines().filter_map(|line| line.strip_prefix("## ")).collect();
+    assert_eq!(sections, crate::health::CAUSES);
+}

@@ -16,6 +16,7 @@ use super::{
 };
 use crate::config::DOMAIN_TOPIC;
 use crate::dlq::{DlqEntry, DlqError, DlqManager};
+use crate::spans::ProducerSpans;
 
 /// Publishes the platform's events to the topics that their types belong to, keyed by tenant, each under its own id.
 ///
@@ -104,11 +105,10 @@ impl IggyTransport {
         let Share { places, messages } = share;
         let ids: Vec<u128> = messages.iter().map(|message| message.id).collect();
         let to = TopicAddress { stream: self.config.topology.stream_name.clone(), topic: topic.to_owned() };
-        let Err(PublishBatchError { unpublished, source }) =
-            self.connector.publish_batch(&to, messages).await
-        else {
-            return Vec::new();
-        };
+        let spans = ProducerSpans::begin(topic, &messages);
+        let sent = self.connector.publish_batch(&to, messages).await;
+        spans.end(&sent);
+        let Err(PublishBatchError { unpublished, source }) = sent else { return Vec::new() };
         // What is not confirmed comes back in order, so one walk over both finds the places.
         let mut unpublished = unpublished.iter().map(|message| message.id).peekable();
         let is_left = |id: &u128| unpublished.next_if_eq(id).is_some();

@@ -7,4 +7,5 @@ mod arrows;
 mod files;
 mod map;
 mod promises;
+mod runbooks;
 mod tree;
