@@ -12,14 +12,15 @@ use crate::program;
 use crate::workspace::{Profile, Program, Workspace};
 
 /// The targets, as their files in `tests/fuzz/targets` and their corpora are named.
-const TARGETS: [&str; 3] = ["admission", "answers", "state-keys"];
+const TARGETS: [&str; 6] =
+    ["admission", "answers", "broker-commands", "broker-log", "broker-strangers", "state-keys"];
 
 /// Set for the compiler's wrapper, which is this program again.
 const INSTRUMENT: &str = "GUESTHOUSE_XTASK_INSTRUMENT";
 
-/// The crate whose coverage guides the fuzzer. Its dependencies have fuzzers of their own, and stay as they are
+/// The crates whose coverage guides the fuzzer. Their dependencies have fuzzers of their own, and stay as they are
 /// compiled already.
-const INSTRUMENTED: &str = "guesthouse";
+const INSTRUMENTED: [&str; 2] = ["guesthouse", "guesthouse_broker"];
 
 /// What libFuzzer needs of the compiler.
 const FLAGS: [&str; 5] = [
@@ -88,14 +89,14 @@ pub(crate) fn is_compiler() -> bool {
     env::var_os(INSTRUMENT).is_some()
 }
 
-/// Compiles as cargo asks, and instruments the one crate.
+/// Compiles as cargo asks, and instruments the two crates.
 pub(crate) fn compile() -> ExitCode {
     let mut arguments = env::args_os().skip(1);
     let Some(compiler) = arguments.next() else { return ExitCode::FAILURE };
     let arguments: Vec<OsString> = arguments.collect();
     let instruments = arguments
         .windows(2)
-        .any(|pair| matches!(pair, [key, name] if key == "--crate-name" && name == INSTRUMENTED));
+        .any(|pair| matches!(pair, [key, name] if key == "--crate-name" && INSTRUMENTED.iter().any(|one| name == one)));
     let mut command = Command::new(compiler);
     command.args(&arguments);
     if instruments {

@@ -39,7 +39,7 @@ enum Task {
     Check,
     /// Measure the host against a bare loop over the same broker, or the sandbox against a native function
     Bench(bench::Arguments),
-    /// Bring the sandbox bytes that nobody would write, for a bounded time
+    /// Bring the sandbox and the broker bytes that nobody would write, for a bounded time
     Fuzz(fuzz::Arguments),
     /// Kill hosts and cut them off under load, and count what became of every event
     Torture(torture::Arguments),

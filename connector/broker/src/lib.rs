@@ -16,6 +16,7 @@
 //! ```
 
 mod config;
+pub mod fuzzing;
 mod server;
 
 mod connection;

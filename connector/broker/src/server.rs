@@ -270,7 +270,7 @@ fn encryption(config: &BrokerConfig) -> Result<Encryption, TlsError> {
 }
 
 /// Opens everything that an earlier run may have left. Blocks.
-fn open(config: &BrokerConfig) -> Result<(Engine, RootCredentials), StartError> {
+pub(crate) fn open(config: &BrokerConfig) -> Result<(Engine, RootCredentials), StartError> {
     let data_dir = DataDir::take(&config.data_dir)?;
     let store = Arc::new(Store::open(&config.data_dir).map_err(data)?);
     let root = resolve(&config.root_username, config.root_password.as_ref(), &config.data_dir, &store)?;

@@ -4,7 +4,9 @@
 
 mod kit;
 
+mod corpus;
 mod doctor;
+mod failures;
 mod full_disk;
 mod golden;
 mod hostile;
