@@ -1,5 +1,6 @@
 //! The bench: what the host and its sandbox cost on this machine, each against its rival in the same run.
 
+mod broker;
 mod dispatch;
 mod neighbours;
 mod publish;
@@ -25,6 +26,9 @@ pub(crate) struct Arguments {
     /// Guests that never end, for measuring when the sandbox stops them
     #[arg(long, default_value_t = 10_000, value_parser = clap::value_parser!(u32).range(1..))]
     runaways: u32,
+    /// MiB that are sent to the broker in each of its cases
+    #[arg(long, default_value_t = 64, value_parser = clap::value_parser!(u32).range(1..=4_096))]
+    mib: u32,
     /// How to build what is measured; only a release build says anything about speed
     #[arg(long, value_enum, default_value_t = Profile::Release)]
     profile: Profile,
@@ -41,6 +45,8 @@ enum Subject {
     Neighbours,
     /// Publishing in batches, against Iggy's own client
     Publish,
+    /// The embedded broker, against a file, and against a server if `GUESTHOUSE_TEST_IGGY` names one
+    Broker,
 }
 
 /// Measures and prints the table.
@@ -50,6 +56,7 @@ pub(crate) fn run(workspace: &Workspace, arguments: &Arguments) -> Result<()> {
         Subject::Sandbox => sandbox::run(workspace, arguments),
         Subject::Neighbours => neighbours::run(workspace, arguments),
         Subject::Publish => publish::run(workspace, arguments),
+        Subject::Broker => broker::run(workspace, arguments),
     }
 }
 
