@@ -1,6 +1,7 @@
 //! The host: opens the connection, admits the components, and runs every subscription until it is told to stop.
 
 mod handle;
+mod running;
 
 use std::future::Future;
 use std::path::PathBuf;
@@ -14,6 +15,7 @@ use guesthouse_connector::{
 };
 use tokio::sync::watch;
 use tokio::task::JoinSet;
+use uuid::Uuid;
 
 use crate::codec::EmitRules;
 use crate::config::{Config, SubscriptionConfig};
@@ -32,6 +34,7 @@ use crate::state::{StateError, StateStore};
 use crate::subscription::{Run, Subscription, SubscriptionError, View};
 
 pub use self::handle::HostHandle;
+pub use self::running::RunningHost;
 
 /// A host that is built and not yet running.
 #[derive(Debug)]
@@ -216,6 +219,7 @@ impl HostBuilder {
             seen,
         };
         let handle = HostHandle {
+            instance_id: format!("guesthouse-{}", Uuid::new_v4().simple()).into(),
             views,
             dead_letter_topic: config.dead_letters.topic.as_str().into(),
             connector: Arc::downgrade(&connector),

@@ -88,7 +88,7 @@ pub use guesthouse_connector::{
 pub use handler::{FailurePolicy, HandlerConfig, HandlerName, InvalidHandlerName};
 pub use health::HealthSettings;
 pub use histogram::Histogram;
-pub use host::{BuildError, Host, HostBuilder, HostHandle, RunError, RunReport};
+pub use host::{BuildError, Host, HostBuilder, HostHandle, RunError, RunReport, RunningHost};
 pub use lane::{InvalidOrder, OrderBy};
 pub use metrics::MetricsCollector;
 pub use replay::{

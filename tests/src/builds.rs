@@ -35,6 +35,12 @@ pub fn host_with_failpoints(directory: &Path) -> PathBuf {
     copy
 }
 
+/// An example of the host.
+pub fn example(name: &str) -> PathBuf {
+    let built = build(repository(), &["build", "--package", "guesthouse", "--example", name], executable);
+    built[name].clone()
+}
+
 /// The component of a guest, by the name of its directory.
 pub fn guest(name: &str) -> &'static Path {
     let guests = GUESTS.get_or_init(|| {

@@ -12,6 +12,7 @@ mod stories {
     mod dedup;
     mod drain;
     mod embedded_crash;
+    mod embedding;
     mod foreign_clients;
     mod hand_over;
     mod health;

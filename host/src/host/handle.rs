@@ -15,6 +15,7 @@ use crate::subscription::{Run, View};
 /// Looks at a host and stops it. Cheap to clone; dropping it changes nothing, and keeping it keeps nothing open.
 #[derive(Debug, Clone)]
 pub struct HostHandle {
+    pub(super) instance_id: Arc<str>,
     pub(super) views: Vec<Arc<View>>,
     pub(super) dead_letter_topic: Arc<str>,
     pub(super) connector: Weak<dyn IggyConnector>,
@@ -26,6 +27,11 @@ pub struct HostHandle {
 }
 
 impl HostHandle {
+    /// Names this host among all there ever were. It is new for every host that is built.
+    pub fn instance_id(&self) -> &str {
+        &self.instance_id
+    }
+
     /// Whether the host reads all its topics and can publish what it must.
     pub fn is_ready(&self) -> bool {
         !self.is_finished() && self.is_connected() && self.views.iter().all(|view| view.is_ready())
