@@ -29,13 +29,13 @@ fn config(data_dir: &Path) -> BrokerConfig {
 }
 
 /// A broker in a process of its own, which is killed with it.
-struct Victim {
+pub(crate) struct Victim {
     child: Child,
-    address: SocketAddr,
+    pub(crate) address: SocketAddr,
 }
 
 impl Victim {
-    fn start(data_dir: &Path) -> Self {
+    pub(crate) fn start(data_dir: &Path) -> Self {
         let mut command = Command::new(std::env::current_exe().unwrap());
         command.args(["--exact", "failures::a_broker_to_kill", "--nocapture"]).env(PLACE, data_dir);
         let mut child = command.stdout(Stdio::piped()).spawn().unwrap();
@@ -45,7 +45,19 @@ impl Victim {
         Self { child, address: address.parse().unwrap() }
     }
 
-    async fn enter(&self) -> Raw {
+    /// What it holds in memory.
+    pub(crate) fn memory_bytes(&self) -> u64 {
+        let status = fs::read_to_string(format!("/proc/{}/status", self.child.id())).unwrap();
+        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
+        line.trim().trim_end_matches(" kB").parse::<u64>().unwrap() * 1_024
+    }
+
+    /// Files and sockets that it has open.
+    pub(crate) fn open_files(&self) -> usize {
+        fs::read_dir(format!("/proc/{}/fd", self.child.id())).unwrap().count()
+    }
+
+    pub(crate) async fn enter(&self) -> Raw {
         let mut raw = Raw::dial(self.address).await;
         let reply = raw.ask(Operation::Register, &login_body("iggy", PASSWORD)).await.ok();
         raw.header.session = u64::from_le_bytes(reply[8..16].try_into().unwrap());

@@ -93,7 +93,10 @@ pub(crate) struct Raw {
 
 impl Raw {
     pub(crate) async fn dial(address: SocketAddr) -> Self {
-        let stream = TcpStream::connect(address).await.unwrap();
+        Self::over(TcpStream::connect(address).await.unwrap())
+    }
+
+    pub(crate) fn over(stream: TcpStream) -> Self {
         let header = RequestHeader { command: Command::Request, client: 7, ..RequestHeader::default() };
         Self { stream, header }
     }

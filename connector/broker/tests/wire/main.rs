@@ -4,6 +4,7 @@
 
 mod kit;
 
+mod abuse;
 mod corpus;
 mod doctor;
 mod failures;
