@@ -11,7 +11,8 @@ pub struct RetryPolicy {
     pub backoff_min: Duration,
     /// Longest wait of all.
     pub backoff_max: Duration,
-    /// Longest wait that is spent in memory; an event that must wait longer is parked meanwhile, with its lane.
+    /// Longest wait that is spent in memory; an event that must wait longer is parked meanwhile, with its lane. An Iggy
+    /// server takes a partition away by force 30 seconds after it asked for it, so less than that.
     pub in_memory_max: Duration,
     /// Age, counted from the first attempt, after which an event is not tried again.
     pub age_max: Option<Duration>,
@@ -37,8 +38,8 @@ impl Default for RetryPolicy {
         Self {
             attempts_max: 5,
             backoff_min: Duration::from_millis(200),
-            backoff_max: Duration::from_secs(30),
-            in_memory_max: Duration::from_secs(30),
+            backoff_max: Duration::from_secs(20),
+            in_memory_max: Duration::from_secs(20),
             age_max: None,
             on_trap: OnFault::Retry,
             on_timeout: OnFault::Retry,
@@ -74,7 +75,7 @@ mod tests {
         assert_eq!(longest(1), Duration::from_millis(200));
         assert_eq!(longest(2), Duration::from_millis(400));
         assert_eq!(longest(4), Duration::from_millis(1600));
-        assert_eq!(longest(60), Duration::from_secs(30));
+        assert_eq!(longest(60), Duration::from_secs(20));
     }
 
     #[test]
@@ -88,6 +89,6 @@ mod tests {
     fn a_guests_wish_is_bounded() {
         let policy = RetryPolicy::default();
         assert_eq!(policy.backoff(1, Some(Duration::from_secs(2)), 0.0), Duration::from_secs(2));
-        assert_eq!(policy.backoff(1, Some(Duration::from_secs(3600)), 0.0), Duration::from_secs(30));
+        assert_eq!(policy.backoff(1, Some(Duration::from_secs(3600)), 0.0), Duration::from_secs(20));
     }
 }
