@@ -122,6 +122,7 @@ fn expected_headers(
         ("gh-offset", source.offset.to_string()),
         ("gh-message-id", text(event, "id").to_owned()),
         ("gh-timestamp", source.timestamp_micros.to_string()),
+        ("gh-origin-timestamp", source.origin_timestamp_micros.to_string()),
         ("gh-group", GROUP.to_owned()),
         ("gh-tenant", text(event, "tenant_id").to_owned()),
         ("gh-event-id", text(event, "id").to_owned()),
