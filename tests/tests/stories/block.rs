@@ -2,6 +2,8 @@
 //! Method: a poisoned event between orders of one tenant, orders of another one; counters, stored offsets, a second
 //! host, and the program's own commands.
 
+use std::collections::BTreeSet;
+
 use guesthouse::Counters;
 use guesthouse_tests::House;
 use guesthouse_tests::client::DLQ;
@@ -88,7 +90,9 @@ async fn a_blocked_lane_is_released_by_command() {
         counters.tenants[&tenant].handled == 2 && counters.unsettled == 0
     })
     .await;
-    assert_eq!(client.read(DLQ).await.len(), 1, "both deaths are of one event");
+    // A broker that does not know ids again keeps both.
+    let letters: BTreeSet<u128> = client.read(DLQ).await.iter().map(|(_, letter)| letter.id).collect();
+    assert_eq!(letters.len(), 1, "both deaths are of one event");
     assert_eq!(host.stop().await.code, Some(0));
     assert_eq!(house.parked(&config, &["list", "--json"]).await.trim(), "[]");
 }
