@@ -5,6 +5,7 @@
 
 mod broker;
 mod check;
+mod connection;
 mod dlq;
 mod doctor;
 mod groups;
@@ -74,6 +75,15 @@ struct ConfigArgs {
     /// The configuration file.
     #[arg(long, value_name = "FILE")]
     config: PathBuf,
+}
+
+#[derive(Debug, Args)]
+struct ListArgs {
+    #[command(flatten)]
+    config: ConfigArgs,
+    /// Print a JSON array.
+    #[arg(long)]
+    json: bool,
 }
 
 /// Where a command writes. Logs and progress go to standard error by themselves.

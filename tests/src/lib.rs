@@ -18,6 +18,7 @@ pub mod receiver;
 pub mod redis;
 pub mod torture;
 pub mod wait;
+pub mod witness;
 
 pub use broker::BrokerProgram;
 pub use client::Client;

@@ -5,16 +5,15 @@ mod replay;
 
 use std::cmp::Reverse;
 
-use anyhow::{Context, bail};
+use anyhow::bail;
 use clap::builder::PossibleValuesParser;
 use clap::{Args, Subcommand};
 use comfy_table::{ContentArrangement, Table, presets};
-use guesthouse_connector::attach;
 use jiff::Timestamp;
 use uuid::Uuid;
 
 use self::reader::{Flow, read_all};
-use super::{ConfigArgs, Console, Environment};
+use super::{ConfigArgs, Console, Environment, connection};
 use crate::config::Config;
 use crate::dead_letter::{DeadLetter, LetterSummary, clean, payload_text};
 use crate::event::Tenant;
@@ -137,12 +136,9 @@ async fn show(args: ShowArgs, environment: Environment, console: &mut Console<'_
 
 /// Opens the broker and reads all dead letters. Says how many messages were none.
 async fn read_letters(config: &Config, mut visit: impl FnMut(DeadLetter) -> Flow) -> anyhow::Result<u64> {
-    let connector = attach(&config.connector).await.context("cannot open the broker")?;
+    let connector = connection::open(config).await?;
     let read = read_all(connector.as_ref(), config, |_, letter| visit(letter)).await;
-    let closed = connector.shutdown().await.context("cannot close the connection");
-    let unreadable = read?;
-    closed?;
-    Ok(unreadable)
+    connection::close(connector.as_ref(), read).await
 }
 
 impl LetterFilter {

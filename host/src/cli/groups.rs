@@ -7,12 +7,12 @@ use clap::{Args, Subcommand};
 use comfy_table::{Table, presets};
 use guesthouse_connector::{
     ConsumerGroupManager, GroupAddress, GroupPosition, GroupSummary, NewPosition, Offset, PartitionId,
-    ResetTo, TopicAddress, attach,
+    ResetTo, TopicAddress,
 };
 use jiff::Timestamp;
 use serde::Serialize;
 
-use super::{ConfigArgs, Console, Environment};
+use super::{ConfigArgs, Console, Environment, ListArgs, connection};
 use crate::config::Config;
 
 #[derive(Debug, Subcommand)]
@@ -23,15 +23,6 @@ pub(super) enum GroupsCommand {
     Show(ShowArgs),
     /// Let a group go on somewhere else. Its hosts must be stopped. One that does not exist is created.
     Reset(ResetArgs),
-}
-
-#[derive(Debug, Args)]
-pub(super) struct ListArgs {
-    #[command(flatten)]
-    config: ConfigArgs,
-    /// Print a JSON array.
-    #[arg(long)]
-    json: bool,
 }
 
 #[derive(Debug, Args)]
@@ -110,16 +101,14 @@ pub(super) async fn execute(
         GroupsCommand::Reset(args) => &args.group.config,
     };
     let config = args.load(environment)?;
-    let connector = attach(&config.connector).await.context("cannot open the broker")?;
+    let connector = connection::open(&config).await?;
     let groups = ConsumerGroupManager::new(Arc::clone(&connector));
     let done = match command {
         GroupsCommand::List(args) => list(&groups, &config, args.json, console).await,
         GroupsCommand::Show(args) => show(&groups, &config, &args.group, console).await,
         GroupsCommand::Reset(args) => reset(&groups, &config, &args, console).await,
     };
-    let closed = connector.shutdown().await.context("cannot close the connection");
-    done?;
-    closed
+    connection::close(connector.as_ref(), done).await
 }
 
 async fn list(

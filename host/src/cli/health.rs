@@ -9,7 +9,7 @@ use bytes::Bytes;
 use clap::Args;
 use guesthouse_connector::{
     ConsumerGroupManager, GroupAddress, HealthCheck, HealthCheckResult, HealthStatus, TopicAddress,
-    TopologyManager, attach,
+    TopologyManager,
 };
 use http_body_util::{BodyExt, Empty, Limited};
 use hyper::header;
@@ -19,7 +19,7 @@ use tokio::net::TcpStream;
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 
-use super::{ConfigArgs, Console, Environment};
+use super::{ConfigArgs, Console, Environment, connection};
 use crate::config::Config;
 use crate::endpoint::HEALTH_PATH;
 
@@ -99,7 +99,7 @@ async fn get(address: SocketAddr) -> anyhow::Result<Bytes> {
 
 /// What can be seen without a host: whether the broker answers, its topics, and how far the groups are.
 async fn ask_broker(config: &Config) -> anyhow::Result<HealthCheckResult> {
-    let connector = attach(&config.connector).await.context("cannot open the broker")?;
+    let connector = connection::open(config).await?;
     let stream = config.connector.stream_name.as_str();
     let topology = TopologyManager::new(Arc::clone(&connector), stream, config.topology.clone());
     let groups = ConsumerGroupManager::new(Arc::clone(&connector));
@@ -116,6 +116,5 @@ async fn ask_broker(config: &Config) -> anyhow::Result<HealthCheckResult> {
     let check = HealthCheck::new(&*connector).topology(&topology);
     let check = readers.iter().fold(check, |check, group| check.group(&groups, group, config.health.lag_max));
     let health = check.run().await;
-    connector.shutdown().await.context("cannot close the connection")?;
-    Ok(health)
+    connection::close(connector.as_ref(), Ok(health)).await
 }

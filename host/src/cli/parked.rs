@@ -7,12 +7,12 @@ mod reader;
 use anyhow::{Context, bail};
 use clap::{Args, Subcommand};
 use comfy_table::{ContentArrangement, Table, presets};
-use guesthouse_connector::{IggyConnector, attach};
+use guesthouse_connector::IggyConnector;
 use serde::Serialize;
 
 use self::reader::{FoundLane, read_lanes};
 use super::dlq::{column, time};
-use super::{ConfigArgs, Console, Environment};
+use super::{ConfigArgs, Console, Environment, ListArgs, connection};
 use crate::config::Config;
 use crate::identity::LaneName;
 use crate::parked::{Action, Command, Control, Dropped, Head, ParkedEvent, Standing};
@@ -30,15 +30,6 @@ pub(super) enum ParkedCommand {
     Release(ReleaseArgs),
     /// Drop what is parked of a lane, for good.
     Drop(DropArgs),
-}
-
-#[derive(Debug, Args)]
-pub(super) struct ListArgs {
-    #[command(flatten)]
-    config: ConfigArgs,
-    /// Print a JSON array.
-    #[arg(long)]
-    json: bool,
 }
 
 #[derive(Debug, Args)]
@@ -120,10 +111,9 @@ pub(super) async fn execute(
     | ParkedCommand::Release(ReleaseArgs { config, .. })
     | ParkedCommand::Drop(DropArgs { config, .. })) = &command;
     let config = config.load(environment)?;
-    let connector = attach(&config.connector).await.context("cannot open the broker")?;
+    let connector = connection::open(&config).await?;
     let done = obey(command, &config, connector.as_ref(), console).await;
-    let closed = connector.shutdown().await.context("cannot close the connection");
-    done.and(closed)
+    connection::close(connector.as_ref(), done).await
 }
 
 async fn obey(

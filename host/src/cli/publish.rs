@@ -9,11 +9,11 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, bail};
 use bytes::Bytes;
 use clap::Args;
-use guesthouse_connector::{IggyConnector, OutgoingMessage, TopicAddress, attach};
+use guesthouse_connector::{IggyConnector, OutgoingMessage, TopicAddress};
 
 use self::input::{Input, read_input};
 use super::progress::Progress;
-use super::{ConfigArgs, Console, Environment};
+use super::{ConfigArgs, Console, Environment, connection};
 use crate::config::Config;
 
 /// Most bad entries that are shown one by one.
@@ -48,11 +48,9 @@ pub(super) async fn publish(
     let input = read_input(&read(&args.file)?);
     refuse_bad(&input, args.skip_bad, console)?;
     let topics = by_topic(input, args.topic.as_deref());
-    let connector = attach(&config.connector).await.context("cannot open the broker")?;
+    let connector = connection::open(&config).await?;
     let sent = send(connector.as_ref(), &config, topics, args.batch).await;
-    let closed = connector.shutdown().await.context("cannot close the connection");
-    let counts = sent?;
-    closed?;
+    let counts = connection::close(connector.as_ref(), sent).await?;
     let total: usize = counts.values().sum();
     writeln!(console.out, "published {total} events")?;
     for (topic, count) in counts {

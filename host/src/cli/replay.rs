@@ -3,15 +3,15 @@
 use std::num::NonZeroU32;
 use std::sync::Arc;
 
-use anyhow::{Context, bail};
+use anyhow::bail;
 use clap::{Args, Subcommand};
 use comfy_table::{ContentArrangement, Table, presets};
-use guesthouse_connector::{IggyConnector, attach, connector};
+use guesthouse_connector::{IggyConnector, connector};
 use jiff::Timestamp;
 
 use super::progress::Progress;
 use super::signals::Signals;
-use super::{ConfigArgs, Console, Environment};
+use super::{ConfigArgs, Console, Environment, ListArgs, connection};
 use crate::config::Config;
 use crate::replay::{
     ActiveReplay, ReplayBound, ReplayConfig, ReplayError, ReplayInfo, ReplayManager, ReplayTarget,
@@ -81,15 +81,6 @@ pub(super) struct NamedArgs {
 }
 
 #[derive(Debug, Args)]
-pub(super) struct ListArgs {
-    #[command(flatten)]
-    config: ConfigArgs,
-    /// Print a JSON array.
-    #[arg(long)]
-    json: bool,
-}
-
-#[derive(Debug, Args)]
 pub(super) struct ShowArgs {
     #[command(flatten)]
     config: ConfigArgs,
@@ -116,7 +107,7 @@ pub(super) async fn execute(
                 Ok(replay) => run(&manager, replay, console).await,
                 Err(error) => Err(error.into()),
             };
-            close(connector.as_ref(), done).await
+            connection::close(connector.as_ref(), done).await
         }
         ReplayCommand::Resume(args) => {
             let (manager, connector) = open(&config).await?;
@@ -124,7 +115,7 @@ pub(super) async fn execute(
                 Ok(replay) => run(&manager, replay, console).await,
                 Err(error) => Err(error.into()),
             };
-            close(connector.as_ref(), done).await
+            connection::close(connector.as_ref(), done).await
         }
         ReplayCommand::Pause(args) => Ok(on_record.pause(&args.name)?),
         ReplayCommand::Cancel(args) => Ok(on_record.cancel(&args.name)?),
@@ -134,14 +125,8 @@ pub(super) async fn execute(
 }
 
 async fn open(config: &Config) -> anyhow::Result<(ReplayManager, Arc<dyn IggyConnector>)> {
-    let connector = attach(&config.connector).await.context("cannot open the broker")?;
+    let connector = connection::open(config).await?;
     Ok((ReplayManager::new(Arc::clone(&connector), config.replays_dir.clone()), connector))
-}
-
-async fn close(connector: &dyn IggyConnector, done: anyhow::Result<()>) -> anyhow::Result<()> {
-    let closed = connector.shutdown().await.context("cannot close the connection");
-    done?;
-    closed
 }
 
 impl ReplayCommand {

@@ -5,9 +5,9 @@ use std::sync::Arc;
 use anyhow::Context;
 use clap::{Args, Subcommand};
 use comfy_table::{Table, presets};
-use guesthouse_connector::{TopicReport, TopicState, TopologyManager, attach};
+use guesthouse_connector::{TopicReport, TopicState, TopologyManager};
 
-use super::{ConfigArgs, Console, Environment};
+use super::{ConfigArgs, Console, Environment, connection};
 
 #[derive(Debug, Subcommand)]
 pub(super) enum TopologyCommand {
@@ -56,16 +56,15 @@ pub(super) async fn execute(
         TopologyCommand::Apply(args) => (Goal::Apply, args),
     };
     let config = args.config.load(environment)?;
-    let connector = attach(&config.connector).await.context("cannot open the broker")?;
+    let connector = connection::open(&config).await?;
     let stream = config.connector.stream_name.as_str();
     let manager = TopologyManager::new(Arc::clone(&connector), stream, config.topology);
     let reports = match goal {
         Goal::Show | Goal::Diff => manager.report().await,
         Goal::Apply => manager.apply().await,
     };
-    let closed = connector.shutdown().await.context("cannot close the connection");
-    let reports = reports.with_context(|| format!("the topics of stream {stream}"))?;
-    closed?;
+    let reports = reports.with_context(|| format!("the topics of stream {stream}"));
+    let reports = connection::close(connector.as_ref(), reports).await?;
     print(&reports, goal, args.json, console)?;
     let differing = reports.iter().filter(|report| !report.is_as_expected()).count();
     match goal {

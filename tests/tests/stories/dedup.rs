@@ -10,7 +10,7 @@ use guesthouse_connector::OutgoingMessage;
 use guesthouse_tests::client::{Client, DOMAIN, envelope_of};
 use guesthouse_tests::envelope::{envelope, message, tenant, text};
 use guesthouse_tests::house::{PARTITIONS, handler, with};
-use guesthouse_tests::{House, eventually};
+use guesthouse_tests::{House, eventually, witness};
 use serde_json::{Value, json};
 use uuid::Uuid;
 
@@ -116,13 +116,8 @@ fn deduplicated(counters: &Counters) -> u64 {
 /// How often a guest was given each event.
 fn runs(logs: &[&str]) -> BTreeMap<String, u32> {
     let mut runs = BTreeMap::new();
-    for line in logs.iter().flat_map(|log| log.lines()) {
-        let Ok(entry) = serde_json::from_str::<Value>(line) else { continue };
-        let message = entry["fields"]["message"].as_str().unwrap_or_default();
-        let id = message.strip_prefix("handled ").and_then(|rest| rest.split(' ').nth(1));
-        if let Some(id) = id.filter(|_| entry["target"] == "guest") {
-            *runs.entry(id.to_owned()).or_default() += 1;
-        }
+    for (_, id) in logs.iter().flat_map(|log| witness::runs(log)) {
+        *runs.entry(id).or_default() += 1;
     }
     runs
 }

@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use guesthouse_tests::client::{Client, DOMAIN, envelope_of};
 use guesthouse_tests::envelope::{envelope, tenant, text};
 use guesthouse_tests::house::{PARTITIONS, handler, with};
-use guesthouse_tests::{HostProgram, House, eventually};
+use guesthouse_tests::{HostProgram, House, eventually, witness};
 use serde_json::{Value, json};
 
 const TENANTS: u128 = 40;
@@ -126,13 +126,8 @@ async fn until_all_are_witnessed(client: &Client, events: usize) {
 /// The ids of all events that guests were given, in the order in which they were.
 fn runs(logs: [&str; 3]) -> Vec<String> {
     let mut runs = BTreeMap::new();
-    for line in logs.iter().flat_map(|log| log.lines()) {
-        let Ok(entry) = serde_json::from_str::<Value>(line) else { continue };
-        let message = entry["fields"]["message"].as_str().unwrap_or_default();
-        let id = message.strip_prefix("handled ").and_then(|rest| rest.split(' ').nth(1));
-        if let Some(id) = id.filter(|_| entry["target"] == "guest") {
-            runs.insert((text(&entry, "timestamp").to_owned(), runs.len()), id.to_owned());
-        }
+    for (time, id) in logs.into_iter().flat_map(witness::runs) {
+        runs.insert((time, runs.len()), id);
     }
     runs.into_values().collect()
 }
