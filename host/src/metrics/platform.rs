@@ -11,6 +11,7 @@ use super::family::{Family, families};
 use super::sheet::{Labels, Sheet, flag};
 use crate::counters::{Counters, HandlerCounters};
 use crate::health::Observation;
+use crate::histogram::Histogram;
 use crate::outcome::OutcomeKind;
 use crate::transport::TransportCounts;
 
@@ -38,6 +39,7 @@ families! {
     BUS_DISPATCHED: COUNTER "rustok_event_bus_dispatched_total" "Events that were handed to handlers.";
     BUS_DEPTH: GAUGE "rustok_event_bus_queue_depth" "Messages read and not settled now.";
     BUS_LAG: GAUGE "rustok_event_bus_lag_seconds" "Age of the oldest of them, by its producer's clock.";
+    BUS_PROCESSING: HISTOGRAM "rustok_event_bus_processing_duration_seconds" "Time of guests, however attempts ended.";
     BUS_ERRORS: COUNTER "rustok_event_bus_errors_total" "Events that were not published, by code.";
     CALLS: COUNTER "rustok_module_entrypoint_calls_total" "Attempts of handlers.";
     ERRORS: COUNTER "rustok_module_errors_total" "Attempts of handlers that failed.";
@@ -65,9 +67,12 @@ pub(super) fn fill(sheet: &mut Sheet, seen: &Seen<'_>) {
     for (reason, count) in &counters.membership_ends {
         sheet.count(&TERMINATIONS, &[("consumer", seen.subscription), ("reason", reason)], *count);
     }
+    let mut processing = Histogram::default();
     for (outcome, attempts) in &counters.attempts {
         sheet.histogram(&PROCESSING, &[("consumer", seen.subscription), ("outcome", outcome)], attempts);
+        processing.add(attempts);
     }
+    sheet.histogram(&BUS_PROCESSING, labels, &processing);
     sheet.count(&BUS_DISPATCHED, labels, counters.tenants.values().map(|tenant| tenant.deliveries).sum());
     sheet.gauge(&BUS_DEPTH, labels, counters.unsettled as f64);
     sheet.gauge(&BUS_LAG, labels, age_seconds(counters.oldest_made_micros));

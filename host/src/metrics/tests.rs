@@ -46,6 +46,10 @@ fn figures_are_written_by_both_names() {
         r#"rustok_runtime_consumer_processing_duration_seconds_bucket{consumer="default",outcome="done",le="0.005"} 4"#,
         r#"rustok_runtime_consumer_processing_duration_seconds_bucket{consumer="default",outcome="done",le="60"} 4"#,
         r#"rustok_runtime_consumer_processing_duration_seconds_sum{consumer="default",outcome="done"} 0.008"#,
+        r#"rustok_event_bus_processing_duration_seconds_bucket{consumer="default",le="0.005"} 4"#,
+        r#"rustok_event_bus_processing_duration_seconds_bucket{consumer="default",le="0.05"} 5"#,
+        r#"rustok_event_bus_processing_duration_seconds_count{consumer="default"} 5"#,
+        r#"rustok_event_bus_processing_duration_seconds_sum{consumer="default"} 0.048"#,
     ] {
         assert!(text.lines().any(|found| found == line), "{line}\n{text}");
     }
