@@ -11,6 +11,8 @@ use std::time::Duration;
 use secrecy::SecretString;
 use serde::{Deserialize, Serialize};
 
+use crate::topology::DOMAIN_TOPIC;
+
 pub use batching::Batching;
 
 /// Whether the broker runs inside this process or elsewhere.
@@ -135,7 +137,13 @@ pub struct EmbeddedCredentials {
     pub password: Option<SecretString>,
 }
 
+#[expect(non_upper_case_globals, reason = "the platform's later names of the variants, used as those are")]
 impl ConnectorMode {
+    /// The later name of [`Embedded`](Self::Embedded).
+    pub const Bundled: Self = Self::Embedded;
+    /// The later name of [`Remote`](Self::Remote).
+    pub const External: Self = Self::Remote;
+
     /// The mode as it is written in a configuration.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
@@ -185,7 +193,7 @@ impl Default for ConnectorConfig {
             embedded: EmbeddedConnectorConfig::default(),
             remote: RemoteConnectorConfig::default(),
             stream_name: "rustok".to_owned(),
-            topic_name: "domain".to_owned(),
+            topic_name: DOMAIN_TOPIC.to_owned(),
             partitions: 8,
             replication_factor: 1,
             tls: TlsConfig::default(),

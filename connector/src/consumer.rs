@@ -67,6 +67,12 @@ pub struct SubscriberMessageMetadata {
 }
 
 impl SubscriberMessage {
+    /// A message from somewhere.
+    #[must_use]
+    pub fn new(payload: Vec<u8>, metadata: SubscriberMessageMetadata) -> Self {
+        Self { payload, metadata }
+    }
+
     pub(crate) fn of(message: &ReceivedMessage, topic: &TopicAddress, partition: PartitionId) -> Self {
         let metadata = SubscriberMessageMetadata::new(&topic.stream, &topic.topic, partition.0)
             .with_offset(message.offset.0);

@@ -68,8 +68,9 @@ mod topology;
 
 pub use address::{GroupAddress, Offset, PartitionId, TopicAddress};
 pub use config::{
-    Batching, ConnectorConfig, ConnectorMode, EmbeddedConnectorConfig, EmbeddedCredentials,
-    RemoteConnectorConfig, Timeouts, TlsConfig, UnknownMode,
+    Batching, ConnectorConfig, ConnectorMode, EmbeddedConnectorConfig,
+    EmbeddedConnectorConfig as BundledConnectorConfig, EmbeddedCredentials, RemoteConnectorConfig,
+    RemoteConnectorConfig as ExternalConnectorConfig, Timeouts, TlsConfig, UnknownMode,
 };
 pub use connector::{
     EmbeddedConnector, EmbeddedConnector as BundledConnector, IggyConnector, MessageSubscriber,
@@ -89,6 +90,6 @@ pub use message::{OutgoingMessage, PAYLOAD_BYTES_MAX, Partitioning, PublishReque
 pub use partitioning::calculate_partition;
 pub use status::{ConnectionState, ConnectionStatus};
 pub use topology::{
-    Difference, Durability, PartitionState, Remedy, RetentionAge, RetentionSize, TopicReport, TopicSpec,
-    TopicState, TopologyManager,
+    DOMAIN_TOPIC, Difference, Durability, MODULE_BUILD_TOPIC, PartitionState, Remedy, RetentionAge,
+    RetentionSize, SYSTEM_TOPIC, TopicReport, TopicSpec, TopicState, TopologyManager,
 };

@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::address::{Offset, PartitionId};
 use crate::headers::{Headers, RawHeaders};
+use crate::topology::DOMAIN_TOPIC;
 
 /// The most bytes that the payload of one message may have.
 pub const PAYLOAD_BYTES_MAX: usize = 64_000_000;
@@ -89,6 +90,6 @@ impl PublishRequest {
     /// A request for the topic `domain` of the stream `rustok`.
     #[must_use]
     pub fn simple(partition_key: impl Into<String>, payload: Vec<u8>, event_id: impl Into<String>) -> Self {
-        Self::new("rustok", "domain", partition_key, payload, event_id)
+        Self::new("rustok", DOMAIN_TOPIC, partition_key, payload, event_id)
     }
 }

@@ -13,6 +13,15 @@ use crate::address::{Offset, PartitionId};
 pub use difference::{Difference, Remedy};
 pub use manager::{TopicReport, TopologyManager};
 
+/// The platform's topic for all events that have no other.
+pub const DOMAIN_TOPIC: &str = "domain";
+
+/// The platform's topic for events about indexes and builds.
+pub const SYSTEM_TOPIC: &str = "system";
+
+/// The platform's topic for modules that are to be built.
+pub const MODULE_BUILD_TOPIC: &str = "module-build";
+
 /// When the broker may confirm what it was sent.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum Durability {

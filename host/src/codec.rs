@@ -19,7 +19,7 @@ mod whole;
 mod written;
 
 use bytestring::ByteString;
-use guesthouse_connector::OutgoingMessage;
+use guesthouse_connector::{DOMAIN_TOPIC, MODULE_BUILD_TOPIC, OutgoingMessage, SYSTEM_TOPIC};
 
 use self::decoded::Decoded;
 use crate::event::{Event, Message};
@@ -175,11 +175,11 @@ impl Codec {
 /// The topic that events of a type belong to.
 pub(crate) fn topic_for(event_type: &str) -> &'static str {
     if event_type == "module.build.queued" {
-        "module-build"
+        MODULE_BUILD_TOPIC
     } else if event_type.starts_with("index.") || event_type.starts_with("build.") {
-        "system"
+        SYSTEM_TOPIC
     } else {
-        "domain"
+        DOMAIN_TOPIC
     }
 }
 

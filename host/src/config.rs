@@ -23,7 +23,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
-use guesthouse_connector::{ConnectorConfig, TopicSpec};
+use guesthouse_connector::{ConnectorConfig, DOMAIN_TOPIC, TopicSpec};
 
 use self::section::{Reader, Section};
 use self::written::Node;
@@ -33,7 +33,6 @@ use crate::handler::HandlerConfig;
 use crate::health::HealthSettings;
 use crate::sandbox::{CacheSettings, SandboxSettings};
 
-pub(crate) use events::DOMAIN_TOPIC;
 pub use events::RetentionConfig;
 pub(crate) use events::topology as topics;
 #[cfg(test)]
@@ -126,7 +125,7 @@ impl Default for SubscriptionConfig {
         Self {
             name: "default".to_owned(),
             group: "guesthouse".to_owned(),
-            topics: vec![events::DOMAIN_TOPIC.to_owned()],
+            topics: vec![DOMAIN_TOPIC.to_owned()],
             codec: Codec::default(),
         }
     }

@@ -81,8 +81,9 @@ pub use dlq::{DlqEntry, DlqError, DlqManager};
 pub use endpoint::EndpointError;
 pub use event::Tenant;
 pub use guesthouse_connector::{
-    ConnectorMode as IggyMode, ConsumerGroupManager, EmbeddedConnectorConfig as EmbeddedConfig,
-    HealthCheckResult, HealthStatus, RemoteConnectorConfig as RemoteConfig, TopologyManager,
+    ConnectorMode as IggyMode, ConsumerGroupManager, EmbeddedConnectorConfig as BundledConfig,
+    EmbeddedConnectorConfig as EmbeddedConfig, HealthCheckResult, HealthStatus, MODULE_BUILD_TOPIC,
+    RemoteConnectorConfig as ExternalConfig, RemoteConnectorConfig as RemoteConfig, TopologyManager,
     calculate_partition, health_check,
 };
 pub use handler::{FailurePolicy, HandlerConfig, HandlerName, InvalidHandlerName};
@@ -104,7 +105,9 @@ pub use sandbox::{
 pub use state::{StateError, StateSettings};
 pub use subscription::SubscriptionError;
 pub use transport::{
-    Access, ContractEventEnvelope, EventEnvelope, EventSerializer, EventTransport, IggyConfig, IggyTransport,
-    JsonSerializer, MessagePackSerializer, PostcardSerializer, ReliabilityLevel, TopologyConfig,
-    TransportError, partition_key,
+    Access, Consumed, ConsumedContractDecodeFailure, ConsumedContractEvent, ConsumedEvent,
+    ContractDecodeFailureKind, ContractEventEnvelope, Delivery, Envelope, EnvelopeGroup, EventEnvelope,
+    EventSerializer, EventTransport, IggyConfig, IggyTransport, JsonSerializer, MessagePackSerializer,
+    PersistentConsumerGroup, PersistentContractConsumerGroup, PersistentContractDelivery, PostcardSerializer,
+    ReliabilityLevel, TopologyConfig, TransportError, partition_key,
 };

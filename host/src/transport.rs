@@ -4,6 +4,7 @@
 //! which the [`Host`](crate::Host) of the same process can share.
 
 mod config;
+mod consumer;
 mod counts;
 mod envelope;
 mod iggy;
@@ -20,6 +21,11 @@ use crate::codec::Format;
 pub(crate) use self::counts::TransportCounts;
 
 pub use self::config::{Access, IggyConfig, TopologyConfig};
+pub use self::consumer::{
+    Consumed, ConsumedContractDecodeFailure, ConsumedContractEvent, ConsumedEvent, ContractDecodeFailureKind,
+    Delivery, Envelope, EnvelopeGroup, PersistentConsumerGroup, PersistentContractConsumerGroup,
+    PersistentContractDelivery,
+};
 pub use self::envelope::{ContractEventEnvelope, EventEnvelope};
 pub use self::iggy::IggyTransport;
 pub use self::serializer::{

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use serde::Serialize;
 
-use super::{Difference, Remedy, TopicSpec, TopicState};
+use super::{DOMAIN_TOPIC, Difference, MODULE_BUILD_TOPIC, Remedy, SYSTEM_TOPIC, TopicSpec, TopicState};
 use crate::address::TopicAddress;
 use crate::connector::IggyConnector;
 use crate::error::ConnectorError;
@@ -43,6 +43,35 @@ impl TopologyManager {
     #[must_use]
     pub fn stream(&self) -> &str {
         &self.stream
+    }
+
+    /// The stream, as the platform asks for it.
+    #[expect(clippy::unused_async, reason = "the platform awaits it")]
+    pub async fn stream_name(&self) -> String {
+        self.stream.clone()
+    }
+
+    /// The topic for all events that have no other.
+    #[expect(clippy::unused_async, reason = "the platform awaits it")]
+    pub async fn domain_topic(&self) -> String {
+        DOMAIN_TOPIC.to_owned()
+    }
+
+    /// The topic for events about indexes and builds.
+    #[expect(clippy::unused_async, reason = "the platform awaits it")]
+    pub async fn system_topic(&self) -> String {
+        SYSTEM_TOPIC.to_owned()
+    }
+
+    /// The topic for modules that are to be built.
+    #[expect(clippy::unused_async, reason = "the platform awaits it")]
+    pub async fn module_build_topic(&self) -> String {
+        MODULE_BUILD_TOPIC.to_owned()
+    }
+
+    /// Whether every topic is as it should be now. Asks the broker; one that does not answer has none.
+    pub async fn is_initialized(&self) -> bool {
+        self.report().await.is_ok_and(|topics| topics.iter().all(TopicReport::is_as_expected))
     }
 
     /// How every topic is, and how that differs from what it should be. Changes nothing.

@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use guesthouse_connector::{
-    Batching, ConnectorConfig, ConnectorMode, Durability, EmbeddedConnectorConfig, RemoteConnectorConfig,
-    TlsConfig, TopicSpec,
+    Batching, ConnectorConfig, ConnectorMode, DOMAIN_TOPIC, Durability, EmbeddedConnectorConfig,
+    MODULE_BUILD_TOPIC, RemoteConnectorConfig, SYSTEM_TOPIC, TlsConfig, TopicSpec,
 };
 
 use super::DeadLetterConfig;
@@ -12,12 +12,6 @@ use super::section::{Effect, Section};
 use super::value::{bytes, duration_or_zero, name, number, text, truth};
 use crate::codec::Format;
 
-/// The topic for domain events.
-pub(crate) const DOMAIN_TOPIC: &str = "domain";
-/// The topic for events about indexes and builds.
-pub(super) const SYSTEM_TOPIC: &str = "system";
-/// The topic for builds of modules.
-pub(super) const MODULE_BUILD_TOPIC: &str = "module-build";
 /// Most partitions of a topic that a broker accepts.
 pub(super) const PARTITIONS_MAX: u32 = 1_000;
 

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use guesthouse_connector::TopicSpec;
+use guesthouse_connector::{DOMAIN_TOPIC, SYSTEM_TOPIC, TopicSpec};
 use secrecy::SecretString;
 use serde::Serialize;
 
@@ -389,11 +389,11 @@ impl PrintedRetention {
     fn of(topology: &[TopicSpec], dead_letters: &str) -> Self {
         let topic = |name: &str| topology.iter().find(|topic| topic.name == name);
         let days = |name: &str| Some(topic(name)?.age_max?.as_secs() / SECONDS_PER_DAY);
-        let domain_bytes = topic(super::events::DOMAIN_TOPIC).and_then(|topic| topic.size_bytes_max);
+        let domain_bytes = topic(DOMAIN_TOPIC).and_then(|topic| topic.size_bytes_max);
         Self {
-            domain_max_age_days: days(super::events::DOMAIN_TOPIC),
+            domain_max_age_days: days(DOMAIN_TOPIC),
             domain_max_size_gb: domain_bytes.map(|bytes| bytes / GIGABYTE),
-            system_max_age_days: days(super::events::SYSTEM_TOPIC),
+            system_max_age_days: days(SYSTEM_TOPIC),
             dlq_max_age_days: days(dead_letters),
         }
     }

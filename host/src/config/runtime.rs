@@ -4,8 +4,10 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use guesthouse_connector::{DOMAIN_TOPIC, MODULE_BUILD_TOPIC, SYSTEM_TOPIC};
+
 use super::DeadLetterConfig;
-use super::events::{DOMAIN_TOPIC, MODULE_BUILD_TOPIC, PARTITIONS_MAX, SYSTEM_TOPIC};
+use super::events::PARTITIONS_MAX;
 use super::handlers::read_limits;
 use super::section::Section;
 use super::value::{bytes, duration, name, number, text, word};

@@ -199,7 +199,15 @@ mod rfc3339 {
 
     pub(super) fn serialize<S: Serializer>(time: &SystemTime, serializer: S) -> Result<S::Ok, S::Error> {
         let timestamp = Timestamp::try_from(*time).map_err(serde::ser::Error::custom)?;
-        serializer.collect_str(&format_args!("{}+00:00", timestamp.to_string().trim_end_matches('Z')))
+        // None, three, six or nine digits.
+        let digits = match timestamp.subsec_nanosecond() {
+            0 => 0,
+            nanos if nanos % 1_000_000 == 0 => 3,
+            nanos if nanos % 1_000 == 0 => 6,
+            _ => 9,
+        };
+        let text = format!("{timestamp:.digits$}");
+        serializer.collect_str(&format_args!("{}+00:00", text.trim_end_matches('Z')))
     }
 
     pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<SystemTime, D::Error> {

@@ -6,15 +6,14 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use guesthouse_connector::{
-    ConnectorError, ConsumerCursor, IggyConnector, OutgoingMessage, PublishBatchError, TopicAddress,
-    connector,
+    ConnectorError, ConsumerCursor, DOMAIN_TOPIC, IggyConnector, OutgoingMessage, PublishBatchError,
+    TopicAddress, connector,
 };
 
 use super::{
-    ContractEventEnvelope, EventEnvelope, EventTransport, IggyConfig, ReliabilityLevel, TransportCounts,
-    TransportError,
+    ContractEventEnvelope, EnvelopeGroup, EventEnvelope, EventTransport, IggyConfig, PersistentConsumerGroup,
+    PersistentContractConsumerGroup, ReliabilityLevel, TransportCounts, TransportError,
 };
-use crate::config::DOMAIN_TOPIC;
 use crate::dlq::{DlqEntry, DlqError, DlqManager};
 use crate::spans::ProducerSpans;
 
@@ -131,6 +130,38 @@ impl IggyTransport {
         Ok(self.connector.open_consumer_group(stream, DOMAIN_TOPIC, group).await?)
     }
 
+    /// Opens a member of a consumer group that reads the root envelopes of a topic, and passes over those of bounded
+    /// families; creates the group if it does not exist.
+    ///
+    /// # Errors
+    /// As [`IggyConnector::open_consumer_group`].
+    pub async fn open_persistent_consumer_group(
+        &self,
+        group_name: &str,
+        topic: &str,
+    ) -> Result<PersistentConsumerGroup, TransportError> {
+        self.open_group(group_name, topic).await
+    }
+
+    /// Opens a member of a consumer group that reads the envelopes of bounded families in a topic, and passes over root
+    /// envelopes; creates the group if it does not exist.
+    ///
+    /// # Errors
+    /// As [`IggyConnector::open_consumer_group`].
+    pub async fn open_persistent_contract_consumer_group(
+        &self,
+        group_name: &str,
+        topic: &str,
+    ) -> Result<PersistentContractConsumerGroup, TransportError> {
+        self.open_group(group_name, topic).await
+    }
+
+    async fn open_group<E>(&self, group: &str, topic: &str) -> Result<EnvelopeGroup<E>, TransportError> {
+        let stream = &self.config.topology.stream_name;
+        let cursor = self.connector.open_consumer_group(stream, topic, group).await?;
+        Ok(EnvelopeGroup::new(TopicAddress::new(stream, topic), self.config.serialization, cursor))
+    }
+
     /// Moves an event that a consumer gave up on to the topic for dead letters, see [`DlqManager::move_to_dlq`].
     ///
     /// # Errors
@@ -143,7 +174,11 @@ impl IggyTransport {
     ///
     /// # Errors
     /// As that.
-    pub async fn retry_dlq_entry(&self, entry: DlqEntry, target_topic: &str) -> Result<(), DlqError> {
+    pub async fn retry_dlq_entry(
+        &self,
+        entry: DlqEntry,
+        target_topic: impl AsRef<str> + Send,
+    ) -> Result<(), DlqError> {
         self.dlq().retry_entry(self.connector.as_ref(), entry, target_topic).await
     }
 

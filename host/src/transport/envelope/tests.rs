@@ -26,6 +26,7 @@ fn the_platforms_samples_are_written_as_the_platform_writes_them() {
         let [ours, theirs] = [&json.payload[..], text.as_bytes()]
             .map(|json| serde_json::from_slice::<serde_json::Value>(json).unwrap());
         assert_eq!(ours, theirs);
+        assert_eq!(serde_json::to_value(&envelope).unwrap(), theirs, "serde writes the same");
         assert_eq!(header(&json, "event-type"), envelope.event_type);
         assert_eq!(header(&json, "event-id"), envelope.id.to_string());
         assert_eq!(header(&json, "content-type"), "application/json");

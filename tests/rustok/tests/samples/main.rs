@@ -3,6 +3,8 @@
 #[cfg(test)]
 mod connector;
 #[cfg(test)]
+mod groups;
+#[cfg(test)]
 mod health;
 #[cfg(test)]
 mod names;

@@ -11,8 +11,8 @@ use rustok_iggy::{
     SerializationFormat, TopologyConfig, TopologyManager, TransportError, calculate_partition, partition_key,
 };
 use rustok_iggy_connector::{
-    BundledConnector, ExternalConnector, GroupAddress, IggyConnector, Offset, PartitionId, ReceivedMessage,
-    SubscriberMessageMetadata, TopicAddress,
+    BundledConnector, BundledConnectorConfig, ExternalConnector, ExternalConnectorConfig, GroupAddress,
+    IggyConnector, Offset, PartitionId, ReceivedMessage, SubscriberMessageMetadata, TopicAddress,
 };
 use serde_json::Value;
 use tempfile::TempDir;
@@ -21,11 +21,11 @@ use uuid::Uuid;
 const SAMPLES: &str = include_str!("../../../data/rustok-sample-events.json");
 const KNOWN: &str = include_str!("../../../data/rustok-sample-events.meta.json");
 
-fn samples() -> Vec<EventEnvelope> {
+pub(crate) fn samples() -> Vec<EventEnvelope> {
     serde_json::from_str(SAMPLES).unwrap()
 }
 
-async fn open() -> (IggyTransport, TempDir) {
+pub(crate) async fn open() -> (IggyTransport, TempDir) {
     let dir = tempfile::tempdir().unwrap();
     let config = IggyConfig {
         mode: IggyMode::Embedded,
@@ -42,7 +42,7 @@ async fn open() -> (IggyTransport, TempDir) {
 }
 
 /// Everything in a topic.
-async fn read_all(connector: &dyn IggyConnector, topic: &str) -> Vec<ReceivedMessage> {
+pub(crate) async fn read_all(connector: &dyn IggyConnector, topic: &str) -> Vec<ReceivedMessage> {
     let address = TopicAddress::new("rustok", topic);
     let mut all = Vec::new();
     for state in connector.topic_state(&address).await.unwrap().partitions {
@@ -212,6 +212,10 @@ async fn the_connectors_have_both_their_names() {
         assert!(!connector.is_connected());
         assert!(connector.subscribe("rustok", "domain", PartitionId(0).0).await.is_err());
     }
+    assert_eq!((IggyMode::Bundled, IggyMode::External), (IggyMode::Embedded, IggyMode::Remote));
+    let (BundledConnectorConfig { tcp_port, .. }, ExternalConnectorConfig { protocol, .. }) =
+        Default::default();
+    assert_eq!((tcp_port, protocol.as_str()), (8090, "tcp"));
 }
 
 #[test]
