@@ -9,6 +9,7 @@ mod blocking;
 pub(crate) mod bounds;
 mod breaker;
 pub(crate) mod effects;
+mod gates;
 pub(crate) mod pace;
 mod parking;
 pub(crate) mod partitions;
@@ -167,6 +168,7 @@ impl Dispatcher {
         // It may come back before it was handed over.
         self.counters.given_back += self.partitions.revoke(partition) as u64;
         self.partitions.assign(partition, assignment, now.instant);
+        self.unshelve(partition);
         self.shelve(partition, assignment);
         self.unblock();
     }
@@ -189,7 +191,7 @@ impl Dispatcher {
     pub(crate) fn revoked(&mut self, partition: PartitionKey) {
         let given_back = self.partitions.revoke(partition);
         self.counters.given_back += given_back as u64;
-        self.shelving.revoke(partition);
+        self.unshelve(partition);
         self.queues.resume_all();
         self.unblock();
     }
@@ -295,6 +297,7 @@ impl Dispatcher {
         if let Some(Some(ticket)) = self.open_effects.remove(&effect) {
             self.settle_part(ticket, now);
         }
+        self.jobs.extend(self.shelving.gates.confirmed(effect));
         self.parked();
     }
 

@@ -24,6 +24,8 @@ pub(crate) struct EventRecord<'a> {
     pub(crate) owner: Owner,
     /// Why it is parked.
     pub(crate) kind: Kind,
+    /// Deaths of the host that are not held against it once it is released.
+    pub(crate) deaths_forgiven: u32,
     /// The dead letter that the lane waits behind, if it is one; of a dead event, its own.
     pub(crate) behind: Option<String>,
     /// When it is parked, in microseconds since 1970.
@@ -53,6 +55,9 @@ pub(crate) fn park(record: &EventRecord<'_>, group: &str, id: u128) -> OutgoingM
         letter.number(names::NOT_BEFORE, until_micros);
         letter.number(names::ATTEMPTS, attempts);
         letter.number(names::FIRST_FAILED_AT, first_failed_micros);
+    }
+    if record.deaths_forgiven > 0 {
+        letter.number(names::DEATHS, record.deaths_forgiven);
     }
     letter.text(PARKED_BEHIND, record.behind.as_deref().unwrap_or_default());
     if form == PayloadForm::Reference {

@@ -12,7 +12,7 @@ use crate::route::HandlerIndex;
 /// A blocked lane, by the event that it is blocked at.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Blocked {
-    handler: HandlerIndex,
+    pub(super) handler: HandlerIndex,
     ticket: Ticket,
     /// By which its dead letter is published.
     letter: EffectId,
@@ -55,7 +55,7 @@ impl Dispatcher {
         }
         match head {
             Head::Retry => {
-                let again = Delivery { attempts: 0, first_failure: None, ..delivery };
+                let again = Delivery { attempts: 0, first_failure: None, deaths: 0, ..delivery };
                 self.queues.give_back(at, again);
             }
             Head::Skip => match self.open_effects.get_mut(&letter) {

@@ -356,6 +356,13 @@ impl Parking {
         (waited.event == place.event).then_some((waited.attempts, waited.first_failed_micros))
     }
 
+    /// Deaths of the host that are not held against a released event: it had seen them when it was given up.
+    pub(super) fn deaths_forgiven(&self, partition: PartitionKey, place: ParkedPlace) -> u32 {
+        let lane = self.shelves.get(&partition).and_then(|shelf| shelf.lanes.get(place.lane));
+        let forgiven = lane.and_then(|lane| lane.forgiven).filter(|(event, _)| *event == place.event);
+        forgiven.map_or(0, |(_, deaths)| deaths)
+    }
+
     /// Whose lane it is.
     pub(super) fn handler_of(&self, partition: PartitionKey, name: LaneName) -> Option<&str> {
         Some(&self.shelves.get(&partition)?.lanes.get(name)?.handler)

@@ -8,7 +8,8 @@ use foldhash::{HashMap, HashMapExt};
 use rand::RngExt;
 
 use super::blocking::Blocked;
-use super::effects::PublishJob;
+use super::effects::{EffectId, PublishJob};
+use super::gates::{GatedLane, Gates};
 use super::parking::{Appended, Appending, Arrival, EVENTS_MAX, Note, Parking};
 use super::partitions::{AssignmentId, PartitionKey, Place, Stand, Ticket};
 use super::plan::Plan;
@@ -32,6 +33,8 @@ pub(super) struct Shelving {
     /// Events that should be parked and for which there is no room, and all that came after them.
     overflow: VecDeque<(QueueKey, OrderKey, Delivery)>,
     let_go: BTreeSet<PartitionKey>,
+    /// Records that wait for dead letters.
+    pub(super) gates: Gates,
     /// Lanes that are blocked.
     pub(super) blocked: HashMap<(PartitionKey, LaneName), Blocked>,
     /// Dropped events by handler.
@@ -47,6 +50,7 @@ impl Default for Shelving {
             unread: HashMap::new(),
             overflow: VecDeque::new(),
             let_go: BTreeSet::new(),
+            gates: Gates::default(),
             blocked: HashMap::new(),
             dropped: HashMap::new(),
             is_look_due: false,
@@ -55,13 +59,14 @@ impl Default for Shelving {
 }
 
 impl Shelving {
-    /// A partition is no longer held.
-    pub(super) fn revoke(&mut self, partition: PartitionKey) {
+    /// A partition is no longer held. Tells what will never be published of it.
+    fn revoke(&mut self, partition: PartitionKey) -> Vec<EffectId> {
         self.parking.revoke(partition);
         self.let_go.insert(partition);
         self.unread.remove(&partition);
         self.blocked.retain(|(other, _), _| *other != partition);
         self.overflow.retain(|(_, _, delivery)| delivery.ticket.place().partition != partition);
+        self.gates.revoke(partition)
     }
 
     /// Keeps messages that cannot be looked at yet; gives the others back.
@@ -104,6 +109,13 @@ impl Dispatcher {
             self.shelving.parking.assign(partition, assignment, owner);
             self.shelving.let_go.remove(&partition);
             self.partitions.close(partition);
+        }
+    }
+
+    /// A partition is no longer this host's, or was assigned anew.
+    pub(super) fn unshelve(&mut self, partition: PartitionKey) {
+        for effect in self.shelving.revoke(partition) {
+            self.open_effects.remove(&effect);
         }
     }
 
@@ -191,16 +203,16 @@ impl Dispatcher {
     pub(super) fn admit(&mut self, key: &QueueKey, order: OrderKey, delivery: Delivery, now: Now) {
         let Some(plan) = self.plans.get(key.handler.0) else { return };
         let partition = delivery.ticket.place().partition;
-        if !plan.parks() || self.shelving.parking.is_clear(partition) {
+        let is_behind = plan.parks() && !self.shelving.overflow.is_empty();
+        if !is_behind && (!plan.parks() || self.shelving.parking.is_clear(partition)) {
             return self.queues.push(key, plan.pool, order, delivery);
-        }
-        if !self.shelving.overflow.is_empty() {
-            return self.shelving.overflow.push_back((key.clone(), order, delivery));
         }
         let lane = self.lane_name(plan, &delivery.event, &order);
         match self.shelving.parking.arrival(partition, lane, delivery.event.message.source.offset) {
-            Arrival::Run => self.queues.push(key, plan.pool, order, delivery),
+            // Asked at once, for what is settled is forgotten when the source is read on.
             Arrival::Known => self.settle_part(delivery.ticket, now),
+            _ if is_behind => self.shelving.overflow.push_back((key.clone(), order, delivery)),
+            Arrival::Run => self.queues.push(key, plan.pool, order, delivery),
             Arrival::Park => self.park_behind(key.handler, lane, &delivery, now),
             Arrival::Full => self.shelving.overflow.push_back((key.clone(), order, delivery)),
         }
@@ -216,12 +228,18 @@ impl Dispatcher {
     /// Parks what waits in a lane that has stopped. What belongs to other partitions goes on.
     pub(super) fn park_followers(&mut self, key: &QueueKey, lane: LaneId, now: Now) {
         let Some((order, pending)) = self.queues.take_pending(lane) else { return };
+        let Some(pool) = self.plans.get(key.handler.0).map(|plan| plan.pool) else { return };
+        // What found no room came later than these.
+        let later = std::mem::take(&mut self.shelving.overflow);
         for delivery in pending {
-            // What was released is parked still.
-            if self.is_current(delivery.ticket) && matches!(delivery.ticket.stand(), Stand::Ledger(_)) {
-                self.admit(key, order.clone(), delivery, now);
+            match delivery.ticket.stand() {
+                // What was released of the lane is parked still.
+                _ if !self.is_current(delivery.ticket) => {}
+                Stand::Ledger(_) => self.admit(key, order.clone(), delivery, now),
+                Stand::Parked(_) => self.queues.push(key, pool, order.clone(), delivery),
             }
         }
+        self.shelving.overflow.extend(later);
     }
 
     /// Stops the lane of a dead event: beside its dead letter it is parked, as the head of its lane.
@@ -232,8 +250,10 @@ impl Dispatcher {
         job: PublishJob,
         now: Now,
     ) {
-        let letter = job.letter_id();
-        self.stop(handler, delivery, (Kind::Dead, letter), (job, now));
+        let (letter, letter_id) = (job.effect, job.letter_id());
+        if self.stop(handler, delivery, (Kind::Dead, letter_id, Some(letter)), now).is_some() {
+            self.start_effect(job, None);
+        }
     }
 
     /// Stops the lane of an event whose next attempt is far away.
@@ -250,8 +270,7 @@ impl Dispatcher {
             attempts: delivery.attempts,
             first_failed_micros: delivery.first_failure.map_or(now.unix_micros, |(_, micros)| micros),
         };
-        let job = self.effects.nothing_yet();
-        self.stop(handler, delivery, (kind, None), (job, now));
+        self.stop(handler, delivery, (kind, None, None), now);
     }
 
     /// The dead letter that a released event was parked behind.
@@ -266,25 +285,39 @@ impl Dispatcher {
         self.shelving.is_look_due |= self.shelving.parking.is_releasing();
     }
 
+    /// Stops the lane of an event, once a dead letter is confirmed where there is one. None when the partition is gone.
     fn stop(
         &mut self,
         handler: HandlerIndex,
         delivery: &Delivery,
-        (kind, behind): (Kind, Option<String>),
-        (mut job, now): (PublishJob, Now),
-    ) {
-        let appending = (kind, behind.clone());
-        let Some(lane) = self.add_record(&mut job, (handler, delivery), appending, now) else { return };
+        (kind, behind, letter): (Kind, Option<String>, Option<EffectId>),
+        now: Now,
+    ) -> Option<LaneName> {
+        let mut job = self.effects.nothing_yet();
+        let lane = self.add_record(&mut job, (handler, delivery), (kind, behind.clone()), now)?;
         let event = &delivery.event;
         let appended = Appended { lane, event: event.message.source.offset, behind };
-        self.shelving.parking.append(delivery.ticket.place().partition, &appended, Appending::Stop);
+        let partition = delivery.ticket.place().partition;
+        self.shelving.parking.append(partition, &appended, Appending::Stop);
         if let (Kind::Dead, Some(plan)) = (kind, self.plans.get(handler.0)) {
             let (handler, tenant) = (&plan.config.name, &event.tenant);
             tracing::error!(%handler, %tenant, id = %event.id, %lane, "a lane is parked behind a dead event");
         }
         // What was parked before is settled by a note, once it is handled.
         let settles = matches!(delivery.ticket.stand(), Stand::Ledger(_)).then_some(delivery.ticket);
-        self.start_effect(job, settles);
+        self.start_record((partition, lane), (job, letter), settles);
+        Some(lane)
+    }
+
+    /// Publishes a record of a lane, behind those that wait for dead letters.
+    fn start_record(
+        &mut self,
+        lane: GatedLane,
+        (job, letter): (PublishJob, Option<EffectId>),
+        settles: Option<Ticket>,
+    ) {
+        self.open_effects.insert(job.effect, settles);
+        self.jobs.extend(self.shelving.gates.pass(lane, job, letter));
     }
 
     /// Makes it part of a job that an event stops its lane. None where nothing is parked.
@@ -298,10 +331,13 @@ impl Dispatcher {
         let plan = self.plans.get(handler.0)?;
         let (config, event) = (Arc::clone(&plan.config), &delivery.event);
         let lane = self.lane_name(plan, event, &config.order_by.key_of(event));
+        let forgiven = self.deaths_forgiven(delivery.ticket);
         let record = EventRecord {
             event,
             handler: &config,
             lane,
+            // Whoever releases a dead event wants it tried again, whatever hosts it has killed.
+            deaths_forgiven: if kind == Kind::Dead { forgiven + delivery.deaths } else { forgiven },
             owner: self.shelving.parking.owner(delivery.ticket.place().partition)?,
             kind,
             is_again: matches!(delivery.ticket.stand(), Stand::Parked(_)),
@@ -323,6 +359,7 @@ impl Dispatcher {
             owner,
             kind: Kind::Behind,
             is_again: false,
+            deaths_forgiven: 0,
             behind: self.shelving.parking.behind(partition, lane),
             now_micros: now.unix_micros,
         };
@@ -330,13 +367,14 @@ impl Dispatcher {
         self.effects.park(&mut job, &record, self.random.random());
         let appended = Appended { lane, event: event.message.source.offset, behind: None };
         self.shelving.parking.append(partition, &appended, Appending::Follow);
-        self.start_effect(job, Some(delivery.ticket));
+        self.start_record((partition, lane), (job, None), Some(delivery.ticket));
     }
 
     fn run_released(&mut self, handler: HandlerIndex, event: Arc<Event>, ticket: Ticket, now: Now) {
         let Some(plan) = self.plans.get(handler.0) else { return };
         let deaths = self.suspects.deaths(&plan.config.name, &event.message);
         let Stand::Parked(place) = ticket.stand() else { return };
+        let company = if deaths == 0 { Company::Shared } else { Company::Alone };
         let waited = self.shelving.parking.waited(ticket.place().partition, place);
         let (attempts, first_failed) = waited.unzip();
         let first_failure = first_failed.map(|micros| {
@@ -350,10 +388,17 @@ impl Dispatcher {
             ticket,
             attempts: attempts.unwrap_or_default(),
             first_failure,
-            company: if deaths == 0 { Company::Shared } else { Company::Alone },
-            deaths,
+            company,
+            deaths: deaths.saturating_sub(self.deaths_forgiven(ticket)),
         };
         self.queues.push(&key, plan.pool, order, delivery);
+    }
+
+    fn deaths_forgiven(&self, ticket: Ticket) -> u32 {
+        match ticket.stand() {
+            Stand::Ledger(_) => 0,
+            Stand::Parked(place) => self.shelving.parking.deaths_forgiven(ticket.place().partition, place),
+        }
     }
 
     fn lane_name(&self, plan: &Plan, event: &Event, order: &OrderKey) -> LaneName {

@@ -67,6 +67,8 @@ pub(crate) struct ParkedLane {
     /// When its first event was parked, in microseconds since 1970.
     pub(crate) since_micros: u64,
     pub(crate) waited: Option<Waited>,
+    /// The event at which it last stopped, with the deaths of the host that are not held against that.
+    pub(crate) forgiven: Option<(Offset, u32)>,
     /// Its events: offset in the source partition, and in the parked one.
     events: BTreeMap<Offset, Offset>,
     /// What it held and is settled, by offsets in the source partition, as far as that may be read there again.
@@ -134,6 +136,7 @@ impl ParkedLane {
             behind: None,
             since_micros: event.parked_micros,
             waited: None,
+            forgiven: None,
             events: BTreeMap::new(),
             settled: BTreeSet::new(),
         }
@@ -346,11 +349,13 @@ impl ParkedLanes {
             }
             Kind::Dead => {
                 lane.standing = Standing::Held;
+                lane.forgiven = Some((event.source, event.deaths_forgiven));
                 lane.behind.clone_from(&event.behind);
                 lane.waited = None;
             }
             Kind::Waiting { until_micros, attempts, first_failed_micros } => {
                 lane.standing = Standing::Waiting { until_micros };
+                lane.forgiven = Some((event.source, event.deaths_forgiven));
                 lane.waited = Some(Waited { event: event.source, attempts, first_failed_micros });
             }
         }

@@ -14,6 +14,7 @@ pub(crate) mod names {
     pub(crate) const PARKED_AT: &str = "gh-parked-at";
     pub(crate) const NOT_BEFORE: &str = "gh-not-before";
     pub(crate) const ATTEMPTS: &str = "gh-attempts";
+    pub(crate) const DEATHS: &str = "gh-deaths";
     pub(crate) const FIRST_FAILED_AT: &str = "gh-first-failed-at";
     pub(crate) const AGAIN: &str = "gh-parked-again";
     pub(crate) const OWNER: &str = "gh-owner";
@@ -88,6 +89,8 @@ pub(crate) struct ParkedEvent {
     pub(crate) source: Offset,
     pub(crate) handler: String,
     pub(crate) tenant: String,
+    /// Deaths of the host that are not held against it once it is released.
+    pub(crate) deaths_forgiven: u32,
     /// What orders the lane, and its key.
     pub(crate) order: String,
     pub(crate) event_id: String,
@@ -283,6 +286,7 @@ impl Found<'_> {
             source: Offset(self.number(names::OFFSET)?),
             handler: self.text("gh-handler")?,
             tenant: self.text("gh-tenant")?,
+            deaths_forgiven: self.number(names::DEATHS).and_then(|n| n.try_into().ok()).unwrap_or_default(),
             order: self.text("gh-lane").unwrap_or_default(),
             event_id: self.text("gh-event-id").unwrap_or_default(),
             event_type: self.text("gh-event-type").unwrap_or_default(),

@@ -1,5 +1,6 @@
 //! Parking under a test that keeps the parked log, as the broker would.
 
+mod found;
 mod life;
 
 use bytestring::ByteString;

@@ -65,6 +65,7 @@ fn event(owner: Owner, source: u64, kind: Kind, is_again: bool) -> Content {
         is_again,
         source: Offset(source),
         handler: "witness".to_owned(),
+        deaths_forgiven: 0,
         tenant: "a".to_owned(),
         order: "tenant".to_owned(),
         event_id: source.to_string(),
