@@ -6,9 +6,13 @@
 
 mod broker;
 mod member;
+mod memory;
+mod operator;
 mod oracle;
 mod script;
 mod setting;
+mod shelf;
+mod tallies;
 mod trace;
 mod watch;
 mod world;
@@ -19,9 +23,9 @@ use rand::RngExt;
 use crate::codec::{DecodeError, DecodeErrorCode};
 
 use self::broker::Record;
-use self::oracle::Tallies;
 use self::script::Nature;
 use self::setting::Setting;
+use self::tallies::Tallies;
 use self::watch::{Lane, Watch};
 use self::world::live;
 

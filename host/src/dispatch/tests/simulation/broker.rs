@@ -4,7 +4,10 @@ use std::collections::BTreeMap;
 
 use guesthouse_connector::OutgoingMessage;
 
+use super::oracle::{Oracle, Place};
+use super::shelf::{SUFFIX, Shelf, partition_of};
 use super::*;
+use crate::parked::Applied;
 
 /// One event in its partition, with what guests will do with it.
 #[derive(Debug)]
@@ -41,6 +44,8 @@ pub(super) struct Partition {
     pub(super) owner: Option<Ownership>,
     /// Who reads it next, once the owner has stored all that it read, at the latest at this step.
     pub(super) successor: Option<(Ownership, u64)>,
+    /// What is parked of it.
+    pub(super) shelf: Shelf,
 }
 
 /// A broker.
@@ -51,13 +56,18 @@ pub(super) struct Broker {
     /// Whether it answers at all.
     pub(super) is_up: bool,
     /// A topic that takes nothing now.
-    pub(super) refused: Option<&'static str>,
+    pub(super) refused: Option<String>,
 }
 
 impl Broker {
     pub(super) fn new(partitions: usize) -> Self {
         let partitions = (0..partitions).map(|_| Partition::default()).collect();
         Self { partitions, ownerships: 0, is_up: true, refused: None }
+    }
+
+    /// What a producer wrote.
+    pub(super) fn record(&self, (partition, offset): Place) -> &Record {
+        &self.partitions[partition].log[usize::try_from(offset).unwrap()]
     }
 
     /// Deals the partitions to the members that are there, beginning with one of them. An owner who stays keeps its
@@ -95,7 +105,26 @@ impl Broker {
 
     /// Whether a request to publish to a topic is carried out.
     pub(super) fn takes(&self, topic: &str) -> bool {
-        self.is_up && self.refused != Some(topic)
+        self.is_up && self.refused.as_deref() != Some(topic)
+    }
+
+    /// Takes a message that a host published.
+    pub(super) fn take(&mut self, setting: &Setting, oracle: &mut Oracle, letter: (&str, &OutgoingMessage)) {
+        let (topic, message) = letter;
+        if topic.ends_with(SUFFIX) {
+            self.shelve(partition_of(setting, topic, message), message, oracle);
+        } else {
+            oracle.stored(message.id);
+        }
+    }
+
+    /// Takes a message for a parked partition.
+    pub(super) fn shelve(&mut self, at: usize, message: &OutgoingMessage, oracle: &mut Oracle) -> Applied {
+        let shelf = &mut self.partitions[at].shelf;
+        let place = (at, shelf.records.len() as u64);
+        let change = shelf.append(message);
+        oracle.shelved(place, &change);
+        change.applied
     }
 
     /// Stores an offset for its owner, and for nobody else.

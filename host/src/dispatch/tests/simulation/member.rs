@@ -1,12 +1,22 @@
 //! One host of a life: its dispatcher, and around that a poller, guests and a publisher that do what the seed says.
 
+mod keeping;
+
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use super::broker::{Broker, Letter, Ownership, Partition};
+use super::memory::{Known, Memory};
 use super::oracle::{Errand, Oracle, Subject};
+use super::shelf::{self, GROUP, SUFFIX};
 use super::watch::place_of;
 use super::*;
+use crate::dispatch::parking::Parking;
+use crate::identity::EventIdentity;
+use crate::parked::Fetch;
 use crate::poller::Input;
+use crate::sandbox::DoneBefore;
+
+use self::keeping::Keeping;
 
 /// A partition that a poller reads.
 #[derive(Debug, Clone, Copy)]
@@ -29,6 +39,24 @@ struct Request {
     letters: Vec<Letter>,
     /// How many of them the broker has taken.
     taken: usize,
+}
+
+/// What becomes of an event of a call.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Doing {
+    /// It runs, at this attempt.
+    Runs(Nature, u32),
+    /// It was handled before, as this copy, with so many emits.
+    IsDone(Errand, u32),
+    /// Another copy of it comes before it in the call.
+    IsTwin,
+}
+
+impl Doing {
+    /// The nature of an event that runs.
+    pub(super) fn running(self) -> Option<(Nature, u32)> {
+        if let Self::Runs(nature, attempt) = self { Some((nature, attempt)) } else { None }
+    }
 }
 
 /// Whether a host goes on.
@@ -63,6 +91,11 @@ pub(super) struct Member {
     /// Those among them that the dispatcher hands over.
     handing_over: BTreeSet<usize>,
     calls: Vec<Running>,
+    /// What its keepers know of parked partitions.
+    keeping: BTreeMap<usize, Keeping>,
+    fetches: VecDeque<Fetch>,
+    /// What was read of partitions of which the dispatcher does not know yet what is parked.
+    unread: BTreeMap<usize, Vec<Decoded>>,
     outbox: BTreeMap<String, VecDeque<Letter>>,
     requests: BTreeMap<String, Request>,
     /// Messages that each effect still waits for.
@@ -80,10 +113,14 @@ impl Member {
         seed: u64,
     ) -> Self {
         let effects =
-            Effects::new(Arc::new(Codec::default()), "group".to_owned(), "dlq".to_owned(), BTreeMap::new());
+            Effects::new(Arc::new(Codec::default()), GROUP.to_owned(), "dlq".to_owned(), BTreeMap::new());
         let handlers =
             setting.handlers.iter().map(|(config, pool)| (Arc::new(config.clone()), *pool)).collect();
-        let dispatcher = Dispatcher::new(handlers, effects, setting.dispatch.clone(), seed);
+        let mut dispatcher = Dispatcher::new(handlers, effects, setting.dispatch.clone(), seed);
+        if setting.parks {
+            dispatcher = dispatcher.with_parking(setting.sources(), SUFFIX.to_owned());
+            dispatcher.shelving.parking = Parking::new(setting.parked_max);
+        }
         Self {
             seat,
             phase: Phase::Works,
@@ -100,6 +137,9 @@ impl Member {
             known: BTreeMap::new(),
             handing_over: BTreeSet::new(),
             calls: Vec::new(),
+            keeping: BTreeMap::new(),
+            fetches: VecDeque::new(),
+            unread: BTreeMap::new(),
             outbox: BTreeMap::new(),
             requests: BTreeMap::new(),
             unconfirmed: BTreeMap::new(),
@@ -118,7 +158,7 @@ impl Member {
             }
             if let Some(holding) = self.held.remove(&at) {
                 oracle.tally.revocations += 1;
-                oracle.tally.repeats_max += self.exposed(holding, partition.stored);
+                oracle.tally.repeats_max += self.exposed(holding, partition);
                 let may_store =
                     partition.owner.is_some_and(|owner| owner == holding.ownership) || sudden_is_unseen;
                 self.inbox.push_back(if may_store {
@@ -144,14 +184,16 @@ impl Member {
             && self.leaving.get(&at).is_none_or(|holding| holding.next == partition.stored)
     }
 
-    /// What may run again when a partition is lost: all that was read and is not stored, for each handler.
-    fn exposed(&self, holding: Holding, stored: u64) -> u64 {
-        holding.next.saturating_sub(stored) * self.setting.handlers.len() as u64
+    /// What may run again when a partition is lost: all that was read and is not stored, for each handler, and what may
+    /// have been parked of it.
+    fn exposed(&self, holding: Holding, partition: &Partition) -> u64 {
+        let unstored = holding.next.saturating_sub(partition.stored) * self.setting.handlers.len() as u64;
+        unstored + partition.shelf.records.len() as u64
     }
 
     /// The same for all partitions.
     pub(super) fn exposed_by_death(&self, broker: &Broker) -> u64 {
-        self.held.iter().map(|(at, holding)| self.exposed(*holding, broker.partitions[*at].stored)).sum()
+        self.held.iter().map(|(at, holding)| self.exposed(*holding, &broker.partitions[*at])).sum()
     }
 
     /// The poller reads a partition.
@@ -196,18 +238,12 @@ impl Member {
         stored
     }
 
-    /// The dispatcher is told what came next.
-    pub(super) fn hear(&mut self, oracle: &mut Oracle, now: Now) -> bool {
-        let Some(input) = self.inbox.pop_front() else { return false };
+    /// The dispatcher is told what came next; none when nothing did.
+    pub(super) fn hear(&mut self, oracle: &mut Oracle, now: Now) -> Option<String> {
+        let input = self.inbox.pop_front()?;
+        let heard = self.describe(&input);
         match input {
-            Input::Assigned(key, assignment) => {
-                // It may come back before it was handed over.
-                self.watch.revoked(self.setting.number(key));
-                self.known.insert(self.setting.number(key), assignment);
-                self.handing_over.remove(&self.setting.number(key));
-                self.dispatcher.assigned(key, assignment, now);
-                self.paused.remove(&self.setting.number(key));
-            }
+            Input::Assigned(key, assignment) => self.is_assigned(key, assignment, now),
             Input::TakenAway(key) => {
                 self.handing_over.insert(self.setting.number(key));
                 self.dispatcher.hand_over(key, now);
@@ -216,44 +252,84 @@ impl Member {
             Input::Revoked(key) => {
                 self.handing_over.remove(&self.setting.number(key));
                 self.known.remove(&self.setting.number(key));
-                self.watch.revoked(self.setting.number(key));
+                self.forget(self.setting.number(key));
                 self.dispatcher.revoked(key);
             }
-            Input::Read(key, messages) => {
-                for message in &messages {
-                    self.watch.read(self.setting.number(key), message);
-                }
-                self.dispatcher.read(key, messages, now);
-            }
+            Input::Read(key, messages) => self.is_read(key, messages, now),
             Input::Published(effects) => {
                 for effect in effects {
                     self.dispatcher.published(effect, now);
                 }
             }
+            Input::ReadBack(read) => self.is_read_back(read, oracle, now),
+            Input::Fetched(fetched) => self.dispatcher.fetched(fetched, now),
             Input::Expired(_) | Input::WentBack | Input::Refused(..) => {
                 unreachable!("this broker forgets and refuses nothing")
             }
-            Input::ReadBack(_) | Input::Fetched(_) => unreachable!("nothing is parked here"),
         }
         self.notice_what_is_given_up();
         self.take_jobs(oracle, now);
         self.watch.nothing_is_owed();
-        true
+        Some(heard)
+    }
+
+    fn describe(&self, input: &Input) -> String {
+        let number = |key: &PartitionKey| self.setting.number(*key);
+        match input {
+            Input::Assigned(key, assignment) => format!("{} is assigned as {}", number(key), assignment.0),
+            Input::TakenAway(key) => format!("{} is taken away", number(key)),
+            Input::Overtaken(key, assignment) => format!("{} is overtaken as {}", number(key), assignment.0),
+            Input::Revoked(key) => format!("{} is revoked", number(key)),
+            Input::Read(key, messages) => format!("{} of {}", messages.len(), number(key)),
+            Input::ReadBack(read) => format!("{} parked of {}", read.records.len(), number(&read.partition)),
+            Input::Fetched(fetched) => format!("{} fetched of {}", fetched.events.len(), fetched.lane),
+            other => format!("{other:?}"),
+        }
+    }
+
+    fn is_assigned(&mut self, key: PartitionKey, assignment: AssignmentId, now: Now) {
+        let at = self.setting.number(key);
+        // It may come back before it was handed over.
+        self.forget(at);
+        self.known.insert(at, assignment);
+        self.handing_over.remove(&at);
+        self.dispatcher.assigned(key, assignment, now);
+        if self.dispatcher.is_open(key) {
+            self.paused.remove(&at);
+        } else {
+            self.paused.insert(at);
+        }
+        if let Some(owner) = self.dispatcher.owner_of(key) {
+            self.keeping.insert(at, Keeping::new(assignment, owner));
+        }
+    }
+
+    fn is_read(&mut self, key: PartitionKey, messages: Vec<Decoded>, now: Now) {
+        let at = self.setting.number(key);
+        if self.dispatcher.is_open(key) {
+            messages.iter().for_each(|message| self.watch.read(at, message));
+        } else {
+            self.unread.entry(at).or_default().extend(messages.iter().cloned());
+        }
+        self.dispatcher.read(key, messages, now);
+    }
+
+    /// What was read of a partition is no longer this host's affair.
+    fn forget(&mut self, at: usize) {
+        self.watch.revoked(at);
+        self.unread.remove(&at);
     }
 
     /// A partition that is handed over is given up by the dispatcher itself.
     fn notice_what_is_given_up(&mut self) {
-        let (known, setting, partitions) = (&mut self.known, &self.setting, &self.dispatcher.partitions);
-        let watch = &mut self.watch;
-        self.handing_over.retain(|at| {
-            let is_held =
-                known.get(at).is_some_and(|known| partitions.is_handing_over(setting.key(*at), *known));
-            if !is_held {
-                known.remove(at);
-                watch.revoked(*at);
-            }
-            is_held
-        });
+        let is_held = |known: &AssignmentId, at: usize| {
+            self.dispatcher.partitions.is_handing_over(self.setting.key(at), *known)
+        };
+        let is_given_up = |at: &usize| !self.known.get(at).is_some_and(|known| is_held(known, *at));
+        for at in self.handing_over.extract_if(.., is_given_up).collect::<Vec<_>>() {
+            self.known.remove(&at);
+            self.forget(at);
+        }
     }
 
     /// Does what the dispatcher wants done to commits and polling.
@@ -270,6 +346,7 @@ impl Member {
             self.board.insert(number, (assignment, offset.0));
         }
         self.notice_what_is_given_up();
+        self.tend_parked();
         for (partition, polling) in self.dispatcher.take_polling_changes() {
             let number = self.setting.number(partition);
             match polling {
@@ -290,7 +367,8 @@ impl Member {
                 let call = self.dispatcher.next_call(pool, has_room, now);
                 self.take_jobs(oracle, now);
                 let Some(call) = call else { break };
-                self.watch.call_began(&call, now.instant);
+                let stands: Vec<Stand> = self.tickets(call.id).map(Ticket::stand).collect();
+                self.watch.call_began(&call, &stands, oracle, now.instant);
                 started.extend(self.errands(&call));
                 let known = |e: &CallEvent| self.known.get(&self.watch.place(&e.event).0).copied();
                 let assignments = call.events.iter().map(known).collect();
@@ -341,10 +419,11 @@ impl Member {
     /// A call fails as a whole.
     pub(super) fn fail(&mut self, at: usize, outcome: Outcome, world: (&mut Oracle, Now)) {
         let (oracle, now) = world;
+        let are_current = self.are_current(at);
         let running = self.take_call(at);
         let (handler, is_single) = (running.call.handler.0, running.call.events.len() == 1);
-        for (index, CallEvent { event, .. }) in running.call.events.iter().enumerate() {
-            if !self.is_current(&running, index) {
+        for (CallEvent { event, .. }, is_current) in running.call.events.iter().zip(are_current) {
+            if !is_current {
                 continue;
             }
             if is_single {
@@ -356,49 +435,75 @@ impl Member {
         self.report(running.call.id, CallResult::Failed(outcome), oracle, now);
     }
 
-    /// A call is answered: each event as its nature says, and what follows a failed one in its lane is not run.
-    pub(super) fn answer(&mut self, at: usize, natures: &[Nature], world: (&mut Oracle, Now)) {
+    /// A call is answered: each event as its nature says. What follows a failed one in its lane is not run, and nothing
+    /// behind a twin.
+    pub(super) fn answer(
+        &mut self,
+        at: usize,
+        script: &[Doing],
+        (broker, memory): (&Broker, &mut Memory),
+        world: (&mut Oracle, Now),
+    ) {
         let (oracle, now) = world;
+        let are_current = self.are_current(at);
         let running = self.take_call(at);
         let handler = running.call.handler.0;
-        let (mut answers, mut failed_lanes) = (Vec::new(), BTreeSet::new());
-        for (index, (call_event, nature)) in running.call.events.iter().zip(natures).enumerate() {
-            let CallEvent { event, attempt, lane } = call_event;
-            if failed_lanes.contains(lane) {
+        let (mut answers, mut failed_lanes, mut is_stopped) = (Vec::new(), BTreeSet::new(), false);
+        for (index, (call_event, doing)) in running.call.events.iter().zip(script).enumerate() {
+            let CallEvent { event, lane, .. } = call_event;
+            let errand = (self.watch.place(event), Some(handler));
+            is_stopped |= *doing == Doing::IsTwin;
+            if is_stopped || failed_lanes.contains(lane) {
                 answers.push((index, Answer::NotRun));
                 continue;
             }
-            let outcome = nature.outcome(*attempt);
-            let is_current = self.is_current(&running, index);
-            if let Outcome::Done(emits) = &outcome {
-                let emits = u32::try_from(emits.len()).unwrap();
-                if is_current {
-                    self.watch.handled(handler, event, emits);
-                    oracle.handled((self.watch.place(event), Some(handler)), emits);
-                }
-                if emits == 0 {
+            let (outcome, of) = match *doing {
+                Doing::Runs(nature, attempt) => (nature.outcome(attempt), errand),
+                Doing::IsDone(of, emits) => {
+                    answers.push((index, Answer::DoneBefore(done_before(of, emits, broker))));
+                    if are_current[index] {
+                        self.watch.handled(handler, event, (of, emits));
+                        oracle.recognised(errand, of, emits);
+                    }
                     continue;
                 }
-            } else {
+                Doing::IsTwin => continue,
+            };
+            let Outcome::Done(emits) = &outcome else {
                 failed_lanes.insert(*lane);
-                if is_current {
+                if are_current[index] {
                     self.watch.failed(handler, event, &outcome, now.instant);
                 }
+                answers.push((index, Answer::Ended(outcome)));
+                continue;
+            };
+            let emits = u32::try_from(emits.len()).unwrap();
+            memory.done(&self.setting.handlers[handler].0, errand, (event, emits));
+            if are_current[index] {
+                self.watch.handled(handler, event, (of, emits));
+                oracle.handled(errand, emits);
             }
-            answers.push((index, Answer::Ended(outcome)));
+            if emits > 0 {
+                answers.push((index, Answer::Ended(outcome)));
+            }
         }
         self.report(running.call.id, CallResult::Answered(answers), oracle, now);
     }
 
-    /// The natures of the events of a call, by what the seed wrote.
-    pub(super) fn script(&self, at: usize, broker: &Broker) -> Vec<(Nature, u32)> {
+    /// What becomes of the events of a call, by what the seed wrote and what the handler remembers.
+    pub(super) fn script(&self, at: usize, broker: &Broker, memory: &Memory) -> Vec<Doing> {
         let Running { call, .. } = &self.calls[at];
-        let nature = |e: &CallEvent| {
-            let (partition, offset) = self.watch.place(&e.event);
-            let record = &broker.partitions[partition].log[usize::try_from(offset).unwrap()];
-            (record.natures[&call.handler.0], e.attempt)
+        let (handler, mut new) = (call.handler.0, BTreeSet::new());
+        let config = &self.setting.handlers[handler].0;
+        let doing = |e: &CallEvent| {
+            let place = self.watch.place(&e.event);
+            match memory.know(config, (place, Some(handler)), &e.event) {
+                Known::Done(of, emits) => Doing::IsDone(of, emits),
+                Known::New if config.dedup.is_some() && !new.insert(e.event.id.clone()) => Doing::IsTwin,
+                Known::New => Doing::Runs(broker.record(place).natures[&handler], e.attempt),
+            }
         };
-        call.events.iter().map(nature).collect()
+        call.events.iter().map(doing).collect()
     }
 
     pub(super) fn handler_of(&self, at: usize) -> usize {
@@ -409,10 +514,24 @@ impl Member {
         self.calls[at].call.tenant.as_str()
     }
 
-    fn is_current(&self, running: &Running, index: usize) -> bool {
-        let (partition, _) = self.watch.place(&running.call.events[index].event);
-        let known = self.known.get(&partition).copied();
-        known.is_some() && known == running.assignments[index]
+    /// The tickets of the events of a call.
+    fn tickets(&self, id: CallId) -> impl Iterator<Item = Ticket> {
+        self.dispatcher.calls[&id].items.iter().map(|(_, delivery)| delivery.ticket)
+    }
+
+    /// Whether the answers about the events of a call count. A lane that was released may have been dropped meanwhile.
+    fn are_current(&self, at: usize) -> Vec<bool> {
+        let running = &self.calls[at];
+        let is_current = |((event, assignment), ticket): ((&CallEvent, &Option<AssignmentId>), Ticket)| {
+            let known = self.known.get(&self.watch.place(&event.event).0);
+            let is_held = known.is_some() && known == assignment.as_ref();
+            match ticket.stand() {
+                Stand::Ledger(_) => is_held,
+                Stand::Parked(_) => is_held && self.dispatcher.is_current(ticket),
+            }
+        };
+        let events = running.call.events.iter().zip(&running.assignments);
+        events.zip(self.tickets(running.call.id)).map(is_current).collect()
     }
 
     fn report(&mut self, id: CallId, result: CallResult, oracle: &mut Oracle, now: Now) {
@@ -426,14 +545,20 @@ impl Member {
     fn take_jobs(&mut self, oracle: &mut Oracle, now: Now) {
         while let Some(job) = self.dispatcher.next_job() {
             self.unconfirmed.insert(job.effect, job.messages.len());
+            let (mut subjects, mut records) = (Vec::new(), Vec::new());
+            for (topic, message) in &job.messages {
+                if topic.ends_with(SUFFIX) {
+                    let at = shelf::partition_of(&self.setting, topic, message);
+                    records.push((at, shelf::read(message, Offset(0)).content));
+                } else {
+                    let subject = oracle.subject(message.id);
+                    let is_letter = matches!(subject, Subject::Letter(_));
+                    assert_eq!(topic == "dlq", is_letter, "{subject:?} goes to {topic}");
+                    subjects.push(subject);
+                }
+            }
+            self.watch.publishes(&subjects, &records, (oracle, now.instant));
             for (topic, message) in job.messages {
-                let subject = oracle.subject(message.id);
-                assert_eq!(
-                    topic == "dlq",
-                    matches!(subject, Subject::Letter(_)),
-                    "{subject:?} goes to {topic}"
-                );
-                self.watch.publishes(subject, oracle, now.instant);
                 let letter = Letter { effect: job.effect, message };
                 self.outbox.entry(topic).or_default().push_back(letter);
             }
@@ -443,7 +568,7 @@ impl Member {
     /// The publisher sends what waits for a topic, at most so many messages.
     pub(super) fn send(
         &mut self,
-        broker: &Broker,
+        broker: &mut Broker,
         oracle: &mut Oracle,
         (topic, most, taken): (&str, usize, usize),
     ) {
@@ -454,7 +579,7 @@ impl Member {
         let letters: Vec<Letter> = waiting.drain(..most.min(waiting.len())).collect();
         let taken = if broker.takes(topic) { taken.min(letters.len()) } else { 0 };
         for letter in &letters[..taken] {
-            oracle.stored(letter.message.id);
+            broker.take(&self.setting, oracle, (topic, &letter.message));
         }
         self.requests.insert(topic.to_owned(), Request { letters, taken });
     }
@@ -493,10 +618,17 @@ impl Member {
 
     /// Whether the publisher has confirmed all.
     pub(super) fn owes_nothing(&self) -> bool {
-        self.unconfirmed.is_empty() && self.inbox.is_empty()
+        self.unconfirmed.is_empty() && self.inbox.is_empty() && self.fetches.is_empty()
     }
 
     pub(super) fn pauses(&self) -> u64 {
         self.dispatcher.counters().handlers.values().map(|handler| handler.pauses).sum()
     }
+}
+
+/// The answer about an event that was handled before, as this copy of it.
+fn done_before((place, _): Errand, emits: u32, broker: &Broker) -> DoneBefore {
+    let handled = broker.record(place).decoded.as_ref().expect("it was handled");
+    let identity = EventIdentity::of(&handled.message);
+    DoneBefore { identity, emits: (0..emits).map(|_| emit()).collect() }
 }

@@ -3,6 +3,7 @@
 use rand::seq::IndexedRandom;
 
 use super::*;
+use crate::dedup::DedupWindow;
 use crate::retry::OnFault;
 
 /// Tenants of a life, the platform apart.
@@ -30,12 +31,21 @@ pub(super) struct Setting {
     pub(super) deaths_max: u32,
     /// Events of a life.
     pub(super) events: usize,
+    /// How many quarters of the hardships are left out.
+    pub(super) calm: u32,
+    /// Whether lanes can be parked, or stopped until a command.
+    pub(super) parks: bool,
+    /// Most events of a partition that a host parks.
+    pub(super) parked_max: usize,
+    /// Whether producers send some events twice.
+    pub(super) repeats: bool,
 }
 
 impl Setting {
     pub(super) fn draw(random: &mut SmallRng) -> Self {
         let topics = random.random_range(1..=2);
-        let handlers = (0..random.random_range(1..=3)).map(|number| drawn_handler(number, random)).collect();
+        let handlers: Vec<(HandlerConfig, Pool)> =
+            (0..random.random_range(1..=3)).map(|number| drawn_handler(number, random)).collect();
         let dispatch = DispatchSettings {
             in_flight_events_max: random.random_range(4..60),
             in_flight_bytes_max: random.random_range(200..4_000),
@@ -46,6 +56,9 @@ impl Setting {
             ..DispatchSettings::default()
         };
         Self {
+            parks: handlers.iter().any(|(config, _)| config.may_stop()),
+            parked_max: if random.random_ratio(1, 4) { random.random_range(3..20) } else { 1_000_000 },
+            repeats: handlers.iter().any(|(config, _)| config.dedup.is_some()),
             handlers,
             dispatch,
             topics,
@@ -54,7 +67,18 @@ impl Setting {
             slots: random.random_range(1..=4),
             deaths_max: random.random_range(1..=3),
             events: random.random_range(50..250),
+            calm: random.random_range(0..4),
         }
+    }
+
+    /// The topics that are read, as hosts know them.
+    pub(super) fn sources(&self) -> Vec<Arc<SourceTopic>> {
+        (0..self.topics).map(source_topic).collect()
+    }
+
+    /// Whether the watch knows of each event of a handler whether it waits in memory.
+    pub(super) fn is_simple(&self, handler: usize) -> bool {
+        !self.handlers[handler].0.may_park()
     }
 
     /// The address of a partition by its number.
@@ -102,14 +126,13 @@ impl Setting {
     /// The next event of a partition, or a message that is none.
     pub(super) fn draw_event(&self, partition: usize, offset: u64, random: &mut SmallRng) -> Decoded {
         let key = self.key(partition);
-        let topic = SourceTopic { stream: "s".to_owned(), topic: format!("t{}", key.topic.0) };
         let mut headers = guesthouse_connector::Headers::new();
         if random.random() {
             headers.insert(REGION, *["eu", "us"].choose(random).unwrap()).unwrap();
         }
         let id = (u128::from(offset) << 8) + partition as u128 + 1;
         let source = Source {
-            topic: Arc::new(topic),
+            topic: source_topic(key.topic.0),
             partition: key.partition,
             offset: Offset(offset),
             message_id: id,
@@ -144,22 +167,42 @@ impl Setting {
     }
 }
 
-fn drawn_handler(number: usize, random: &mut SmallRng) -> (HandlerConfig, Pool) {
-    let orders = ["tenant", "key", "partition", "header:region", "none"];
-    let order_by: OrderBy = orders.choose(random).unwrap().parse().unwrap();
+fn source_topic(number: usize) -> Arc<SourceTopic> {
+    Arc::new(SourceTopic { stream: "s".to_owned(), topic: format!("t{number}") })
+}
+
+fn drawn_policy(order_by: &OrderBy, random: &mut SmallRng) -> FailurePolicy {
+    match random.random_range(0..5) {
+        0 if *order_by != OrderBy::None => FailurePolicy::Block,
+        1 | 2 => FailurePolicy::Park,
+        _ => FailurePolicy::Skip,
+    }
+}
+
+fn drawn_dedup(random: &mut SmallRng) -> Option<DedupWindow> {
+    random.random_ratio(1, 3).then(|| DedupWindow { events_max: random.random_range(1..60), age_max: None })
+}
+
+fn drawn_retry(random: &mut SmallRng) -> RetryPolicy {
     let on_fault = |random: &mut SmallRng| {
         if random.random_ratio(1, 4) { OnFault::DeadLetter } else { OnFault::Retry }
     };
-    let retry = RetryPolicy {
+    RetryPolicy {
         attempts_max: random.random_range(1..=5),
         backoff_min: Duration::from_millis(random.random_range(10..500)),
         backoff_max: Duration::from_millis(random.random_range(500..20_000)),
+        in_memory_max: Duration::from_millis(if random.random_ratio(1, 4) { 400 } else { 20_000 }),
         age_max: random.random_ratio(1, 4).then(|| Duration::from_millis(random.random_range(1..60_000))),
         on_trap: on_fault(random),
         on_timeout: on_fault(random),
         on_limit: OnFault::Retry,
-        ..RetryPolicy::default()
-    };
+    }
+}
+
+fn drawn_handler(number: usize, random: &mut SmallRng) -> (HandlerConfig, Pool) {
+    let orders = ["tenant", "key", "partition", "header:region", "none"];
+    let order_by: OrderBy = orders.choose(random).unwrap().parse().unwrap();
+    let retry = drawn_retry(random);
     let breaker = BreakerPolicy {
         attempts_min: random.random_range(2..30),
         on_failing: if random.random_ratio(1, 3) { OnFailing::DeadLetter } else { OnFailing::Pause },
@@ -172,7 +215,6 @@ fn drawn_handler(number: usize, random: &mut SmallRng) -> (HandlerConfig, Pool) 
     };
     let events: &[&str] =
         [&["*"][..], &["order.*"], &["order.placed", "cart.opened"]].choose(random).unwrap();
-    let blocks = order_by != OrderBy::None && random.random_ratio(1, 5);
     let config = HandlerConfig {
         name: HandlerName::new(&format!("handler-{number}")).unwrap(),
         tenants,
@@ -181,7 +223,8 @@ fn drawn_handler(number: usize, random: &mut SmallRng) -> (HandlerConfig, Pool) 
         isolation: if random.random_ratio(1, 5) { Isolation::Fresh } else { Isolation::Reuse },
         retry,
         breaker,
-        on_failure: if blocks { FailurePolicy::Block } else { FailurePolicy::Skip },
+        on_failure: drawn_policy(&order_by, random),
+        dedup: drawn_dedup(random),
         ..handler(order_by, random.random_range(1..20))
     };
     (config, *Pool::ALL.choose(random).unwrap())

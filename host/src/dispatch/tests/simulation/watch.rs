@@ -1,6 +1,11 @@
 //! The watch over one life of a host: what it was given, in which order, and what it may do next.
+//!
+//! Of a handler that never parks it knows where each event waits. Lanes of the others leave the memory of the host and
+//! come back; of those it knows what runs, and the oracle knows in which order it must.
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+mod parked;
+
+use std::collections::{BTreeMap, VecDeque};
 
 use super::oracle::{Errand, Oracle, Place, Subject};
 use super::*;
@@ -18,6 +23,8 @@ struct Case {
     /// Attempts of it fail whole calls.
     is_alone: bool,
     deaths: u32,
+    /// Which time it was released, if it was.
+    run: Option<u64>,
 }
 
 /// What is known about a lane.
@@ -47,12 +54,14 @@ pub(super) struct Watch {
     setting: Arc<Setting>,
     lanes: BTreeMap<Lane, LaneState>,
     cases: BTreeMap<Errand, Case>,
-    /// What must be published next, and no later than now.
-    expected: BTreeSet<Errand>,
+    /// What must be published next, and no later than now, and how often.
+    expected: BTreeMap<Errand, u32>,
     /// Deaths that earlier hosts left on record.
     deaths: BTreeMap<Errand, u32>,
     /// Calls under way by handler and tenant.
     busy: BTreeMap<(usize, String), usize>,
+    /// How far the host knows its parked partitions.
+    heard: BTreeMap<usize, u64>,
 }
 
 impl Watch {
@@ -61,9 +70,10 @@ impl Watch {
             setting,
             lanes: BTreeMap::new(),
             cases: BTreeMap::new(),
-            expected: BTreeSet::new(),
+            expected: BTreeMap::new(),
             deaths,
             busy: BTreeMap::new(),
+            heard: BTreeMap::new(),
         }
     }
 
@@ -71,27 +81,44 @@ impl Watch {
         &self.setting.handlers[handler].0
     }
 
+    fn expect(&mut self, errand: Errand) {
+        *self.expected.entry(errand).or_default() += 1;
+    }
+
+    /// Whether something was expected; once less from now on.
+    fn was_expected(&mut self, errand: Errand) -> bool {
+        let Some(times) = self.expected.get_mut(&errand) else { return false };
+        *times -= 1;
+        if *times == 0 {
+            self.expected.remove(&errand);
+        }
+        true
+    }
+
     /// A message of a partition that the host holds came to its dispatcher.
     pub(super) fn read(&mut self, partition: usize, decoded: &Decoded) {
         let event = match decoded {
             Ok(event) => event,
-            Err(undecodable) => {
-                self.expected.insert(((partition, undecodable.0.source.offset.0), None));
-                return;
-            }
+            Err(undecodable) => return self.expect(((partition, undecodable.0.source.offset.0), None)),
         };
         let place = (partition, event.message.source.offset.0);
         for handler in self.setting.wanting(event) {
             let errand = (place, Some(handler));
+            if self.cases.get(&errand).is_some_and(|case| case.run.is_some()) {
+                continue; // It runs as one that was released.
+            }
             let deaths = self.deaths.get(&errand).copied().unwrap_or_default();
             self.cases.insert(errand, Case { deaths, ..Case::default() });
-            let lane = self.setting.lane(handler, event);
-            self.lanes.entry(lane).or_default().open.push_back(place);
+            if self.setting.is_simple(handler) {
+                let lane = self.setting.lane(handler, event);
+                self.lanes.entry(lane).or_default().open.push_back(place);
+            }
         }
     }
 
     /// A partition went away: what was read of it is no longer the host's affair.
     pub(super) fn revoked(&mut self, partition: usize) {
+        self.heard.remove(&partition);
         self.cases.retain(|((of, _), _), _| *of != partition);
         for lane in self.lanes.values_mut() {
             lane.open.retain(|(of, _)| *of != partition);
@@ -103,44 +130,63 @@ impl Watch {
     }
 
     fn forget_empty_lanes(&mut self) {
-        self.lanes.retain(|_, lane| !lane.open.is_empty() || lane.running > 0 || lane.rests_until.is_some());
+        self.lanes.retain(|_, lane| {
+            let is_known = lane.blocked_at.is_some() || lane.rests_until.is_some();
+            !lane.open.is_empty() || lane.running > 0 || is_known
+        });
     }
 
     /// I-5, I-10: a call is made of what comes next in its lanes, at the right attempt and not too early.
-    pub(super) fn call_began(&mut self, call: &Call, now: Instant) {
+    pub(super) fn call_began(&mut self, call: &Call, stands: &[Stand], oracle: &mut Oracle, now: Instant) {
         let handler = call.handler.0;
         let config = self.config(handler).clone();
         let queue = (handler, call.tenant.as_str().to_owned());
         let under_way = *self.busy.get(&queue).unwrap_or(&0);
-        assert!(!config.grants.state || under_way == 0, "two calls of a handler with state at the same time");
+        assert!(!config.keeps_marks() || under_way == 0, "two calls that write marks at the same time");
         *self.busy.entry(queue).or_default() += 1;
         let most = if config.isolation == Isolation::Fresh { 1 } else { config.batch_max.max(1) as usize };
         assert!((1..=most).contains(&call.events.len()), "a call of {} events", call.events.len());
+        let places: Vec<Place> = call.events.iter().map(|e| self.place(&e.event)).collect();
         let mut before: Option<(Lane, u32)> = None;
         let mut within = 0;
-        for CallEvent { event, attempt, lane: number } in &call.events {
+        for (at, CallEvent { event, attempt, lane: number }) in call.events.iter().enumerate() {
             assert_eq!(event.tenant, call.tenant);
-            let place = self.place(event);
             let lane = self.setting.lane(handler, event);
             within = if before.as_ref().is_some_and(|(last, _)| *last == lane) { within + 1 } else { 0 };
-            let state = self.lanes.get_mut(&lane).expect("only what was read can run");
-            let may_run = state.running == 0 || config.order_by == OrderBy::None;
-            assert!(within > 0 || may_run, "I-5: {lane:?} runs twice at the same time");
-            assert_eq!(state.open.get(within), Some(&place), "I-5: {lane:?} is out of order");
-            assert_eq!(state.blocked_at, None, "I-5: {lane:?} is stopped");
-            assert!(state.not_before.is_none_or(|from| from <= now), "{lane:?} must rest longer");
-            state.running += 1;
-            state.rest(None);
+            self.lane_runs(&lane, (places[at], within), now);
+            oracle.begins((places[at], Some(handler)), &places[..at]);
             let is_new_lane = before.as_ref().is_none_or(|(_, last)| last != number);
             assert_eq!(is_new_lane, within == 0, "lanes of a call are told apart by their numbers");
             before = Some((lane, *number));
-            let case = &self.cases[&(place, Some(handler))];
-            assert_eq!(*attempt, case.failures + 1, "I-10: {place:?}");
-            assert!(*attempt <= config.retry.attempts_max, "I-10: {place:?} at attempt {attempt}");
+            self.case_runs((places[at], Some(handler)), (*attempt, stands[at]), oracle);
+            let case = &self.cases[&(places[at], Some(handler))];
             let is_alone = case.is_alone || case.deaths > 0;
-            assert!(!is_alone || call.events.len() == 1, "{place:?} must run alone");
-            assert!(case.deaths < self.setting.deaths_max, "{place:?} has killed enough");
+            assert!(!is_alone || call.events.len() == 1, "{:?} must run alone", places[at]);
+            assert!(case.deaths < self.setting.deaths_max, "{:?} has killed enough", places[at]);
         }
+    }
+
+    /// An event of a lane goes into a guest, behind so many others of the lane in its call.
+    fn lane_runs(&mut self, lane: &Lane, (place, within): (Place, usize), now: Instant) {
+        let handler = lane.0;
+        let is_ordered = self.config(handler).order_by != OrderBy::None;
+        if !self.setting.is_simple(handler) {
+            self.lanes.entry(lane.clone()).or_default();
+        }
+        let is_simple = self.setting.is_simple(handler);
+        let Some(state) = self.lanes.get_mut(lane) else {
+            panic!("{place:?} of {lane:?} runs and was not read")
+        };
+        let may_run = state.running == 0 || !is_ordered;
+        assert!(within > 0 || may_run, "I-5: {lane:?} runs twice at the same time");
+        assert!(
+            !is_simple || state.open.get(within) == Some(&place),
+            "I-5: {lane:?} is out of order at {place:?}"
+        );
+        assert_eq!(state.blocked_at, None, "I-5: {lane:?} is stopped");
+        assert!(state.not_before.is_none_or(|from| from <= now), "{lane:?} must rest longer");
+        state.running += 1;
+        state.rest(None);
     }
 
     /// A call is over, whatever came of it.
@@ -165,29 +211,35 @@ impl Watch {
         case.expect("it was read").is_alone = !is_our_fault;
         if is_our_fault {
             let lane = self.setting.lane(handler, event);
-            self.lanes.get_mut(&lane).unwrap().rest(Some((now + HOST_FAULT_WAIT, now + HOST_FAULT_WAIT)));
+            let rest = (now + HOST_FAULT_WAIT, now + HOST_FAULT_WAIT);
+            self.lanes.entry(lane).or_default().rest(Some(rest));
         }
     }
 
-    /// A guest handled an event; with emits, those must be published now.
-    pub(super) fn handled(&mut self, handler: usize, event: &Event, emits: u32) {
-        let errand = (self.place(event), Some(handler));
-        self.close(handler, event);
+    /// An event is handled: in a guest, or earlier as `of`, whose emits are owed again. They must be published now.
+    pub(super) fn handled(&mut self, handler: usize, event: &Event, (of, emits): (Errand, u32)) {
+        let place = self.place(event);
+        self.cases.remove(&(place, Some(handler)));
+        if self.setting.is_simple(handler) {
+            let lane = self.setting.lane(handler, event);
+            let state = self.lanes.get_mut(&lane).unwrap();
+            assert_eq!(state.open.pop_front(), Some(place), "I-5: {lane:?} ends out of order");
+        }
+        self.forget_empty_lanes();
         if emits > 0 {
-            self.expected.insert(errand);
+            self.expect(of);
         }
     }
 
     /// An attempt failed: the event rests or is given up, as the policy says.
     pub(super) fn failed(&mut self, handler: usize, event: &Event, outcome: &Outcome, now: Instant) {
         let place = self.place(event);
-        let config = self.config(handler).clone();
-        let retry = &config.retry;
+        let retry = self.config(handler).retry.clone();
         let case = self.cases.get_mut(&(place, Some(handler))).expect("it was read");
         let lane = self.setting.lane(handler, event);
         if matches!(outcome, Outcome::HostFault { .. }) {
             let rest = (now + HOST_FAULT_WAIT, now + HOST_FAULT_WAIT);
-            self.lanes.get_mut(&lane).unwrap().rest(Some(rest));
+            self.lanes.entry(lane).or_default().rest(Some(rest));
             return;
         }
         case.failures += 1;
@@ -200,52 +252,12 @@ impl Watch {
         };
         case.first_failed.get_or_insert(now);
         if !may_retry || case.failures >= retry.attempts_max {
-            self.expected.insert((place, Some(handler)));
+            self.expect((place, Some(handler)));
         } else {
             let floor = (retry.backoff_min / 10).max(Duration::from_millis(1));
             let rest = (now + floor, now + retry.backoff_max.max(floor));
-            self.lanes.get_mut(&lane).unwrap().rest(Some(rest));
+            self.lanes.entry(lane).or_default().rest(Some(rest));
         }
-    }
-
-    /// Something is to be published: it was called for.
-    pub(super) fn publishes(&mut self, subject: Subject, oracle: &mut Oracle, now: Instant) {
-        let errand = match subject {
-            Subject::Emit(errand, index) => {
-                assert!(index > 0 || self.expected.remove(&errand), "I-11: emits of {errand:?} come unasked");
-                return;
-            }
-            Subject::Letter(errand) => errand,
-        };
-        let (place, Some(handler)) = errand else {
-            assert!(self.expected.remove(&errand), "I-4: a letter of {errand:?} comes unasked");
-            return;
-        };
-        let case = &self.cases[&errand];
-        let is_condemned = case.deaths > 0 && case.deaths >= self.setting.deaths_max;
-        let age_max = self.config(handler).retry.age_max;
-        let is_old = case.first_failed.zip(age_max).is_some_and(|(since, max)| now - since >= max);
-        assert!(
-            self.expected.remove(&errand) || is_condemned || is_old,
-            "I-4: {errand:?} is given up without a reason: {case:?}"
-        );
-        oracle.tally.dead += 1;
-        oracle.tally.condemned += u64::from(is_condemned);
-        let (lane, state) = self
-            .lanes
-            .iter_mut()
-            .find(|((of, ..), state)| *of == handler && state.open.contains(&place))
-            .unwrap();
-        if self.setting.handlers[handler].0.on_failure == FailurePolicy::Block {
-            assert_eq!(state.open.front(), Some(&place), "I-5: {lane:?} is stopped at its head");
-            state.blocked_at = Some(place);
-            oracle.tally.blocked += 1;
-            return;
-        }
-        assert_eq!(state.open.pop_front(), Some(place), "I-5: {lane:?} loses its head alone");
-        state.rest(None);
-        self.cases.remove(&errand);
-        self.forget_empty_lanes();
     }
 
     /// Everything that had to be published by now was.
@@ -279,15 +291,6 @@ impl Watch {
     /// Whether a dead event stops a lane.
     pub(super) fn has_blocked_lanes(&self) -> bool {
         self.lanes.values().any(|lane| lane.blocked_at.is_some())
-    }
-
-    fn close(&mut self, handler: usize, event: &Event) {
-        let place = self.place(event);
-        let lane = self.setting.lane(handler, event);
-        let state = self.lanes.get_mut(&lane).unwrap();
-        assert_eq!(state.open.pop_front(), Some(place), "I-5: {lane:?} ends out of order");
-        self.cases.remove(&(place, Some(handler)));
-        self.forget_empty_lanes();
     }
 
     pub(super) fn place(&self, event: &Event) -> Place {

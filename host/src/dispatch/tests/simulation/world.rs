@@ -4,9 +4,12 @@ use std::collections::BTreeMap;
 
 use rand::seq::IndexedRandom;
 
-use super::broker::{Broker, Deal};
-use super::member::{Member, Phase};
-use super::oracle::{Errand, Oracle, Tallies};
+use super::broker::{Broker, Deal, Partition};
+use super::member::{Doing, Member, Phase};
+use super::memory::Memory;
+use super::oracle::{Errand, Oracle};
+use super::shelf::SUFFIX;
+use super::tallies::Tallies;
 use super::trace::Trace;
 use super::*;
 
@@ -25,37 +28,43 @@ const JUMP_MICROS_MAX: u64 = 1_000_000_000_000;
 /// A life.
 #[derive(Debug)]
 pub(super) struct World {
-    random: SmallRng,
-    setting: Arc<Setting>,
-    names: Vec<HandlerName>,
+    pub(super) random: SmallRng,
+    pub(super) setting: Arc<Setting>,
     now: Now,
-    broker: Broker,
+    pub(super) broker: Broker,
     members: Vec<Member>,
+    memory: Memory,
     /// What the journals of each seat say about deaths.
     journals: BTreeMap<usize, BTreeMap<Errand, u32>>,
     /// A tenant and handler at which all attempts fail.
     mood: Option<(usize, &'static str)>,
     is_healthy: bool,
-    oracle: Oracle,
-    trace: Trace,
+    pub(super) oracle: Oracle,
+    pub(super) trace: Trace,
+}
+
+/// What fails as a whole when a call ends.
+#[derive(Debug)]
+enum Failing {
+    Host,
+    Call(Outcome),
 }
 
 /// Lives the life of a seed, and tells what happened in it and the hash of all that did.
 pub(super) fn live(seed: u64, is_told: bool) -> (Tallies, String) {
     let mut random = SmallRng::seed_from_u64(seed);
     let setting = Arc::new(Setting::draw(&mut random));
-    let names = setting.handlers.iter().map(|(config, _)| config.name.clone()).collect();
     let mut world = World {
         random,
-        names,
         now: Now { instant: Instant::now(), unix_micros: 1_700_000_000_000_000 },
         broker: Broker::new(setting.partitions),
+        oracle: Oracle::new(&setting),
         setting,
         members: Vec::new(),
+        memory: Memory::default(),
         journals: BTreeMap::new(),
         mood: None,
         is_healthy: false,
-        oracle: Oracle::default(),
         trace: Trace::new(is_told),
     };
     if is_told {
@@ -75,9 +84,11 @@ impl World {
         self.trace.step();
         self.hand_over();
         match self.random.random_range(0..1_000) {
+            960.. if self.random.random_ratio(self.setting.calm, 4) => {}
             0..80 => self.produce(),
             80..130 => self.pass(),
-            130..960 => self.let_one_work(),
+            130..948 => self.let_one_work(),
+            948..960 => self.command(),
             960..964 => self.start_member(),
             964..970 => self.crash_one(),
             970..973 => self.drain_one(),
@@ -101,13 +112,26 @@ impl World {
             }
             let at = self.random.random_range(0..self.setting.partitions);
             let offset = self.broker.partitions[at].log.len() as u64;
-            let decoded = self.setting.draw_event(at, offset, &mut self.random);
+            let mut decoded = self.setting.draw_event(at, offset, &mut self.random);
+            if self.setting.repeats && self.random.random_ratio(1, 6) {
+                self.make_copy(&mut decoded);
+            }
             let wanting = decoded.as_ref().map_or_else(|_| Vec::new(), |event| self.setting.wanting(event));
             let natures =
                 wanting.into_iter().map(|handler| (handler, Nature::draw(&mut self.random))).collect();
             let record = Record { decoded, natures };
-            self.oracle.produced((at, offset), &record, &self.names);
+            self.oracle.produced((at, offset), &record, &self.setting);
             self.broker.partitions[at].log.push(record);
+        }
+    }
+
+    /// Lets an event be another copy of one that was written before.
+    fn make_copy(&mut self, decoded: &mut Decoded) {
+        let logs = self.broker.partitions.iter().flat_map(|partition| partition.log.iter().rev().take(20));
+        let events: Vec<&Arc<Event>> = logs.filter_map(|record| record.decoded.as_ref().ok()).collect();
+        if let (Ok(event), Some(first)) = (decoded, events.choose(&mut self.random)) {
+            let (id, tenant) = (first.id.clone(), first.tenant.clone());
+            *event = Arc::new(Event { id, tenant, ..Event::clone(event) });
         }
     }
 
@@ -136,10 +160,11 @@ impl World {
         let Some(at) = self.one_of(|member| member.frozen_until <= steps) else { return };
         match self.random.random_range(0..100) {
             0..12 => self.poll(at),
-            12..32 => self.hear(at),
-            32..52 => self.start_calls(at),
-            52..72 => self.end_a_call(at),
-            72..86 => self.publish(at),
+            12..30 => self.hear(at),
+            30..48 => self.start_calls(at),
+            48..66 => self.end_a_call(at),
+            66..79 => self.publish(at),
+            79..86 => self.keep(at),
             86..93 => self.act(at, Due::Now),
             93..97 => self.store(at),
             _ => self.members[at].join(&self.broker, &mut self.oracle, self.random.random_ratio(1, 4)),
@@ -158,8 +183,10 @@ impl World {
     }
 
     fn hear(&mut self, at: usize) {
-        let heard = self.members[at].hear(&mut self.oracle, self.now);
-        self.trace.note(format_args!("{} hears: {heard}", self.members[at].seat));
+        for _ in 0..self.random.random_range(1..4) {
+            let heard = self.members[at].hear(&mut self.oracle, self.now);
+            self.trace.note(format_args!("{} hears: {heard:?}", self.members[at].seat));
+        }
     }
 
     fn start_calls(&mut self, at: usize) {
@@ -174,33 +201,52 @@ impl World {
             return;
         }
         let call = self.random.random_range(0..calls);
-        let script = self.members[at].script(call, &self.broker);
+        let script = self.members[at].script(call, &self.broker, &self.memory);
         let seat = self.members[at].seat;
-        let world = (&mut self.oracle, self.now);
         if self.is_healthy {
-            let natures: Vec<_> = script.iter().map(|(nature, _)| Nature::Good(nature.emits())).collect();
-            self.members[at].answer(call, &natures, world);
-            return;
+            let good = |doing: &Doing| match *doing {
+                Doing::Runs(nature, attempt) => Doing::Runs(Nature::Good(nature.emits()), attempt),
+                other => other,
+            };
+            let script: Vec<Doing> = script.iter().map(good).collect();
+            return self.answer((at, call), &script);
         }
+        let fate = self.random.random_range(0..100);
+        self.trace.note(format_args!("{seat} ends {script:?} by {fate}"));
+        match (fate, self.what_fails((at, call), &script)) {
+            (0..3, _) => self.members[at].refuse(call, self.now),
+            (3..6, _) => self.fail((at, call), Outcome::HostFault { reason: "no thread".to_owned() }),
+            (_, Some(Failing::Host)) => self.crash(at),
+            (_, Some(Failing::Call(outcome))) => self.fail((at, call), outcome),
+            (_, None) => self.answer((at, call), &script),
+        }
+        self.clear_suspects(seat);
+    }
+
+    /// What a call takes with it, if it does.
+    fn what_fails(&self, (at, call): (usize, usize), script: &[Doing]) -> Option<Failing> {
         let is_struck = self.mood.is_some_and(|(handler, tenant)| {
             self.members[at].handler_of(call) == handler && self.members[at].tenant_of(call) == tenant
         });
-        let fate = self.random.random_range(0..100);
-        self.trace.note(format_args!("{seat} ends {script:?} by {fate}"));
-        match fate {
-            0..3 => self.members[at].refuse(call, self.now),
-            3..6 => self.members[at].fail(call, Outcome::HostFault { reason: "no thread".to_owned() }, world),
-            _ if script.iter().any(|(nature, _)| *nature == Nature::Kills) => self.crash(at),
-            _ if is_struck => self.members[at].fail(call, trapped(), world),
-            _ => match script.iter().find(|(nature, attempt)| !nature.answers(*attempt)) {
-                Some((nature, attempt)) => self.members[at].fail(call, nature.outcome(*attempt), world),
-                None => {
-                    let natures: Vec<_> = script.iter().map(|(nature, _)| *nature).collect();
-                    self.members[at].answer(call, &natures, world);
-                }
-            },
+        // A twin ends the call.
+        let ran = script.iter().take_while(|doing| **doing != Doing::IsTwin);
+        let running: Vec<(Nature, u32)> = ran.filter_map(|doing| doing.running()).collect();
+        if running.iter().any(|(nature, _)| *nature == Nature::Kills) {
+            return Some(Failing::Host);
         }
-        self.clear_suspects(seat);
+        let failing = running.iter().find(|(nature, attempt)| !nature.answers(*attempt));
+        let outcome = failing.map(|(nature, attempt)| nature.outcome(*attempt));
+        let struck = (is_struck && !running.is_empty()).then(trapped);
+        struck.or(outcome).map(Failing::Call)
+    }
+
+    fn answer(&mut self, (at, call): (usize, usize), script: &[Doing]) {
+        let (store, world) = ((&self.broker, &mut self.memory), (&mut self.oracle, self.now));
+        self.members[at].answer(call, script, store, world);
+    }
+
+    fn fail(&mut self, (at, call): (usize, usize), outcome: Outcome) {
+        self.members[at].fail(call, outcome, (&mut self.oracle, self.now));
     }
 
     /// What a host has outlived is no longer suspected.
@@ -220,10 +266,17 @@ impl World {
         if is_sent {
             let most = self.random.random_range(1..10);
             let taken = if self.random.random_ratio(1, 8) { self.random.random_range(0..most) } else { most };
-            self.members[at].send(&self.broker, &mut self.oracle, (topic, most, taken));
+            self.members[at].send(&mut self.broker, &mut self.oracle, (topic, most, taken));
         } else if self.broker.is_up {
             self.members[at].be_answered(topic, is_lost);
         }
+    }
+
+    /// A keeper of a host claims a parked partition, reads on, or fetches what is released.
+    fn keep(&mut self, at: usize) {
+        let world = (&mut self.oracle, &mut self.random);
+        let kept = self.members[at].keep(&mut self.broker, world);
+        self.trace.note(format_args!("{} keeps {kept:?}", self.members[at].seat));
     }
 
     fn act(&mut self, at: usize, due: Due) {
@@ -232,6 +285,11 @@ impl World {
 
     fn store(&mut self, at: usize) {
         let stored = self.members[at].store(&mut self.broker, &mut self.oracle);
+        for (partition, offset) in &stored {
+            if self.random.random_ratio(1, 4) {
+                self.memory.forget(*partition, *offset, |errand| self.oracle.is_parked(errand));
+            }
+        }
         self.trace.note(format_args!("{} stores {stored:?}", self.members[at].seat));
     }
 
@@ -242,9 +300,8 @@ impl World {
         };
         let deaths = self.journals.entry(seat).or_default().clone();
         let mark = |((partition, offset), handler): &Errand| {
-            let record = &self.broker.partitions[*partition].log[usize::try_from(*offset).unwrap()];
-            let event = record.decoded.as_ref().ok()?;
-            Some(EventMark::of(&self.names[(*handler)?], &event.message))
+            let event = self.broker.record((*partition, *offset)).decoded.as_ref().ok()?;
+            Some(EventMark::of(&self.setting.handlers[(*handler)?].0.name, &event.message))
         };
         let marks = deaths.iter().filter_map(|(errand, deaths)| Some((mark(errand)?, *deaths))).collect();
         let suspects = Suspects::new(marks, self.setting.deaths_max);
@@ -277,7 +334,7 @@ impl World {
     fn drain_one(&mut self) {
         if let Some(at) = self.one_of(|member| member.phase == Phase::Works) {
             self.trace.note(format_args!("{} drains", self.members[at].seat));
-            self.members[at].phase = Phase::Drains;
+            self.members[at].drain();
         }
         let Some(at) = self.one_of(|member| member.phase == Phase::Drains && member.is_at_rest()) else {
             return;
@@ -326,8 +383,10 @@ impl World {
     }
 
     fn refuse_a_topic(&mut self) {
-        let topics = [None, Some("dlq"), Some("domain")];
-        self.broker.refused = *topics.choose(&mut self.random).unwrap();
+        let parked = self.setting.sources().into_iter().map(|source| format!("{}{SUFFIX}", source.topic));
+        let mut topics = vec![None, Some("dlq".to_owned()), Some("domain".to_owned())];
+        topics.extend(parked.map(Some));
+        self.broker.refused = topics.choose(&mut self.random).unwrap().clone();
     }
 
     fn change_mood(&mut self) {
@@ -342,9 +401,13 @@ impl World {
     fn come_to_rest(&mut self) {
         (self.is_healthy, self.mood) = (true, None);
         (self.broker.is_up, self.broker.refused) = (true, None);
-        for member in &mut self.members {
-            (member.frozen_until, member.phase) = (0, Phase::Works);
+        while let Some(at) = self.members.iter().position(|member| member.phase == Phase::Drains) {
+            self.crash(at);
         }
+        for member in &mut self.members {
+            member.frozen_until = 0;
+        }
+        self.start_member();
         self.deal(Deal::Sudden);
         self.settle(|world| world.members.iter().any(|member| member.watch.has_blocked_lanes()));
         while !self.members.is_empty() {
@@ -368,6 +431,7 @@ impl World {
             if self.all_is_stored() && self.members.iter().all(Member::owes_nothing) {
                 return;
             }
+            self.release_all();
             self.pass_by(Duration::from_secs(60));
             for at in 0..self.members.len() {
                 self.work_on(at);
@@ -381,13 +445,14 @@ impl World {
         for partition in 0..self.setting.partitions {
             self.members[at].poll(&self.broker, partition);
         }
-        while self.members[at].hear(&mut self.oracle, self.now) {}
+        self.keep(at);
+        while self.members[at].hear(&mut self.oracle, self.now).is_some() {}
         self.start_calls(at);
         while self.members[at].calls() > 0 {
             self.end_a_call(at);
         }
         for topic in self.members[at].topics() {
-            self.members[at].send(&self.broker, &mut self.oracle, (&topic, usize::MAX, usize::MAX));
+            self.members[at].send(&mut self.broker, &mut self.oracle, (&topic, usize::MAX, usize::MAX));
             self.members[at].be_answered(&topic, false);
         }
         self.act(at, Due::Now);
@@ -395,6 +460,9 @@ impl World {
     }
 
     fn all_is_stored(&self) -> bool {
-        self.broker.partitions.iter().all(|partition| partition.stored == partition.log.len() as u64)
+        let is_done = |partition: &Partition| {
+            partition.stored == partition.log.len() as u64 && partition.shelf.truth.events() == 0
+        };
+        self.broker.partitions.iter().all(is_done)
     }
 }
