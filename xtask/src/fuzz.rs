@@ -3,9 +3,11 @@
 use std::env;
 use std::ffi::OsString;
 use std::fs::{self, File};
+use std::path::Path;
 use std::process::{Command, ExitCode};
 
 use anyhow::{Context as _, Result};
+use tempfile::TempDir;
 
 use crate::console::note;
 use crate::program;
@@ -71,7 +73,9 @@ fn fuzz(workspace: &Workspace, target: &str, seconds: u32) -> Result<()> {
     fs::create_dir_all(&found).with_context(|| format!("cannot make {}", found.display()))?;
     let log_file = found.with_extension("log");
     let log = File::create(&log_file).with_context(|| format!("cannot make {}", log_file.display()))?;
+    let scratch = scratch()?;
     let mut command = Command::new(program);
+    command.env("TMPDIR", scratch.path());
     command.arg(&found).arg(workspace.file(&format!("tests/fuzz/corpus/{target}")));
     command.arg(format!("-artifact_prefix={}-", found.display()));
     command.arg(format!("-max_total_time={seconds}"));
@@ -82,6 +86,14 @@ fn fuzz(workspace: &Workspace, target: &str, seconds: u32) -> Result<()> {
         .filter_map(|line| line.strip_prefix("stat::"))
         .for_each(|line| note(format_args!("  {line}")));
     Ok(())
+}
+
+/// A folder in memory, where the system has one, for what the targets write: a sync costs nothing there, and nothing of
+/// it is to be kept.
+fn scratch() -> Result<TempDir> {
+    let memory = Path::new("/dev/shm");
+    let scratch = if memory.is_dir() { tempfile::tempdir_in(memory) } else { tempfile::tempdir() };
+    scratch.context("cannot make a folder for the targets to write in")
 }
 
 /// Whether cargo asks for a compiler that instruments.

@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use rand::distr::{Alphanumeric, SampleString};
 use secrecy::{ExposeSecret, SecretString};
 
-use crate::password::{self, HashError};
+use crate::password::{self, Cost, HashError};
 use crate::store::{ROOT_USER_ID, Store, StoreError, UserMeta};
 
 /// File in the data directory that holds a generated password.
@@ -100,12 +100,13 @@ pub(crate) fn resolve(
 }
 
 /// Stores the root user of this start, so that it is found among the users. Blocks.
-pub(crate) fn enroll(root: &RootCredentials, store: &Store) -> Result<(), ResolveError> {
+pub(crate) fn enroll(root: &RootCredentials, store: &Store, cost: Cost) -> Result<(), ResolveError> {
     let users = store.load_users()?.users;
     if users.iter().any(|user| user.id != ROOT_USER_ID && user.name == root.username) {
         return Err(CredentialsError::Taken { username: root.username.clone() }.into());
     }
-    let hash = password::hash(root.password.expose_secret().as_bytes()).map_err(CredentialsError::from)?;
+    let hash =
+        password::hash(root.password.expose_secret().as_bytes(), cost).map_err(CredentialsError::from)?;
     let mut meta = UserMeta::root(root.username.clone(), hash);
     if let Some(known) = users.iter().find(|user| user.id == ROOT_USER_ID) {
         meta.created_at_micros = known.created_at_micros;

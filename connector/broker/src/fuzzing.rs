@@ -19,6 +19,7 @@ use tokio::sync::{Semaphore, watch};
 use crate::config::{BrokerConfig, Limits};
 use crate::engine::Engine;
 use crate::log::{LogSettings, PartitionLog, ReadFrom};
+use crate::password::Cost;
 use crate::peer::{Peer, Session};
 use crate::store::ROOT_USER_ID;
 use crate::wire::Request;
@@ -49,7 +50,7 @@ impl FuzzBroker {
             ..Limits::default()
         };
         let config = BrokerConfig { data_dir: dir.to_owned(), limits, ..BrokerConfig::default() };
-        let (engine, _root) = crate::server::open(&config).unwrap();
+        let (engine, _root) = crate::server::open(&config, Cost::LEAST).unwrap();
         let runtime = Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
         Self { runtime, engine: Arc::new(engine), strangers: Arc::new(Semaphore::new(1)) }
     }

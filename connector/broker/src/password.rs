@@ -1,6 +1,8 @@
 //! Password hashes. A check costs the same whether or not the user exists, and hashes are computed one after
 //! another, so that guessing is slow and cannot take the machine.
 
+use std::time::Duration;
+
 use argon2::password_hash::phc::PasswordHash;
 use argon2::password_hash::{PasswordHasher, PasswordVerifier};
 use argon2::{Algorithm, Argon2, Params, Version};
@@ -8,9 +10,23 @@ use tokio::sync::Semaphore;
 use tokio::task::block_in_place;
 
 const SALT_BYTES: usize = 16;
-/// Cost of one hash: 12 MiB and two passes, about 10 ms.
-const MEMORY_KIB: u32 = 12 * 1024;
-const PASSES: u32 = 2;
+
+/// What a guess at a password costs.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Cost {
+    memory_kib: u32,
+    passes: u32,
+    /// How long the answer to a wrong login is held back, times the wrong logins on the connection.
+    pub(crate) pause: Duration,
+}
+
+impl Cost {
+    /// 12 MiB and two passes, about 10 ms, and the answer after 200 ms.
+    pub(crate) const USUAL: Self =
+        Self { memory_kib: 12 * 1024, passes: 2, pause: Duration::from_millis(200) };
+    /// The least there is, for fuzzing.
+    pub(crate) const LEAST: Self = Self { memory_kib: 8, passes: 1, pause: Duration::ZERO };
+}
 
 /// The random source or the hash function failed.
 #[derive(Debug, thiserror::Error)]
@@ -28,20 +44,21 @@ pub(crate) enum Verdict {
 pub(crate) struct Gate {
     /// Checked in place of the hash of a user that does not exist.
     decoy: String,
+    pub(crate) cost: Cost,
     turn: Semaphore,
 }
 
 impl Gate {
     /// A gate that nobody waits at. Blocks for one hash.
-    pub(crate) fn new() -> Result<Self, HashError> {
+    pub(crate) fn new(cost: Cost) -> Result<Self, HashError> {
         let nobody: [u8; SALT_BYTES] = rand::random();
-        Ok(Self { decoy: hash(&nobody)?, turn: Semaphore::new(1) })
+        Ok(Self { decoy: hash(&nobody, cost)?, cost, turn: Semaphore::new(1) })
     }
 
     /// Hashes a password for the store. Waits for its turn; cancelling loses nothing.
     pub(crate) async fn hash(&self, password: &str) -> Result<String, HashError> {
         let _turn = self.turn.acquire().await.map_err(|closed| HashError(closed.to_string()))?;
-        block_in_place(|| hash(password.as_bytes()))
+        block_in_place(|| hash(password.as_bytes(), self.cost))
     }
 
     /// Checks a password against a stored hash; without one it is always wrong, and takes as long. Waits for its
@@ -53,10 +70,11 @@ impl Gate {
     }
 }
 
-/// A hash in the PHC string format, with a salt of its own. Takes about 10 ms.
-pub(crate) fn hash(password: &[u8]) -> Result<String, HashError> {
+/// A hash in the PHC string format, with a salt of its own. Takes about 10 ms at the usual cost.
+pub(crate) fn hash(password: &[u8], cost: Cost) -> Result<String, HashError> {
     let salt: [u8; SALT_BYTES] = rand::random();
-    let params = Params::new(MEMORY_KIB, PASSES, 1, None).map_err(|error| HashError(error.to_string()))?;
+    let params =
+        Params::new(cost.memory_kib, cost.passes, 1, None).map_err(|error| HashError(error.to_string()))?;
     let hasher = Argon2::new(Algorithm::Argon2id, Version::V0x13, params);
     let hash: PasswordHash =
         hasher.hash_password_with_salt(password, &salt).map_err(|error| HashError(error.to_string()))?;
@@ -81,7 +99,7 @@ mod tests {
 
     #[tokio::test(flavor = "multi_thread")]
     async fn only_the_password_itself_is_right_and_nobody_is_ever_right() {
-        let gate = Gate::new().unwrap();
+        let gate = Gate::new(Cost::LEAST).unwrap();
         let stored = gate.hash("secret").await.unwrap();
         assert_eq!(gate.check(Some(&stored), "secret").await, Verdict::Right);
         assert_eq!(gate.check(Some(&stored), "Secret").await, Verdict::Wrong);

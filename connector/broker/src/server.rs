@@ -24,7 +24,7 @@ use crate::credentials::{CredentialsError, ResolveError, RootCredentials, enroll
 use crate::data_dir::{DataDir, DataDirError, PasswordPlace};
 use crate::engine::{Engine, Kept};
 use crate::http::Http;
-use crate::password::Gate;
+use crate::password::{Cost, Gate};
 use crate::server::acceptor::{Acceptor, Encryption};
 use crate::store::Store;
 use crate::user::Users;
@@ -220,7 +220,7 @@ struct Launched {
 async fn launch(config: BrokerConfig, stop: watch::Receiver<Stop>) -> Result<Launched, StartError> {
     require_guarded(&config)?;
     let encryption = tokio::task::block_in_place(|| encryption(&config))?;
-    let (engine, root) = tokio::task::block_in_place(|| open(&config))?;
+    let (engine, root) = tokio::task::block_in_place(|| open(&config, Cost::USUAL))?;
     let (listener, address) = listen(config.address).await?;
     let http = match config.http {
         Some(address) => Some(listen(address).await?),
@@ -270,12 +270,12 @@ fn encryption(config: &BrokerConfig) -> Result<Encryption, TlsError> {
 }
 
 /// Opens everything that an earlier run may have left. Blocks.
-pub(crate) fn open(config: &BrokerConfig) -> Result<(Engine, RootCredentials), StartError> {
+pub(crate) fn open(config: &BrokerConfig, cost: Cost) -> Result<(Engine, RootCredentials), StartError> {
     let data_dir = DataDir::take(&config.data_dir)?;
     let store = Arc::new(Store::open(&config.data_dir).map_err(data)?);
     let root = resolve(&config.root_username, config.root_password.as_ref(), &config.data_dir, &store)?;
-    enroll(&root, &store)?;
-    let gate = Gate::new().map_err(CredentialsError::from)?;
+    enroll(&root, &store, cost)?;
+    let gate = Gate::new(cost).map_err(CredentialsError::from)?;
     let users = Users::open(Arc::clone(&store)).map_err(data)?;
     let layout = Layout {
         data_dir: config.data_dir.clone(),

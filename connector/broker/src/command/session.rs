@@ -1,7 +1,6 @@
 //! Logging in.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use iggy_binary_protocol::requests::users::{LoginRegisterRequest, LoginRegisterWithPatRequest};
 use iggy_binary_protocol::responses::users::LoginRegisterResponse;
@@ -11,15 +10,13 @@ use secrecy::ExposeSecret;
 
 use crate::clock::now_micros;
 use crate::engine::Engine;
-use crate::password::Verdict;
+use crate::password::{Gate, Verdict};
 use crate::peer::{Peer, Session};
 use crate::user::User;
 use crate::wire::{Payload, Refusal};
 
 /// What clients see as the version of the server.
 pub(super) const SERVER_VERSION: &str = concat!("guesthouse-", env!("CARGO_PKG_VERSION"));
-/// How long the answer to a wrong login is held back, times the wrong logins on the connection.
-const FAILED_LOGIN_PAUSE: Duration = Duration::from_millis(200);
 
 /// Checks a login and binds a session to the connection. What the connection was before is over, whatever comes
 /// of it. Waits for its turn behind other logins.
@@ -27,7 +24,7 @@ pub(super) async fn login(engine: &Engine, peer: &mut Peer, body: &[u8]) -> Resu
     peer.unbind();
     let outcome = verify(engine, body).await;
     if outcome.is_err() {
-        hold_back(peer).await;
+        hold_back(&engine.gate, peer).await;
     }
     let user_id = outcome?.meta.id;
     let session = engine.next_session();
@@ -43,9 +40,9 @@ pub(super) async fn login(engine: &Engine, peer: &mut Peer, body: &[u8]) -> Resu
 
 /// Counts a wrong password against the connection, and makes it wait for the answer. After some the connection is
 /// closed.
-pub(super) async fn hold_back(peer: &mut Peer) {
+pub(super) async fn hold_back(gate: &Gate, peer: &mut Peer) {
     peer.failed_logins += 1;
-    tokio::time::sleep(FAILED_LOGIN_PAUSE * peer.failed_logins).await;
+    tokio::time::sleep(gate.cost.pause * peer.failed_logins).await;
 }
 
 async fn verify(engine: &Engine, body: &[u8]) -> Result<Arc<User>, Refusal> {

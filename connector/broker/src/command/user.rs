@@ -112,7 +112,7 @@ async fn change_password(call: Call<'_>) -> Result<Payload, Refusal> {
     require_password(&request.new_password)?;
     let gate = &call.engine.gate;
     if gate.check(Some(&user.meta.password_hash), &request.current_password).await == Verdict::Wrong {
-        hold_back(call.peer).await;
+        hold_back(gate, call.peer).await;
         return Err(Code::InvalidCredentials.into());
     }
     let hash = gate.hash(&request.new_password).await?;
