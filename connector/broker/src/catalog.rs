@@ -244,12 +244,7 @@ fn report(key: PartitionKey, recovery: &Recovery) {
         );
     }
     for damage in &recovery.damage {
-        tracing::error!(
-            ?key,
-            segment = %damage.path.display(),
-            position = damage.position,
-            "segment is damaged, reads that reach this place fail"
-        );
+        tracing::error!(?key, %damage, "a partition does not hold all that was written");
     }
     if recovery.skipped_offsets > 0 {
         tracing::warn!(

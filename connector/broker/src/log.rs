@@ -32,6 +32,9 @@ pub(crate) use sync::SyncTicket;
 /// Bytes read at once when only ids are wanted.
 const ID_READ_BYTES: u32 = 1024 * 1024;
 
+/// What to do about a damaged segment.
+const WAY_OUT: &str = "reads that reach this place are refused; restore the file from a copy or delete the oldest segments up to this one";
+
 /// How a partition's log is laid out on disk.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct LogSettings {
@@ -115,7 +118,11 @@ pub(crate) struct Cut {
 }
 
 /// A place in a sealed segment that does not hold what was written there.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "segment {} is damaged at byte {position}; {WAY_OUT}",
+    path.display()
+)]
 pub(crate) struct Damage {
     /// The segment.
     pub(crate) path: PathBuf,
@@ -146,7 +153,7 @@ pub(crate) enum LogError {
     },
     /// Stored bytes are not what was written; they are not served.
     #[error(
-        "segment {} is damaged at byte {position}: {reason}; restore the file from a copy or delete the oldest segments up to this one",
+        "segment {} is damaged at byte {position}: {reason}; {WAY_OUT}",
         path.display()
     )]
     Damaged {
@@ -364,6 +371,11 @@ impl PartitionLog {
     /// As [`PartitionLog::delete`].
     pub(crate) fn remove(dir: &Path) -> Result<(), LogError> {
         remove_directory(dir)
+    }
+
+    /// Whether a segment file is part of the log.
+    pub(crate) fn has_segment(&self, path: &Path) -> bool {
+        self.sealed.iter().chain([&self.active]).any(|segment| segment.path == path)
     }
 
     /// Where its files lie.

@@ -45,6 +45,18 @@ struct Open {
     era: Era,
     /// Not before this the log is mended again after a try that failed.
     mend_due: Option<Instant>,
+    /// The last place that could not be read.
+    damage: Option<KnownDamage>,
+}
+
+/// A place in a segment that does not hold what was written there.
+#[derive(Debug)]
+struct KnownDamage {
+    segment: PathBuf,
+    /// What is wrong, and the way out.
+    text: String,
+    /// The read that met it. Once that succeeds, the segment was put right.
+    met_by: Option<ReadFrom>,
 }
 
 /// The time between two failures of the disk. A sync that fails says nothing about what was appended before it, not
@@ -65,6 +77,8 @@ pub(crate) enum Condition {
     Serving,
     /// It gives messages and takes none, for this reason.
     Refusing(String),
+    /// It takes messages, and gives those that do not lie behind a place that is damaged, for this reason.
+    Damaged(String),
     /// It gives none and takes none, for this reason.
     Offline(String),
 }
@@ -82,7 +96,7 @@ impl Partition {
     /// Creates an empty partition.
     pub(crate) fn create(key: PartitionKey, dir: &Path, settings: LogSettings) -> Result<Self, LogError> {
         let log = PartitionLog::create(dir, settings)?;
-        Ok(Self::with_log(key, log, RecentIds::default()))
+        Ok(Self::with_log(key, log, RecentIds::default(), None))
     }
 
     /// A partition that does not serve, for this reason.
@@ -104,12 +118,22 @@ impl Partition {
     ) -> Result<(Self, Recovery), LogError> {
         let (log, recovery) = PartitionLog::open(dir, settings, floor)?;
         let recent = recent_of(&log);
-        Ok((Self::with_log(key, log, recent), recovery))
+        let damage = recovery.damage.first().map(|damage| KnownDamage {
+            segment: damage.path.clone(),
+            text: damage.to_string(),
+            met_by: None,
+        });
+        Ok((Self::with_log(key, log, recent, damage), recovery))
     }
 
-    fn with_log(key: PartitionKey, log: PartitionLog, recent: RecentIds) -> Self {
+    fn with_log(
+        key: PartitionKey,
+        log: PartitionLog,
+        recent: RecentIds,
+        damage: Option<KnownDamage>,
+    ) -> Self {
         let dir = log.dir().to_owned();
-        let open = Open { log, floor: 0, recent, appends: 0, era: Era::default(), mend_due: None };
+        let open = Open { log, floor: 0, recent, appends: 0, era: Era::default(), mend_due: None, damage };
         Self { key, dir, state: Mutex::new(State::Open(open)), synced: tokio::sync::Mutex::new(0) }
     }
 
@@ -164,9 +188,13 @@ impl Partition {
         Ok(())
     }
 
-    /// Reads messages.
+    /// Reads messages. A place that is damaged is remembered for [`Partition::condition`].
     pub(crate) fn read(&self, from: ReadFrom, messages_max: u32, bytes_max: u32) -> Result<Slice, Refusal> {
-        self.with(|open| Ok(open.log.read(from, messages_max, bytes_max)?))
+        self.with(|open| {
+            let read = open.log.read(from, messages_max, bytes_max);
+            open.note_damage(from, &read);
+            Ok(read?)
+        })
     }
 
     /// The extent of the log.
@@ -182,10 +210,7 @@ impl Partition {
     /// Whether it serves.
     pub(crate) fn condition(&self) -> Condition {
         match &*self.lock() {
-            State::Open(open) => {
-                let refusal = open.log.refusal().map(str::to_owned);
-                refusal.map_or(Condition::Serving, Condition::Refusing)
-            }
+            State::Open(open) => open.condition(),
             State::Offline(reason) => Condition::Offline(reason.clone()),
             State::Deleted => Condition::Serving,
         }
@@ -237,6 +262,29 @@ impl Partition {
 }
 
 impl Open {
+    fn condition(&self) -> Condition {
+        // Damage is over when its segment is deleted.
+        let damage = self.damage.as_ref().filter(|damage| self.log.has_segment(&damage.segment));
+        match (self.log.refusal(), damage) {
+            (Some(refusal), _) => Condition::Refusing(refusal.to_owned()),
+            (None, Some(damage)) => Condition::Damaged(damage.text.clone()),
+            (None, None) => Condition::Serving,
+        }
+    }
+
+    fn note_damage(&mut self, from: ReadFrom, read: &Result<Slice, LogError>) {
+        match read {
+            Err(error @ LogError::Damaged { path, .. }) => {
+                let (segment, text) = (path.clone(), error.to_string());
+                self.damage = Some(KnownDamage { segment, text, met_by: Some(from) });
+            }
+            Ok(_) if self.damage.as_ref().is_some_and(|damage| damage.met_by == Some(from)) => {
+                self.damage = None;
+            }
+            _ => {}
+        }
+    }
+
     /// Mends the log if it refuses appends and the last try was long enough ago.
     fn mend(&mut self, key: PartitionKey) {
         if self.log.refusal().is_none() || self.mend_due.is_some_and(|due| Instant::now() < due) {

@@ -66,7 +66,7 @@ fn broker(text: &mut Exposition, report: &Report) {
     let name = "guesthouse_broker_disk_free_bytes";
     text.single(name, Kind::Gauge, "Room left where the data lies.", broker.disk_free_bytes);
     let name = "guesthouse_broker_partitions_troubled";
-    let help = "Partitions that are offline or refuse messages.";
+    let help = "Partitions that are offline, damaged, or refuse messages.";
     text.single(name, Kind::Gauge, help, report.troubled().count());
 }
 

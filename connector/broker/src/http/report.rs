@@ -60,9 +60,9 @@ pub(super) struct TopicReport {
 #[derive(Debug, Serialize)]
 pub(super) struct PartitionReport {
     pub(super) id: u32,
-    /// `serving`, `refusing` or `offline`.
+    /// `serving`, `refusing`, `damaged` or `offline`.
     pub(super) state: &'static str,
-    /// Why it does not serve.
+    /// Why it does not serve, or not all of it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) reason: Option<String>,
     pub(super) first_offset: u64,
@@ -127,7 +127,7 @@ impl Report {
         Self { broker: broker_report(engine, stream_reports), topics, groups }
     }
 
-    /// The partitions that do not serve, with their topics.
+    /// The partitions that do not serve, or not all of their messages, with their topics.
     pub(super) fn troubled(&self) -> impl Iterator<Item = (&TopicReport, &PartitionReport)> {
         let all = self.topics.iter().flat_map(|topic| topic.partitions.iter().map(move |one| (topic, one)));
         all.filter(|(_, partition)| partition.reason.is_some())
@@ -166,6 +166,7 @@ fn partition_report(id: u32, extent: Extent, condition: Condition) -> PartitionR
     let (state, reason) = match condition {
         Condition::Serving => ("serving", None),
         Condition::Refusing(reason) => ("refusing", Some(reason)),
+        Condition::Damaged(reason) => ("damaged", Some(reason)),
         Condition::Offline(reason) => ("offline", Some(reason)),
     };
     PartitionReport {

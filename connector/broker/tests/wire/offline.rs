@@ -1,15 +1,17 @@
-//! Goal: a partition whose files cannot be opened is offline with the reason, and nothing else suffers.
+//! Goal: a partition whose files cannot be opened is offline with the reason, one with a place that cannot be read is
+//! damaged and says so, and nothing else suffers.
 //! Method: files spoilt between two runs of a broker, whose other partitions go on.
 
 use std::fs;
 use std::path::PathBuf;
 
 use guesthouse_broker::BrokerConfig;
+use iggy_binary_protocol::requests::segments::DeleteSegmentsRequest;
 use iggy_binary_protocol::requests::topics::DeleteTopicRequest;
-use iggy_binary_protocol::{Operation, WireEncode};
+use iggy_binary_protocol::{Operation, WireEncode, WirePollingStrategy};
 
 use crate::http;
-use crate::kit::{House, Raw, named, shut};
+use crate::kit::{House, Raw, messages_of, named, poll, shut};
 
 const LOST: (&str, &str, u32) = ("s", "t", 0);
 const WELL: (&str, &str, u32) = ("s", "t", 1);
@@ -76,4 +78,62 @@ async fn a_segment_that_cannot_be_read_takes_its_partition_offline() {
     fs::remove_file(&segment).unwrap();
     fs::create_dir(&segment).unwrap();
     expect_offline(&house, "cannot open segment").await;
+}
+
+/// What Iggy calls a message that cannot be read.
+const CANNOT_READ: u32 = 4011;
+
+#[tokio::test]
+async fn a_sealed_segment_that_is_damaged_is_told_once_a_read_meets_it() {
+    let house = House::new();
+    let dir = house.config().data_dir.join("streams/0/0/0");
+    // A segment for each batch of one short message.
+    let config =
+        BrokerConfig { segment_bytes_max: 500, http: Some("127.0.0.1:0".parse().unwrap()), ..house.config() };
+    let broker = guesthouse_broker::Broker::start(config).await.unwrap();
+    let mut raw = Raw::enter(&broker).await;
+    raw.create_stream("s").await;
+    raw.create_topic("s", "t", 2).await;
+    for message in 1..=3 {
+        raw.send(LOST, &[(message, "text")]).await.ok();
+    }
+    let segment = dir.join(format!("{:020}.log", 0));
+    let whole = fs::read(&segment).unwrap();
+    let mut spoilt = whole.clone();
+    *spoilt.last_mut().unwrap() ^= 1;
+    fs::write(&segment, &spoilt).unwrap();
+
+    let health = async || {
+        let (answer, health) = http::ask(broker.http_address().unwrap(), "GET", "/health", "localhost").await;
+        (answer.status().as_u16(), serde_json::from_str::<serde_json::Value>(&health).unwrap())
+    };
+    assert_eq!(health().await.0, 200, "nobody has read it yet");
+    let first = poll(LOST, WirePollingStrategy::first(), 10).to_bytes();
+    assert_eq!(raw.read(100, &first).await.status(), CANNOT_READ);
+    let (status, told) = health().await;
+    assert_eq!((status, &told["partitions"][0]["state"]), (503, &"damaged".into()), "{told}");
+    let reason = told["partitions"][0]["reason"].as_str().unwrap();
+    assert!(reason.contains(&*segment.to_string_lossy()) && reason.contains("delete the oldest"), "{reason}");
+    let (_, page) = http::ask(broker.http_address().unwrap(), "GET", "/", "localhost").await;
+    assert!(page.contains("s/t/0 is damaged: "), "{page}");
+
+    raw.send(LOST, &[(4, "text")]).await.ok();
+    let behind = poll(LOST, WirePollingStrategy::offset(1), 10).to_bytes();
+    let served = messages_of(&raw.read(100, &behind).await.ok()).1;
+    assert_eq!(served.len(), 3, "what lies behind the damage is served");
+    fs::write(&segment, &whole).unwrap();
+    raw.read(100, &first).await.ok();
+    assert_eq!(health().await.0, 200, "the segment was put back");
+    fs::write(&segment, &spoilt).unwrap();
+    assert_eq!(raw.read(100, &first).await.status(), CANNOT_READ);
+    assert_eq!(health().await.0, 503);
+    let delete = DeleteSegmentsRequest {
+        stream_id: named("s"),
+        topic_id: named("t"),
+        partition_id: 0,
+        segments_count: 1,
+    };
+    raw.ask(Operation::DeleteSegments, &delete.to_bytes()).await.ok();
+    assert_eq!(health().await.0, 200, "the damage is gone with its segment");
+    shut(broker).await;
 }
