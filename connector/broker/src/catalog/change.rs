@@ -73,9 +73,8 @@ impl Catalog {
         stream_id: &WireIdentifier,
         name: &WireName,
         partitions_count: u32,
-        options: WireOptions,
+        options: TopicOptions,
     ) -> Result<Arc<Topic>, Refusal> {
-        let options = TopicOptions::new(options, self.layout.segment_bytes_default)?;
         let _change = self.change();
         let mut stream = Stream::clone(self.stream(stream_id)?.as_ref());
         if stream.topics.id_of(name).is_some() {

@@ -69,14 +69,16 @@ pub(crate) enum AppendDurability {
 }
 
 impl TopicOptions {
-    /// Checks options that a client sent against the catalog of option keys.
+    /// Checks options that a client sent against the catalog of option keys. Age and size of zero ask for what holds
+    /// without them, and are not kept.
     pub(crate) fn new(explicit: WireOptions, segment_bytes_default: u64) -> Result<Self, Refusal> {
+        Self::require_known(&explicit)?;
+        Self::checked(without_defaults(explicit)?, segment_bytes_default)
+    }
+
+    fn checked(explicit: WireOptions, segment_bytes_default: u64) -> Result<Self, Refusal> {
         let parsed = TopicCreateOptions::parse(&explicit).map_err(|error| code_of(&error))?;
         let segment_bytes = parsed.segment_size.map_or(segment_bytes_default, |size| size.as_bytes_u64());
-        if parsed.segment_size.is_some() {
-            validate_topic_segment_size(segment_bytes, MAX_TOPIC_SEGMENT_SIZE)
-                .map_err(|error| code_of(&error))?;
-        }
         if let Some(MaxTopicSize::Custom(size)) = parsed.max_topic_size
             && size.as_bytes_u64() < segment_bytes
         {
@@ -97,14 +99,31 @@ impl TopicOptions {
     /// Replaces the keys that an update names. Only some may change after creation.
     pub(crate) fn updated(&self, update: &WireOptions, segment_bytes_default: u64) -> Result<Self, Refusal> {
         let mut entries = entries_of(&self.explicit);
+        Self::require_update(update)?;
         for change in entries_of(update) {
-            if !UPDATABLE_TOPIC_OPTION_KEYS.contains(&change.key.as_str()) {
-                return Err(Code::UnsupportedOptionKey.into());
-            }
             entries.retain(|entry| entry.key != change.key);
             entries.push(change);
         }
-        Self::new(wire_of(&entries)?, segment_bytes_default)
+        Self::checked(wire_of(&entries)?, segment_bytes_default)
+    }
+
+    /// Goes on only if an update may name these keys and values.
+    pub(crate) fn require_update(update: &WireOptions) -> Result<(), Refusal> {
+        let mut entries = update.iter();
+        if entries.any(|entry| !UPDATABLE_TOPIC_OPTION_KEYS.iter().any(|key| key.as_bytes() == entry.key)) {
+            return Err(Code::UnsupportedOptionKey.into());
+        }
+        Self::require_known(update)
+    }
+
+    /// Goes on only if these keys exist and have such values.
+    pub(crate) fn require_known(options: &WireOptions) -> Result<(), Refusal> {
+        let parsed = TopicCreateOptions::parse(options).map_err(|error| code_of(&error))?;
+        if let Some(size) = parsed.segment_size {
+            validate_topic_segment_size(size.as_bytes_u64(), MAX_TOPIC_SEGMENT_SIZE)
+                .map_err(|error| code_of(&error))?;
+        }
+        Ok(())
     }
 
     /// How the logs of the topic are laid out.
@@ -181,6 +200,19 @@ pub(crate) fn wire_of(entries: &[OptionEntry]) -> Result<WireOptions, Refusal> {
     let mut buffer = BytesMut::new();
     encode_user_headers(&fields, &mut buffer);
     Ok(WireOptions::from_bytes(buffer.freeze())?)
+}
+
+fn without_defaults(options: WireOptions) -> Result<WireOptions, Refusal> {
+    let is_default = |entry: &OptionEntry| {
+        let bound = [topic_option_keys::MESSAGE_EXPIRY, topic_option_keys::MAX_TOPIC_SIZE];
+        bound.contains(&entry.key.as_str()) && entry.value.iter().all(|byte| *byte == 0)
+    };
+    let mut entries = entries_of(&options);
+    if !entries.iter().any(is_default) {
+        return Ok(options);
+    }
+    entries.retain(|entry| !is_default(entry));
+    wire_of(&entries)
 }
 
 fn derived_options(

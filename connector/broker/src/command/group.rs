@@ -95,10 +95,14 @@ fn leave(call: &mut Call<'_>) -> Result<Payload, Refusal> {
     Ok(Payload::empty())
 }
 
+/// The partitions of the caller. To one who is no member the answer is empty, whyever that is: clients ask with every
+/// heartbeat, also for groups that were deleted meanwhile.
 fn sync(call: &Call<'_>) -> Result<Payload, Refusal> {
     let request: SyncConsumerGroupRequest = call.decode()?;
-    let topic = call.topic(TopicAction::Read, &request.stream_id, &request.topic_id)?;
-    let key = key_of(topic.group(&request.group_id)?);
+    let topic = call.topic(TopicAction::Read, &request.stream_id, &request.topic_id);
+    let Ok(key) = topic.and_then(|topic| Ok(key_of(topic.group(&request.group_id)?))) else {
+        return Ok(Payload::empty());
+    };
     let assignment = call.engine.groups().assignment(key, call.peer.id, Instant::now());
     let response = assignment.map(|assignment| SyncConsumerGroupResponse {
         generation: assignment.generation,

@@ -14,7 +14,7 @@ use iggy_binary_protocol::{MAX_PARTITIONS_PER_REQUEST, WireName};
 use iggy_common::IggyErrorDiscriminants as Code;
 
 use super::{Call, change, numeric};
-use crate::catalog::{Topic, TopicUpdate};
+use crate::catalog::{Topic, TopicOptions, TopicUpdate};
 use crate::user::{StreamAction, TopicAction};
 use crate::wire::{Payload, Refusal};
 
@@ -53,18 +53,22 @@ fn list(call: &Call<'_>) -> Result<Payload, Refusal> {
 
 fn create(call: &Call<'_>) -> Result<Payload, Refusal> {
     let request: CreateTopicRequest = call.decode()?;
+    // Looked at before anything else, as on Iggy's server.
+    TopicOptions::require_known(&request.options)?;
     if request.partitions_count > MAX_PARTITIONS_PER_REQUEST {
         return Err(Code::TooManyPartitions.into());
     }
-    let stream = call.stream(StreamAction::CreateTopic, &request.stream_id)?;
     let catalog = &call.engine.catalog;
+    let options = TopicOptions::new(request.options, catalog.segment_bytes_default())?;
+    let stream = call.stream(StreamAction::CreateTopic, &request.stream_id)?;
     let stream_id = numeric(stream.meta.id);
-    let topic = catalog.create_topic(&stream_id, &request.name, request.partitions_count, request.options)?;
+    let topic = catalog.create_topic(&stream_id, &request.name, request.partitions_count, options)?;
     Ok(Payload::of(&details(&topic)?))
 }
 
 fn update(call: &Call<'_>) -> Result<Payload, Refusal> {
     let request: UpdateTopicRequest = call.decode()?;
+    TopicOptions::require_update(&request.options)?;
     let update = TopicUpdate { name: &request.name, options: &request.options };
     let topic = call.topic(TopicAction::Manage, &request.stream_id, &request.topic_id)?;
     call.engine.catalog.update_topic(&numeric(topic.meta.stream_id), &numeric(topic.meta.id), &update)?;

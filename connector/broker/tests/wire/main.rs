@@ -6,6 +6,7 @@ mod kit;
 
 mod abuse;
 mod corpus;
+mod differential;
 mod doctor;
 mod failures;
 mod full_disk;
