@@ -1,5 +1,6 @@
 //! The bench: what the host and its sandbox cost on this machine, each against its rival in the same run.
 
+mod abuse;
 mod broker;
 mod dispatch;
 mod neighbours;
@@ -29,6 +30,9 @@ pub(crate) struct Arguments {
     /// MiB that are sent to the broker in each of its cases
     #[arg(long, default_value_t = 64, value_parser = clap::value_parser!(u32).range(1..=4_096))]
     mib: u32,
+    /// Messages that are sent without a crowd of bad peers, and among them
+    #[arg(long, default_value_t = 10_000, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
+    sends: u32,
     /// How to build what is measured; only a release build says anything about speed
     #[arg(long, value_enum, default_value_t = Profile::Release)]
     profile: Profile,
@@ -47,6 +51,8 @@ enum Subject {
     Publish,
     /// The embedded broker, against a file, and against a server if `GUESTHOUSE_TEST_IGGY` names one
     Broker,
+    /// A client of the embedded broker among a crowd of bad peers, against the same client alone
+    Abuse,
 }
 
 /// Measures and prints the table.
@@ -57,6 +63,7 @@ pub(crate) fn run(workspace: &Workspace, arguments: &Arguments) -> Result<()> {
         Subject::Neighbours => neighbours::run(workspace, arguments),
         Subject::Publish => publish::run(workspace, arguments),
         Subject::Broker => broker::run(workspace, arguments),
+        Subject::Abuse => abuse::run(workspace, arguments),
     }
 }
 
