@@ -20,7 +20,7 @@ pub mod torture;
 pub mod wait;
 pub mod witness;
 
-pub use broker::BrokerProgram;
+pub use broker::{Access, BrokerProgram};
 pub use client::Client;
 pub use house::House;
 pub use program::{Ended, HostProgram};

@@ -23,6 +23,8 @@ mod health;
 #[cfg(test)]
 mod limits;
 #[cfg(test)]
+mod official_client;
+#[cfg(test)]
 mod outage;
 #[cfg(test)]
 mod publish;
