@@ -1,5 +1,7 @@
 //! What the figures of a host mean for its health. Pure.
 
+use std::borrow::Cow;
+
 use guesthouse_connector::{
     ConnectionState, ConnectionStatus, ConnectorError, HealthCheckResult, HealthStatus,
 };
@@ -14,18 +16,18 @@ use crate::counters::{Counters, HandlerState};
 pub(crate) struct Facts<'a> {
     pub(crate) is_finished: bool,
     pub(crate) connection: Option<ConnectionStatus>,
-    pub(crate) subscriptions: Vec<SubscriptionFacts>,
+    pub(crate) subscriptions: Vec<SubscriptionFacts<'a>>,
     pub(crate) observation: &'a Observation,
     pub(crate) settings: &'a HealthSettings,
 }
 
 /// What is known of one subscription.
 #[derive(Debug)]
-pub(crate) struct SubscriptionFacts {
-    pub(crate) name: String,
+pub(crate) struct SubscriptionFacts<'a> {
+    pub(crate) name: &'a str,
     /// Whether it is a member of its groups.
     pub(crate) is_member: bool,
-    pub(crate) counters: Counters,
+    pub(crate) counters: Cow<'a, Counters>,
 }
 
 /// The names of all causes there are, worst first.
@@ -91,7 +93,7 @@ impl Facts<'_> {
         }
     }
 
-    fn judge_subscription(&self, findings: &mut Findings, subscription: &SubscriptionFacts) {
+    fn judge_subscription(&self, findings: &mut Findings, subscription: &SubscriptionFacts<'_>) {
         let SubscriptionFacts { name, is_member, counters } = subscription;
         if !is_member && !self.is_finished {
             findings.unhealthy("not_reading", format!("subscription {name} is not a member of its group"));
@@ -126,7 +128,7 @@ impl Facts<'_> {
         }
     }
 
-    fn judge_dead_letters(&self, findings: &mut Findings, at: usize, subscription: &SubscriptionFacts) {
+    fn judge_dead_letters(&self, findings: &mut Findings, at: usize, subscription: &SubscriptionFacts<'_>) {
         let made = self.observation.dead_letters.get(at).copied().unwrap_or_default();
         if made > self.settings.dead_letters_max {
             let (name, window) =
@@ -212,7 +214,7 @@ impl Findings {
     }
 }
 
-fn figures(subscription: &SubscriptionFacts) -> (String, Value) {
+fn figures(subscription: &SubscriptionFacts<'_>) -> (String, Value) {
     let counters = &subscription.counters;
     let figures = json!({
         "received": counters.received,
@@ -222,7 +224,7 @@ fn figures(subscription: &SubscriptionFacts) -> (String, Value) {
         "dead_letters": counters.dead_letters_made(),
         "last_settled_at": counters.last_settled_micros / 1_000_000,
     });
-    (subscription.name.clone(), figures)
+    (subscription.name.to_owned(), figures)
 }
 
 fn position(reader: &Reader) -> (String, Value) {

@@ -1,5 +1,6 @@
 //! The handle by which others look at a host and stop it.
 
+use std::borrow::Cow;
 use std::net::SocketAddr;
 use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
@@ -75,15 +76,17 @@ impl HostHandle {
     }
 
     fn with_facts<T>(&self, judge: impl FnOnce(&Facts<'_>) -> T) -> T {
-        let subscription = |view: &Arc<View>| SubscriptionFacts {
-            name: view.subscription.clone(),
+        // Looked at and not copied: they hold figures of every tenant.
+        let counters: Vec<_> = self.views.iter().map(|view| view.counters.borrow()).collect();
+        let facts = self.views.iter().zip(&counters).map(|(view, counters)| SubscriptionFacts {
+            name: &view.subscription,
             is_member: view.is_member(),
-            counters: view.counters.borrow().clone(),
-        };
+            counters: Cow::Borrowed(counters),
+        });
         judge(&Facts {
             is_finished: self.is_finished(),
             connection: self.connection_status(),
-            subscriptions: self.views.iter().map(subscription).collect(),
+            subscriptions: facts.collect(),
             observation: &self.observation.borrow(),
             settings: &self.health,
         })

@@ -15,6 +15,8 @@ pub enum Target {
     Store,
     /// Messages to read.
     Poll,
+    /// Membership of a group.
+    Join,
 }
 
 /// What happens to a request and its answer.
@@ -68,7 +70,10 @@ impl Target {
     /// Whether a request counts.
     pub fn takes(&self, request: &Request) -> bool {
         match (self, request) {
-            (Self::Any, _) | (Self::Store, Request::Store { .. }) | (Self::Poll, Request::Poll) => true,
+            (Self::Any, _)
+            | (Self::Store, Request::Store { .. })
+            | (Self::Poll, Request::Poll)
+            | (Self::Join, Request::Join) => true,
             (Self::Publish(wanted), Request::Publish { topic }) => wanted == topic,
             _ => false,
         }

@@ -210,5 +210,6 @@ fn target_name(target: &Target) -> &str {
         Target::Publish(topic) => topic,
         Target::Store => "commit",
         Target::Poll => "poll",
+        Target::Join => "join",
     }
 }

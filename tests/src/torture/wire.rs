@@ -33,6 +33,8 @@ pub enum Request {
     },
     /// Messages to read.
     Poll,
+    /// Membership of a group.
+    Join,
     /// Anything else.
     Other,
 }
@@ -88,6 +90,7 @@ pub fn request(frame: &[u8]) -> Request {
     let known = match operation {
         op if op == Operation::SendMessages as u8 => publish(body),
         op if op == Operation::StoreConsumerOffset as u8 => store(body),
+        op if op == Operation::JoinConsumerGroup as u8 => Some(Request::Join),
         op if op == Operation::NonReplicated as u8 && code == POLL_MESSAGES_CODE => Some(Request::Poll),
         _ => None,
     };

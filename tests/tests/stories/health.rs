@@ -9,13 +9,19 @@ use std::time::Duration;
 
 use guesthouse::{Config, Host, HostHandle, MetricsCollector};
 use guesthouse_connector::{TopicAddress, TopicSpec, attach};
+use guesthouse_tests::client::DLQ;
 use guesthouse_tests::endpoint::{get, request, sample};
 use guesthouse_tests::envelope::{order, picky, tenant};
 use guesthouse_tests::house::{handler, order_totals, with};
+use guesthouse_tests::torture::fault::{Fault, Target, Trap};
+use guesthouse_tests::torture::proxy::Proxy;
 use guesthouse_tests::{House, builds, eventually};
 use serde_json::{Value, json};
 
 const POISON: u64 = 30;
+
+/// Iggy's code for messages that could not be written, which says nothing for good.
+const CANNOT_APPEND: u32 = 4_010;
 
 fn config(house: &House) -> Value {
     let failing = |name: &str, tenant_id: String| {
@@ -141,6 +147,37 @@ async fn strangers_learn_nothing(address: SocketAddr) {
     assert_eq!(request(address, post).await.unwrap().0, 405);
     assert_eq!(get(address, "/etc/passwd").await.unwrap().0, 404);
     assert_eq!(get(address, "/health/live").await.unwrap(), (200, "alive\n".to_owned()));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_nobody_reads_and_what_takes_nothing_is_told() {
+    let house = House::beside_a_broker().await;
+    let mut written = config(&house);
+    written["health"]["stuck_after"] = json!("1h");
+    let addresses = &mut written["events"]["iggy"]["remote"]["addresses"];
+    let proxy = Proxy::start(addresses[0].as_str().unwrap().parse().unwrap()).await;
+    *addresses = json!([proxy.address()]);
+    let refuse =
+        |target| Trap { target, nth: 1, fault: Fault::Refuse { code: CANNOT_APPEND, times: u32::MAX } };
+
+    proxy.set(refuse(Target::Join));
+    let config = Config::load(&house.write("host", &written), []).unwrap();
+    let host = Host::builder().config(config).build().await.unwrap();
+    let handle = host.handle();
+    let running = tokio::spawn(host.run(std::future::pending()));
+    told(&handle, "unhealthy", &["not_reading", "partition_unread"]).await;
+    proxy.heal();
+    told(&handle, "healthy", &[]).await;
+
+    proxy.set(refuse(Target::Publish(DLQ.to_owned())));
+    let client = house.client().await;
+    client.publish(&[picky(&tenant(0), "reject")]).await;
+    told(&handle, "degraded", &["topic_unwritable"]).await;
+    proxy.heal();
+    told(&handle, "healthy", &[]).await;
+    assert_eq!(client.read(DLQ).await.len(), 1);
+    handle.stop(Duration::from_secs(10)).await;
+    running.await.unwrap().unwrap();
 }
 
 #[tokio::test(flavor = "multi_thread")]

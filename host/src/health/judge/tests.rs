@@ -10,9 +10,8 @@ use super::super::trend::Stuck;
 use super::*;
 use crate::counters::HandlerCounters;
 
-fn fine() -> (SubscriptionFacts, Observation, ConnectionStatus) {
-    let subscription =
-        SubscriptionFacts { name: "default".into(), is_member: true, counters: Counters::default() };
+fn fine() -> (SubscriptionFacts<'static>, Observation, ConnectionStatus) {
+    let subscription = SubscriptionFacts { name: "default", is_member: true, counters: Cow::default() };
     let connection = ConnectionStatus { state: ConnectionState::Connected, ..ConnectionStatus::default() };
     (subscription, Observation { at_micros: Some(1), ..Observation::default() }, connection)
 }
@@ -31,7 +30,7 @@ fn reader(lag: u64, member: Option<u32>, stuck: Vec<Stuck>) -> Reader {
 }
 
 fn judge(
-    change: impl FnOnce(&mut SubscriptionFacts, &mut Observation, &mut ConnectionStatus),
+    change: impl FnOnce(&mut SubscriptionFacts<'_>, &mut Observation, &mut ConnectionStatus),
 ) -> (HealthStatus, Vec<String>) {
     let (mut subscription, mut observation, mut connection) = fine();
     change(&mut subscription, &mut observation, &mut connection);
@@ -66,7 +65,7 @@ fn each_cause_is_told_by_its_name() {
     let missing = || TopicReport { topic: "domain".into(), state: None, differences: Vec::new() };
     let handler = |counters: HandlerCounters| {
         judge(|subscription, _, _| {
-            subscription.counters.handlers.insert("a".into(), counters);
+            subscription.counters.to_mut().handlers.insert("a".into(), counters);
         })
     };
     let found = [
@@ -74,7 +73,7 @@ fn each_cause_is_told_by_its_name() {
         judge(|subscription, _, _| subscription.is_member = false),
         judge(|_, seen, _| seen.drift.push(missing())),
         judge(|subscription, _, _| {
-            subscription.counters.unwritable_topics.insert("dlq".into(), 4);
+            subscription.counters.to_mut().unwritable_topics.insert("dlq".into(), 4);
         }),
         handler(HandlerCounters { state: HandlerState::Paused, ..HandlerCounters::default() }),
         handler(HandlerCounters { paused_tenants: 1, ..HandlerCounters::default() }),
