@@ -26,6 +26,8 @@ mod wire;
 mod command;
 mod engine;
 mod http;
+#[doc(hidden)]
+pub mod listener;
 
 mod catalog;
 mod credentials;

@@ -24,6 +24,7 @@ use crate::credentials::{CredentialsError, ResolveError, RootCredentials, enroll
 use crate::data_dir::{DataDir, DataDirError, PasswordPlace};
 use crate::engine::{Engine, Kept};
 use crate::http::Http;
+use crate::listener::serve;
 use crate::password::{Cost, Gate};
 use crate::server::acceptor::{Acceptor, Encryption};
 use crate::store::Store;
@@ -233,10 +234,16 @@ async fn launch(config: BrokerConfig, stop: watch::Receiver<Stop>) -> Result<Lau
     engine.data_dir.announce(address, &root.username, password)?;
     let engine = Arc::new(engine);
     let http_address = http.as_ref().map(|(_, address)| *address);
-    let http =
-        http.map(|(listener, _)| tokio::spawn(Http::new(listener, Arc::clone(&engine)).run(stop.clone())));
+    let http = http.map(|(listener, _)| {
+        tokio::spawn(serve(listener, Http::new(Arc::clone(&engine)), stopped(stop.clone())))
+    });
     let acceptor = tokio::spawn(Acceptor::new(listener, encryption, Arc::clone(&engine), stop).run());
     Ok(Launched { address, http_address, root, engine, tasks: Tasks { acceptor, http } })
+}
+
+async fn stopped(mut stop: watch::Receiver<Stop>) {
+    // Nobody left to tell is as good as being told.
+    let _told = stop.wait_for(Option::is_some).await;
 }
 
 async fn listen(address: SocketAddr) -> Result<(TcpListener, SocketAddr), StartError> {
