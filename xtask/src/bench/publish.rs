@@ -1,9 +1,10 @@
-//! Publishing through the connector against Iggy's own client.
+//! Publishing through the connector against Iggy's own client, and envelopes through the transport against the connector.
 
 use std::process::Command;
 
 use anyhow::{Context as _, Result};
 use serde::Deserialize;
+use serde::de::DeserializeOwned;
 
 use super::{Arguments, median};
 use crate::console::note;
@@ -22,58 +23,75 @@ const ROUNDS: u32 = 11;
 /// The share of the client's throughput that the connector is meant to reach.
 const TARGET: f64 = 0.9;
 
-/// What the program prints.
+/// What a program prints.
 #[derive(Deserialize)]
-struct Printed {
-    one_partition: Rounds,
-    all_partitions: Rounds,
+struct Printed<R> {
+    one_partition: R,
+    all_partitions: R,
 }
 
-/// Messages per second of each round.
+/// Messages per second of each round, by Iggy's client and by the connector.
 #[derive(Deserialize)]
-struct Rounds {
+struct Messages {
     sdk_per_second: Vec<f64>,
     connector_per_second: Vec<f64>,
 }
 
-/// Builds the program, runs it and prints the table.
+/// Messages per second of each round, by the connector and by the transport.
+#[derive(Deserialize)]
+struct Envelopes {
+    connector_per_second: Vec<f64>,
+    transport_per_second: Vec<f64>,
+}
+
+/// Builds the programs, runs them and prints the tables.
 pub(super) fn run(workspace: &Workspace, arguments: &Arguments) -> Result<()> {
-    note("building the publishing loop");
-    let program =
-        workspace.build(arguments.profile, "guesthouse-connector", Program::Example("publish_loop"))?;
+    let messages = measure(workspace, arguments, ("guesthouse-connector", "publish_loop"))?;
+    let envelopes = measure(workspace, arguments, ("guesthouse", "publish_envelopes"))?;
+    super::leave(workspace, TABLE, &table(arguments, &messages, &envelopes))
+}
+
+fn measure<R: DeserializeOwned>(
+    workspace: &Workspace,
+    arguments: &Arguments,
+    (package, example): (&str, &str),
+) -> Result<Printed<R>> {
+    note(format_args!("building and running {example}"));
+    let program = workspace.build(arguments.profile, package, Program::Example(example))?;
     let mut command = Command::new(program);
     command.args([arguments.events, PAYLOAD_BYTES, BATCH, ROUNDS].map(|number| number.to_string()));
     let line = program::line(&command);
     let printed = program::read(&mut command)?;
-    let printed: Printed = serde_json::from_str(&printed)
-        .with_context(|| format!("`{line}` printed something else than expected"))?;
-    super::leave(workspace, TABLE, &printed.table(arguments))
+    serde_json::from_str(&printed).with_context(|| format!("`{line}` printed something else than expected"))
 }
 
-impl Printed {
-    fn table(&self, arguments: &Arguments) -> String {
-        format!(
-            "Medians of {ROUNDS} rounds of {} messages of {PAYLOAD_BYTES} B in all, in batches of {BATCH} that are confirmed one\n\
-             after the other; {:?} build. Broker and publishers share the machine. The client sends a request for each\n\
-             partition of a batch; `publish_batch` is given the whole batch.\n\n\
-             | a batch goes to | Iggy's client, messages/s | `publish_batch`, messages/s | ratio (target {TARGET}) |\n\
-             |---|---:|---:|---:|\n{}{}",
-            arguments.events,
-            arguments.profile,
-            self.one_partition.row("one partition"),
-            self.all_partitions.row("8 partitions"),
-        )
-    }
+fn table(arguments: &Arguments, messages: &Printed<Messages>, envelopes: &Printed<Envelopes>) -> String {
+    let by_messages =
+        |name, rounds: &Messages| row(name, &rounds.sdk_per_second, &rounds.connector_per_second);
+    let by_envelopes =
+        |name, rounds: &Envelopes| row(name, &rounds.connector_per_second, &rounds.transport_per_second);
+    format!(
+        "Medians of {ROUNDS} rounds of {} messages of {PAYLOAD_BYTES} B in all, in batches of {BATCH} that are confirmed one\n\
+         after the other; {:?} build. Broker and publishers share the machine. The client sends a request for each\n\
+         partition of a batch; `publish_batch` is given the whole batch.\n\n\
+         | a batch goes to | Iggy's client, messages/s | `publish_batch`, messages/s | ratio (target {TARGET}) |\n\
+         |---|---:|---:|---:|\n{}{}\n\
+         `IggyTransport::publish_batch` writes envelopes as JSON of that size, with their headers; beside it the connector\n\
+         publishes messages that are ready and have none.\n\n\
+         | a batch goes to | ready messages/s | envelopes/s | ratio |\n\
+         |---|---:|---:|---:|\n{}{}",
+        arguments.events,
+        arguments.profile,
+        by_messages("one partition", &messages.one_partition),
+        by_messages("8 partitions", &messages.all_partitions),
+        by_envelopes("one partition", &envelopes.one_partition),
+        by_envelopes("8 partitions", &envelopes.all_partitions),
+    )
 }
 
-impl Rounds {
-    fn row(&self, name: &str) -> String {
-        let ratios = self.connector_per_second.iter().zip(&self.sdk_per_second).map(|(ours, sdk)| ours / sdk);
-        format!(
-            "| {name} | {:.0} | {:.0} | {:.2} |\n",
-            median(self.sdk_per_second.clone()),
-            median(self.connector_per_second.clone()),
-            median(ratios.collect()),
-        )
-    }
+fn row(name: &str, rival: &[f64], ours: &[f64]) -> String {
+    let ratios = ours.iter().zip(rival).map(|(ours, rival)| ours / rival);
+    let medians = [rival.to_vec(), ours.to_vec(), ratios.collect()].map(median);
+    let [rival, ours, ratio] = medians;
+    format!("| {name} | {rival:.0} | {ours:.0} | {ratio:.2} |\n")
 }
