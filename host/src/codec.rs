@@ -30,7 +30,7 @@ pub(crate) use emit::{EmitError, EmitRules};
 pub(crate) use envelope::is_event_type;
 pub use format::Format;
 pub(crate) use headers::{
-    EVENT_ID, EVENT_TYPE, FOR_HANDLER, HOPS, REPLAYS, SCHEMA_VERSION, TENANT_ID, TRACEPARENT,
+    EVENT_ID, EVENT_TYPE, FOR_HANDLER, HOPS, REPLAYS, SCHEMA_VERSION, TENANT_ID, TRACEPARENT, TRACESTATE,
     envelope_headers, is_replay,
 };
 pub(crate) use json::{Publication, is_contract, read_publication};

@@ -3,19 +3,38 @@
 //! They are of the target `guesthouse::event` and the level debug. Where nobody listens to that, a call of guests and a
 //! request to publish cost one look at a flag, whatever they carry. They hold names and ids, never payloads.
 
+#[cfg(feature = "opentelemetry")]
+mod trace;
+
 use std::time::Duration;
 
 use foldhash::{HashMap, HashMapExt};
 use guesthouse_connector::{HeaderValue, OutgoingMessage, PublishBatchError};
-use tracing::field::{Empty, display};
+use tracing::field::Empty;
 use tracing::{Level, Span};
 use uuid::Uuid;
 
-use crate::codec::{EVENT_TYPE, TRACEPARENT};
+use crate::codec::{EVENT_TYPE, TRACEPARENT, TRACESTATE};
 use crate::dispatch::{Call, Now};
 use crate::handler::HandlerName;
 use crate::outcome::{Outcome, OutcomeKind};
 use crate::sandbox::{Answer, CallEvent, CallId, CallReport, CallResult};
+
+/// What a message says of the trace that it belongs to.
+#[derive(Debug, Clone, Copy)]
+#[cfg_attr(not(feature = "opentelemetry"), expect(dead_code, reason = "only OpenTelemetry knows traces"))]
+struct Carried<'a> {
+    traceparent: Option<&'a str>,
+    tracestate: Option<&'a str>,
+}
+
+/// Without OpenTelemetry there are no traces, and `traceparent` is a field of a span like the others.
+#[cfg(not(feature = "opentelemetry"))]
+mod trace {
+    pub(super) fn continue_in(_span: &super::Span, _carried: &super::Carried<'_>) {}
+
+    pub(super) fn put_into(_message: &mut super::OutgoingMessage, _span: &super::Span) {}
+}
 
 /// The attempts that are under way.
 #[derive(Debug)]
@@ -74,7 +93,7 @@ impl AttemptSpans {
     fn span(&self, CallEvent { event, attempt, .. }: &CallEvent, handler: &HandlerName, now: Now) -> Span {
         let source = &event.message.source;
         let delay = Duration::from_micros(now.unix_micros.saturating_sub(source.timestamp_micros));
-        tracing::debug_span!(
+        let span = tracing::debug_span!(
             target: "guesthouse::event",
             parent: None,
             "event_dispatch",
@@ -92,7 +111,11 @@ impl AttemptSpans {
             outcome = Empty,
             error_code = Empty,
             latency_ms = Empty,
-        )
+        );
+        let tracestate = event.message.headers.get(TRACESTATE);
+        let tracestate = tracestate.as_ref().and_then(|state| state.as_str());
+        trace::continue_in(&span, &Carried { traceparent: event.traceparent.as_deref(), tracestate });
+        span
     }
 }
 
@@ -107,6 +130,13 @@ impl ProducerSpans {
             return Self(Vec::new());
         }
         Self(messages.iter().map(|message| (message.id, span_of(topic, message))).collect())
+    }
+
+    /// Lets the messages that carry no trace carry those of their spans. To be called with those of the beginning.
+    pub(crate) fn put_into(&self, messages: &mut [OutgoingMessage]) {
+        for ((_, span), message) in self.0.iter().zip(messages) {
+            trace::put_into(message, span);
+        }
     }
 
     /// They are confirmed, or not; so their spans end.
@@ -127,20 +157,23 @@ impl ProducerSpans {
 
 fn span_of(topic: &str, message: &OutgoingMessage) -> Span {
     let header = |name| match message.headers.get(name) {
-        Some(HeaderValue::String(text)) => Some(display(text)),
+        Some(HeaderValue::String(text)) => Some(text.as_str()),
         _ => None,
     };
-    tracing::debug_span!(
+    let span = tracing::debug_span!(
         target: "guesthouse::event",
         "event_publish",
         "otel.kind" = "producer",
-        "event.type" = header(EVENT_TYPE),
+        "event.type" = header(EVENT_TYPE).map(display),
         "event.id" = %Uuid::from_u128(message.id),
         topic,
-        traceparent = header(TRACEPARENT),
+        traceparent = header(TRACEPARENT).map(display),
         outcome = Empty,
         error_code = Empty,
-    )
+    );
+    let (traceparent, tracestate) = (header(TRACEPARENT), header(TRACESTATE));
+    trace::continue_in(&span, &Carried { traceparent, tracestate });
+    span
 }
 
 fn millis(duration: Duration) -> u64 {

@@ -23,6 +23,8 @@ mod stories {
     mod library;
     mod long_faults;
     mod mistakes;
+    #[cfg(feature = "opentelemetry")]
+    mod opentelemetry;
     mod park;
     mod picky;
     mod proxy;

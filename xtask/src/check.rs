@@ -23,7 +23,19 @@ fn format(workspace: &Workspace) -> Result<()> {
 
 fn lints(workspace: &Workspace) -> Result<()> {
     let deny = ["clippy", "--locked", "--workspace", "--all-targets", "--", "--deny", "warnings"];
-    program::run(&mut workspace.cargo(&deny))
+    program::run(&mut workspace.cargo(&deny))?;
+    let with_features = [
+        "clippy",
+        "--locked",
+        "--workspace",
+        "--features",
+        "guesthouse-tests/opentelemetry",
+        "--all-targets",
+        "--",
+        "--deny",
+        "warnings",
+    ];
+    program::run(&mut workspace.cargo(&with_features))
 }
 
 fn guest_lints(workspace: &Workspace) -> Result<()> {

@@ -19,6 +19,7 @@ const GUESTS: Step = Step { title: "guests", run: Workspace::build_guests };
 const LANGUAGES: Step = Step { title: "guests in other languages", run: languages::build };
 const CLIENTS: Step = Step { title: "foreign clients", run: clients::install };
 const TESTS: Step = Step { title: "tests", run: tests };
+const FEATURE_TESTS: Step = Step { title: "tests of what is off by default", run: feature_tests };
 const GUEST_TESTS: Step = Step { title: "tests of the guest SDK", run: guest_tests };
 const DEPENDENCIES: Step = Step { title: "dependencies", run: dependencies };
 const TORTURE: Step = Step { title: "torture", run: torture };
@@ -44,6 +45,7 @@ pub(crate) fn run(workspace: Workspace, arguments: &Arguments) -> Result<()> {
         LANGUAGES,
         CLIENTS,
         TESTS,
+        FEATURE_TESTS,
         GUEST_TESTS,
         DOCS,
         DEPENDENCIES,
@@ -65,6 +67,13 @@ fn tests(workspace: &Workspace) -> Result<()> {
         tests.env(ALL_TESTS, "1");
     }
     program::run(&mut tests)
+}
+
+/// The stories that need features of the host.
+fn feature_tests(workspace: &Workspace) -> Result<()> {
+    // With the whole workspace, so that nothing else is built anew.
+    let all = ["test", "--locked", "--workspace", "--features", "guesthouse-tests/opentelemetry"];
+    program::run(workspace.cargo(&all).args(["--test", "main", "stories::opentelemetry"]))
 }
 
 fn guest_tests(workspace: &Workspace) -> Result<()> {

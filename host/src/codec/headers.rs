@@ -20,6 +20,7 @@ pub(crate) const REPLAYS: &str = "gh-replays";
 pub(crate) const SCHEMA_VERSION: &str = "schema-version";
 pub(crate) const TENANT_ID: &str = "tenant-id";
 pub(crate) const TRACEPARENT: &str = "traceparent";
+pub(crate) const TRACESTATE: &str = "tracestate";
 
 /// The profile of an envelope that carries its event as it is.
 pub(super) const PROFILE_ROOT: &str = "root";

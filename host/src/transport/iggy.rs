@@ -101,10 +101,11 @@ impl IggyTransport {
 
     /// Publishes to one topic; gives back the places of what is not confirmed.
     async fn publish_share(&self, topic: &str, share: Share) -> Vec<(usize, ConnectorError)> {
-        let Share { places, messages } = share;
+        let Share { places, mut messages } = share;
         let ids: Vec<u128> = messages.iter().map(|message| message.id).collect();
         let to = TopicAddress { stream: self.config.topology.stream_name.clone(), topic: topic.to_owned() };
         let spans = ProducerSpans::begin(topic, &messages);
+        spans.put_into(&mut messages);
         let sent = self.connector.publish_batch(&to, messages).await;
         spans.end(&sent);
         let Err(PublishBatchError { unpublished, source }) = sent else { return Vec::new() };
