@@ -31,7 +31,7 @@ pub(crate) struct Arguments {
     #[arg(long, default_value_t = 64, value_parser = clap::value_parser!(u32).range(1..=4_096))]
     mib: u32,
     /// Messages that are sent without a crowd of bad peers, and among them
-    #[arg(long, default_value_t = 10_000, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
+    #[arg(long, default_value_t = 100_000, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
     sends: u32,
     /// How to build what is measured; only a release build says anything about speed
     #[arg(long, value_enum, default_value_t = Profile::Release)]
