@@ -238,8 +238,10 @@ impl Parking {
         if let Some(live) = shelf.live.get_mut(name) {
             match &record.content {
                 Content::Event(_, event) => {
-                    shelf.appending -= usize::from(live.appending.remove(&event.source));
-                    let is_ours = live.stops.remove(&event.source);
+                    // What an earlier owner wrote about the same event does not stand for what this one does.
+                    let is_own = event.owner == shelf.owner;
+                    shelf.appending -= usize::from(is_own && live.appending.remove(&event.source));
+                    let is_ours = is_own && live.stops.remove(&event.source);
                     if applied == Applied::Stopped && !is_ours {
                         live.stop_at(event.source);
                     }

@@ -104,3 +104,30 @@ fn a_release_tries_again_what_has_killed_hosts() {
     assert_eq!(stall.run(&[], rejected), [0]);
     assert_eq!(stall.run(&[], rejected), [1]);
 }
+
+#[test]
+fn what_an_earlier_owner_writes_late_does_not_stand_for_what_this_one_parks() {
+    let mut stall = Stall::new(parking());
+    stall.publish(&["a"]);
+    let rejects = |stall: &mut Stall| {
+        stall.read();
+        let call = stall.stage.call();
+        stall.stage.end(&call, CallResult::Answered(vec![(0, Answer::Ended(rejected()))]));
+        let letter = stall.stage.dispatcher.next_job().unwrap();
+        stall.keep(letter.messages);
+        stall.stage.dispatcher.published(letter.effect, stall.stage.now);
+        stall.stage.dispatcher.next_job().unwrap()
+    };
+    let late = rejects(&mut stall);
+    stall.restart();
+    let record = rejects(&mut stall);
+    stall.keep(late.messages);
+    stall.tail();
+    stall.publish(&["a"]);
+    stall.read();
+    assert!(stall.stage.any_call().is_none(), "its lane has stopped");
+    stall.keep(record.messages);
+    stall.stage.dispatcher.published(record.effect, stall.stage.now);
+    stall.settle();
+    assert_eq!((stall.parked("a"), stall.committed), (vec![0, 1], 2));
+}
