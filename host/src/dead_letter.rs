@@ -43,7 +43,7 @@ pub(crate) const DECODE_STEP: &str = "decode";
 /// Version of the headers' meaning.
 const SCHEMA: u16 = 1;
 /// Value of `gh-payload` when the payload is a reference record.
-const REFERENCE: &str = "reference";
+pub(crate) const REFERENCE: &str = "reference";
 /// The dead letter that an event's lane was parked behind.
 pub(crate) const PARKED_BEHIND: &str = "gh-parked-behind";
 

@@ -15,7 +15,7 @@ use tokio::time::Instant;
 use super::board::{Fetch, Look, ParkedBoard};
 use super::record::{Content, Control, Owner, Record};
 use crate::codec::Codec;
-use crate::dead_letter::source_headers;
+use crate::dead_letter::{REFERENCE, source_headers};
 use crate::dispatch::partitions::{AssignmentId, PartitionKey, TopicIndex};
 use crate::event::{Event, Message, Source, SourceTopic};
 use crate::identity::LaneName;
@@ -222,21 +222,71 @@ impl Keeper {
                 let read = self.connector.read_from(&self.parked, partition, *at, messages_max).await?;
                 page = read.into_iter().peekable();
             }
-            let found = page.next_if(|message| message.offset == *at);
-            bytes += found.as_ref().map_or(0, |message| message.payload.len());
-            events.push(match found {
-                Some(message) => restore(message, (&self.source, fetch.partition.partition), &self.codec),
+            let event = match page.next_if(|message| message.offset == *at) {
+                Some(message) => self.whole(message, fetch.partition.partition).await?,
                 None => Err(format!("the broker no longer has offset {at} of {}", self.parked)),
-            });
+            };
+            bytes += event.as_ref().map_or(0, |event| event.message.payload.len());
+            events.push(event);
             if bytes >= FETCH_BYTES_MAX {
                 break;
             }
         }
         Ok(events)
     }
+
+    /// The event of a record, its payload from where the record says that it is.
+    async fn whole(
+        &self,
+        record: ReceivedMessage,
+        partition: PartitionId,
+    ) -> Result<Result<Arc<Event>, String>, ConnectorError> {
+        let record = match Referred::read(&record) {
+            None => record,
+            Some(referred) => {
+                let source = self.source.address();
+                let found = self.connector.read_from(&source, partition, referred.offset, 1).await?;
+                let Some(original) = found.into_iter().find(|message| referred.is(message)) else {
+                    let offset = referred.offset;
+                    return Ok(Err(format!(
+                        "its payload is not in the parked topic but at offset {offset} of partition {partition} of {source}, and there it is no more"
+                    )));
+                };
+                ReceivedMessage { payload: original.payload, ..record }
+            }
+        };
+        Ok(restore(record, (&self.source, partition), &self.codec))
+    }
 }
 
-/// Makes the event whole again that a record holds, as if it had just been read from its source.
+/// The message that a record refers to, for its payload did not fit into the parked topic.
+#[derive(Debug)]
+struct Referred {
+    offset: Offset,
+    id: u128,
+    payload_hash: String,
+}
+
+impl Referred {
+    /// What a record refers to, if it does.
+    fn read(record: &ReceivedMessage) -> Option<Self> {
+        let text = |name: &str| record.headers.get(name).map(|value| value.to_string());
+        text("gh-payload").filter(|form| form == REFERENCE)?;
+        let reference: serde_json::Value = serde_json::from_slice(&record.payload).ok()?;
+        Some(Self {
+            offset: Offset(text("gh-offset")?.parse().ok()?),
+            id: uuid::Uuid::try_parse(&text("gh-message-id")?).ok()?.as_u128(),
+            payload_hash: reference.get("payload_blake3")?.as_str()?.to_owned(),
+        })
+    }
+
+    fn is(&self, message: &ReceivedMessage) -> bool {
+        let is_there = (message.offset, message.id) == (self.offset, self.id);
+        is_there && blake3::hash(&message.payload).to_string() == self.payload_hash
+    }
+}
+
+/// Makes the event of a record whole again, as if it had just been read from its source.
 ///
 /// # Errors
 /// Says what is missing.
@@ -249,9 +299,6 @@ pub(crate) fn restore(
     let number = |name: &str| {
         text(name).and_then(|text| text.parse().ok()).ok_or_else(|| format!("its header `{name}` is missing"))
     };
-    if text("gh-payload").is_some() {
-        return Err("its payload did not fit into the parked topic".to_owned());
-    }
     let message_id = text("gh-message-id").and_then(|id| uuid::Uuid::try_parse(&id).ok());
     let source = Source {
         topic: Arc::clone(topic),
@@ -342,3 +389,6 @@ pub(crate) async fn read_back(
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests;
