@@ -46,7 +46,7 @@ const BEGINNING: [&str; 6] = [
 ];
 
 /// How sessions go on that chance would rarely bring about. They have the first seeds.
-const WRITTEN: [&[&str]; 15] = [
+const WRITTEN: [&[&str]; 16] = [
     &["root send s0/t0 p0 m1 m2", "root send s0/t0 p0 m1 m2"],
     &["root drop-partitions s0/t0 2", "root send s0/t0 key=abc m1", "root topic s0/t0"],
     &[
@@ -60,6 +60,7 @@ const WRITTEN: [&[&str]; 15] = [
     &["root send s0/t1 p0 m1", "root join s0/t1/g0", "root poll g:g0 s0/t1 none first 10"],
     &["root create-topic s0 t2 1", "root send s0/t2 p0 m1 m2", "root delete-topic s0/t2", "root stats"],
     &["root send s0/t0 p0 void", "root send s0/t0 p0 m1 void m2", "root poll c1 s0/t0 0 first 10"],
+    &["root send s0/t0 p1 m1", "root drop-partitions s0/t0 1", "root topics s0"],
     &["root send s0/t0 p0", "root topic s0/t0"],
     &["root update-user u0 = 2", "guest me"],
     &["root delete-user u0", "guest me"],
