@@ -23,6 +23,7 @@ struct Wishes {
     commits: BTreeMap<PartitionId, (AssignmentId, Offset)>,
     paused: BTreeSet<PartitionId>,
     phase: Phase,
+    is_rejoin_due: bool,
 }
 
 /// How far a poller is from its end.
@@ -63,6 +64,17 @@ impl Board {
     /// The partitions that must not be polled.
     pub(crate) fn paused(&self) -> BTreeSet<PartitionId> {
         self.wishes().paused.clone()
+    }
+
+    /// Has the poller leave the group and join it anew.
+    pub(crate) fn rejoin(&self) {
+        self.wishes().is_rejoin_due = true;
+        self.changed.notify_one();
+    }
+
+    /// Whether the poller is to join anew; asked once.
+    pub(crate) fn take_rejoin(&self) -> bool {
+        std::mem::take(&mut self.wishes().is_rejoin_due)
     }
 
     /// Moves the poller towards its end. It never moves back.

@@ -353,7 +353,8 @@ impl Dispatcher {
 
     /// Whether nothing is under way and nothing can start: all is settled, or waits for a retry or the end of a pause.
     pub(crate) fn is_at_rest(&self) -> bool {
-        self.calls.is_empty() && self.open_effects.is_empty() && !self.queues.has_ready()
+        let is_confirmed = self.open_effects.is_empty() && self.shelving.is_known();
+        self.calls.is_empty() && is_confirmed && !self.queues.has_ready()
     }
 
     /// What was counted so far.

@@ -97,6 +97,10 @@ impl Poller {
         let mut round = Round::default();
         while self.board.phase() < Phase::Leaving {
             self.store_commits(&mut cursor, &mut round).await;
+            if self.board.take_rejoin() {
+                let Some(anew) = self.rejoin(cursor, &mut round).await else { return };
+                cursor = anew;
+            }
             if self.step(&mut cursor, &mut round).await.is_break() {
                 break;
             }
@@ -122,6 +126,19 @@ impl Poller {
                 return None;
             }
         }
+    }
+
+    /// Gives all partitions back and joins the group again.
+    async fn rejoin(&self, cursor: GroupCursor, round: &mut Round) -> Option<GroupCursor> {
+        self.membership.end(End::Lost);
+        if let Err(error) = cursor.leave().await {
+            tracing::warn!(topic = %self.source.topic, %error, "could not leave the group; the broker will notice");
+        }
+        for (partition, _) in round.assignments.drain() {
+            // Nobody listens any more when the host has ended, and then nobody needs to know.
+            let _ended = self.inputs.send(Input::Revoked(self.key(partition))).await;
+        }
+        self.open().await
     }
 
     /// Waits, unless the poller must leave; tells whether it may go on.

@@ -354,6 +354,15 @@ impl Running {
                 board.fetch(fetch);
             }
         }
+        for partition in self.dispatcher.take_contested() {
+            tracing::warn!(
+                partition = %partition.partition,
+                "another host has claimed what is parked of a partition that this one holds; joining the group anew"
+            );
+            if let Some(board) = self.board_of(partition) {
+                board.rejoin();
+            }
+        }
         if self.dispatcher.take_look() {
             self.parked_boards.iter().for_each(|board| board.look_now());
         }

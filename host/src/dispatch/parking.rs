@@ -95,6 +95,8 @@ pub(super) struct Parking {
     /// Released lanes that wait for others to be done.
     queue: VecDeque<(PartitionKey, LaneName)>,
     wakes: BinaryHeap<Reverse<(u64, PartitionKey, LaneName)>>,
+    /// Partitions that another host has claimed after this one.
+    contested: BTreeSet<PartitionKey>,
     /// Numbers fetches and runs.
     numbers: u64,
     events_max: usize,
@@ -108,6 +110,7 @@ impl Parking {
             active: BTreeSet::new(),
             queue: VecDeque::new(),
             wakes: BinaryHeap::new(),
+            contested: BTreeSet::new(),
             numbers: 0,
             events_max,
         }
@@ -132,6 +135,7 @@ impl Parking {
         self.stirred.retain(|(other, _)| *other != partition);
         self.active.retain(|(other, _)| *other != partition);
         self.queue.retain(|(other, _)| *other != partition);
+        self.contested.remove(&partition);
     }
 
     /// A partition is being handed over.
@@ -233,13 +237,22 @@ impl Parking {
     ) -> Applied {
         let Some(shelf) = self.shelf(partition, assignment) else { return Applied::Nothing };
         let applied = shelf.lanes.apply(record);
-        let (Content::Event(name, _) | Content::Control(name, _)) = &record.content else { return applied };
+        let counts = shelf.lanes.owner() == Some(shelf.owner);
+        let (name, content) = match &record.content {
+            Content::Claim(_) => {
+                if shelf.is_open && !shelf.is_leaving && !counts {
+                    self.contested.insert(partition);
+                }
+                return applied;
+            }
+            content @ (Content::Event(name, _) | Content::Control(name, _)) => (name, content),
+        };
         let parked = shelf.lanes.get(*name);
         if let Some(live) = shelf.live.get_mut(name) {
-            match &record.content {
+            match content {
                 Content::Event(_, event) => {
-                    // What an earlier owner wrote about the same event does not stand for what this one does.
-                    let is_own = event.owner == shelf.owner;
+                    // What another owner wrote about the same event does not stand for what this one does.
+                    let is_own = counts && event.owner == shelf.owner;
                     shelf.appending -= usize::from(is_own && live.appending.remove(&event.source));
                     let is_ours = is_own && live.stops.remove(&event.source);
                     if applied == Applied::Stopped && !is_ours {
@@ -247,7 +260,7 @@ impl Parking {
                     }
                 }
                 Content::Control(_, Control::Done { owner, up_to, .. })
-                    if *owner == shelf.owner && shelf.lanes.owner() == Some(*owner) =>
+                    if counts && *owner == shelf.owner =>
                 {
                     live.noted(*up_to);
                 }
@@ -263,6 +276,18 @@ impl Parking {
         }
         self.stirred.insert((partition, *name));
         applied
+    }
+
+    /// Whether what an owner has written last about a partition counts, and the owner is this host.
+    pub(super) fn counts(&self, partition: PartitionKey, owner: Owner) -> bool {
+        let shelf = self.shelves.get(&partition).filter(|shelf| shelf.owner == owner);
+        shelf.is_some_and(|shelf| shelf.lanes.owner() == Some(owner))
+    }
+
+    /// Partitions that another host has claimed since this one did, although they are held: what this one parks of
+    /// them does not count.
+    pub(super) fn take_contested(&mut self) -> BTreeSet<PartitionKey> {
+        std::mem::take(&mut self.contested)
     }
 
     /// Lets lanes go on that have waited long enough.

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use foldhash::{HashMap, HashMapExt};
+use guesthouse_connector::Offset;
 use rand::RngExt;
 
 use super::blocking::Blocked;
@@ -35,6 +36,8 @@ pub(super) struct Shelving {
     let_go: BTreeSet<PartitionKey>,
     /// Records that wait for dead letters.
     pub(super) gates: Gates,
+    /// Events that are parked and settled in their partition once it is known that their records count.
+    awaiting: HashMap<(PartitionKey, LaneName, Offset), Ticket>,
     /// Lanes that are blocked.
     pub(super) blocked: HashMap<(PartitionKey, LaneName), Blocked>,
     /// Dropped events by handler.
@@ -51,6 +54,7 @@ impl Default for Shelving {
             overflow: VecDeque::new(),
             let_go: BTreeSet::new(),
             gates: Gates::default(),
+            awaiting: HashMap::new(),
             blocked: HashMap::new(),
             dropped: HashMap::new(),
             is_look_due: false,
@@ -65,8 +69,14 @@ impl Shelving {
         self.let_go.insert(partition);
         self.unread.remove(&partition);
         self.blocked.retain(|(other, _), _| *other != partition);
+        self.awaiting.retain(|(other, ..), _| *other != partition);
         self.overflow.retain(|(_, _, delivery)| delivery.ticket.place().partition != partition);
         self.gates.revoke(partition)
+    }
+
+    /// Whether all that is parked is known to count.
+    pub(super) fn is_known(&self) -> bool {
+        self.awaiting.is_empty()
     }
 
     /// Keeps messages that cannot be looked at yet; gives the others back.
@@ -166,12 +176,29 @@ impl Dispatcher {
             if self.shelving.parking.is_open(partition) {
                 self.note_applied(partition, record, applied, now);
             }
+            self.settle_parked(partition, record, now);
         }
         if is_complete && self.shelving.parking.open(partition, assignment, next) {
             self.partitions.open(partition);
             let messages = self.shelving.unread.remove(&partition).unwrap_or_default();
             self.read(partition, messages, now);
         }
+    }
+
+    /// Settles an event in its partition when it is known that this host's record of it counts. Before that it may not be
+    /// settled: when another host's claim came in between, nobody would know that it is parked.
+    fn settle_parked(&mut self, partition: PartitionKey, record: &Record, now: Now) {
+        let Content::Event(lane, event) = &record.content else { return };
+        if self.shelving.parking.counts(partition, event.owner)
+            && let Some(ticket) = self.shelving.awaiting.remove(&(partition, *lane, event.source))
+        {
+            self.settle_part(ticket, now);
+        }
+    }
+
+    /// Partitions to take anew, for what this host parks of them does not count.
+    pub(crate) fn take_contested(&mut self) -> BTreeSet<PartitionKey> {
+        self.shelving.parking.take_contested()
     }
 
     /// Released events were read: they run next in their lane.
@@ -282,7 +309,7 @@ impl Dispatcher {
 
     /// Takes note of what was confirmed, as far as it matters for parking.
     pub(super) fn parked(&mut self) {
-        self.shelving.is_look_due |= self.shelving.parking.is_releasing();
+        self.shelving.is_look_due |= self.shelving.parking.is_releasing() || !self.shelving.is_known();
     }
 
     /// Stops the lane of an event, once a dead letter is confirmed where there is one. None when the partition is gone.
@@ -305,18 +332,20 @@ impl Dispatcher {
         }
         // What was parked before is settled by a note, once it is handled.
         let settles = matches!(delivery.ticket.stand(), Stand::Ledger(_)).then_some(delivery.ticket);
-        self.start_record((partition, lane), (job, letter), settles);
+        self.start_record((partition, lane), (job, letter), appended.event, settles);
         Some(lane)
     }
 
-    /// Publishes a record of a lane, behind those that wait for dead letters.
+    /// Publishes a record of a lane about an event, behind those that wait for dead letters.
     fn start_record(
         &mut self,
         lane: GatedLane,
         (job, letter): (PublishJob, Option<EffectId>),
+        event: Offset,
         settles: Option<Ticket>,
     ) {
-        self.open_effects.insert(job.effect, settles);
+        self.shelving.awaiting.extend(settles.map(|ticket| ((lane.0, lane.1, event), ticket)));
+        self.open_effects.insert(job.effect, None);
         self.jobs.extend(self.shelving.gates.pass(lane, job, letter));
     }
 
@@ -367,7 +396,7 @@ impl Dispatcher {
         self.effects.park(&mut job, &record, self.random.random());
         let appended = Appended { lane, event: event.message.source.offset, behind: None };
         self.shelving.parking.append(partition, &appended, Appending::Follow);
-        self.start_record((partition, lane), (job, None), Some(delivery.ticket));
+        self.start_record((partition, lane), (job, None), appended.event, Some(delivery.ticket));
     }
 
     fn run_released(&mut self, handler: HandlerIndex, event: Arc<Event>, ticket: Ticket, now: Now) {

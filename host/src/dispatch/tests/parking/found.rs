@@ -131,3 +131,21 @@ fn what_an_earlier_owner_writes_late_does_not_stand_for_what_this_one_parks() {
     stall.settle();
     assert_eq!((stall.parked("a"), stall.committed), (vec![0, 1], 2));
 }
+
+#[test]
+fn what_is_parked_behind_a_late_claim_is_not_settled() {
+    let mut stall = Stall::new(parking());
+    stall.publish(&["a", "a"]);
+    stall.read();
+    stall.settle();
+    stall.append(crate::parked::Owner(7).claim(GROUP, PARTITION.partition, 7));
+    assert_eq!(stall.run(&[0], rejected), [0, 1]);
+    assert_eq!((stall.parked("a"), stall.committed), (Vec::new(), 0), "the records count for nobody");
+    assert!(stall.stage.any_call().is_none() && !stall.stage.dispatcher.is_at_rest());
+    assert_eq!(stall.stage.dispatcher.take_contested().into_iter().collect::<Vec<_>>(), [PARTITION]);
+    stall.restart();
+    stall.read();
+    assert_eq!(stall.run(&[0], rejected), [0, 1]);
+    assert_eq!((stall.parked("a"), stall.committed), (vec![0, 1], 2));
+    assert!(stall.stage.dispatcher.take_contested().is_empty());
+}

@@ -102,6 +102,7 @@ pub(super) struct Member {
     unconfirmed: BTreeMap<EffectId, usize>,
     /// What ended in a guest without the host's death.
     outlived: BTreeSet<Errand>,
+    pub(super) wants_to_rejoin: bool,
 }
 
 impl Member {
@@ -144,6 +145,7 @@ impl Member {
             requests: BTreeMap::new(),
             unconfirmed: BTreeMap::new(),
             outlived: BTreeSet::new(),
+            wants_to_rejoin: false,
         }
     }
 

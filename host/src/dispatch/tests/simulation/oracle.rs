@@ -295,7 +295,9 @@ impl Oracle {
             Some(FailurePolicy::Park) => false,
             Some(FailurePolicy::Block) => fate.has_letter && fate.is_passed,
         };
-        let is_handled = fate.handled.is_some_and(|of| self.fates[&of].missing.is_empty());
+        // What is dead for another host owes nothing, though a guest had handled it.
+        let owes_nothing = |of: &Fate| of.missing.is_empty() || of.has_letter;
+        let is_handled = fate.handled.is_some_and(|of| owes_nothing(&self.fates[&of]));
         is_handled || is_dead || fate.dropped_at.is_some()
     }
 

@@ -281,6 +281,10 @@ impl World {
 
     fn act(&mut self, at: usize, due: Due) {
         self.members[at].act(&mut self.oracle, due, self.now);
+        if std::mem::take(&mut self.members[at].wants_to_rejoin) {
+            self.trace.note(format_args!("{} joins anew", self.members[at].seat));
+            self.deal(Deal::Anew);
+        }
     }
 
     fn store(&mut self, at: usize) {

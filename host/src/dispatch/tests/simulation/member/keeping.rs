@@ -145,6 +145,7 @@ impl Member {
             self.fetches.retain(|fetch| fetch.partition != key);
         }
         self.fetches.extend(self.dispatcher.take_fetches());
+        self.wants_to_rejoin |= !self.dispatcher.take_contested().is_empty();
     }
 
     /// Reads nothing more, and releases nothing more.
