@@ -2,11 +2,15 @@
 //! Method: poisoned events among good ones, the program's own commands, and the log of what each host did.
 
 use guesthouse::HandlerCounters;
+use guesthouse_connector::{OutgoingMessage, PartitionId, Partitioning, ReceivedMessage};
 use guesthouse_tests::client::{Client, DLQ};
 use guesthouse_tests::envelope::{envelope, tenant, text};
 use guesthouse_tests::house::{GROUP, PARTITIONS, handler, with};
-use guesthouse_tests::{HostProgram, House};
+use guesthouse_tests::{HostProgram, House, eventually};
 use serde_json::{Value, json};
+
+/// Where lanes of the topic `domain` are parked.
+const PARKED: &str = "domain-parked";
 
 /// The guest `witness` writes down what it is given, in order.
 fn parking() -> Value {
@@ -146,6 +150,46 @@ async fn a_parked_lane_moves_with_its_partition_and_may_be_dropped() {
         .await;
     assert_eq!(counters.handlers["witness"].dropped_events, 3);
     assert_eq!(witnessed(&second.stop().await.log, &bad), ["handled 3"], "what is dropped never runs");
+}
+
+/// The claims that hosts have written to the parked topic, once there are so many.
+async fn claims(client: &Client, count: u64) -> Vec<(PartitionId, ReceivedMessage)> {
+    eventually("the hosts have claimed what is parked", async || {
+        let records = client.read(PARKED).await;
+        let claims: Vec<_> = records.into_iter().filter(|(_, record)| record.payload == "claim").collect();
+        (claims.len() as u64 >= count).then_some(claims)
+    })
+    .await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_claim_that_comes_late_loses_nothing() {
+    let house = House::beside_a_broker().await;
+    let (handler, bad) = (parking(), tenant(1));
+    let config = house.config(std::slice::from_ref(&handler));
+    let mut first = house.start("first", &config);
+    first.until_reading(PARTITIONS).await;
+    let client = house.client().await;
+    let late = claims(&client, PARTITIONS).await;
+    first.kill();
+    let mut second = house.start("second", &config);
+    second.until_reading(PARTITIONS).await;
+    claims(&client, 2 * PARTITIONS).await;
+    let late = late.into_iter().map(|(partition, claim)| OutgoingMessage {
+        id: claim.id.wrapping_add(1),
+        partition: Partitioning::Partition(partition),
+        headers: claim.headers.to_headers().unwrap(),
+        payload: claim.payload,
+    });
+    client.publish_messages(PARKED, late.collect()).await;
+    publish(&client, &events(&bad, &[(0, "reject"), (1, "done")]), &[]).await;
+    second.until_logged("joining the group anew").await;
+    claims(&client, 4 * PARTITIONS).await;
+    until_parked(&mut second, 1, 2).await;
+    let ended = second.stop().await;
+    assert_eq!(ended.code, Some(0), "{}", ended.log);
+    let lane = lanes(&house, &config).await.remove(0);
+    assert_eq!((&lane["tenant"], &lane["events"]), (&json!(bad), &json!(2)));
 }
 
 #[tokio::test(flavor = "multi_thread")]
