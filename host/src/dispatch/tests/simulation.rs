@@ -56,6 +56,9 @@ fn lived(seed: u64) -> (Tallies, String) {
     live(seed, false)
 }
 
+/// Seeds beyond the usual ones whose lives broke a promise before it was kept.
+const ONCE_FAILED: [u64; 4] = [1_123, 2_280, 3_815, 4_095];
+
 #[test]
 fn no_life_breaks_a_promise() {
     if let Some(seed) = number("GUESTHOUSE_TEST_SEED") {
@@ -65,7 +68,7 @@ fn no_life_breaks_a_promise() {
     }
     let mut sum = Tallies::default();
     let seeds = number("GUESTHOUSE_TEST_SEEDS").unwrap_or(SEEDS);
-    for seed in 0..seeds {
+    for seed in (0..seeds).chain(ONCE_FAILED) {
         sum += lived(seed).0;
     }
     println!("{seeds} lives: {sum:?}");
