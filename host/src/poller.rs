@@ -107,9 +107,7 @@ impl Poller {
         }
         self.store_commits(&mut cursor, &mut round).await;
         self.membership.end(End::Stopped);
-        if let Err(error) = cursor.leave().await {
-            tracing::warn!(topic = %self.source.topic, %error, "could not leave the group; the broker will notice");
-        }
+        self.leave(cursor).await;
     }
 
     async fn open(&self) -> Option<GroupCursor> {
@@ -131,14 +129,18 @@ impl Poller {
     /// Gives all partitions back and joins the group again.
     async fn rejoin(&self, cursor: GroupCursor, round: &mut Round) -> Option<GroupCursor> {
         self.membership.end(End::Lost);
-        if let Err(error) = cursor.leave().await {
-            tracing::warn!(topic = %self.source.topic, %error, "could not leave the group; the broker will notice");
-        }
+        self.leave(cursor).await;
         for (partition, _) in round.assignments.drain() {
             // Nobody listens any more when the host has ended, and then nobody needs to know.
             let _ended = self.inputs.send(Input::Revoked(self.key(partition))).await;
         }
         self.open().await
+    }
+
+    async fn leave(&self, cursor: GroupCursor) {
+        if let Err(error) = cursor.leave().await {
+            tracing::warn!(topic = %self.source.topic, %error, "could not leave the group; the broker will notice");
+        }
     }
 
     /// Waits, unless the poller must leave; tells whether it may go on.

@@ -278,7 +278,7 @@ impl Parking {
         applied
     }
 
-    /// Whether what an owner has written last about a partition counts, and the owner is this host.
+    /// Whether an owner is this host, and what it writes about a partition counts up to where that was read.
     pub(super) fn counts(&self, partition: PartitionKey, owner: Owner) -> bool {
         let shelf = self.shelves.get(&partition).filter(|shelf| shelf.owner == owner);
         shelf.is_some_and(|shelf| shelf.lanes.owner() == Some(owner))

@@ -4,8 +4,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use guesthouse_connector::{
-    ConnectorConfig, ConnectorMode, Durability, Headers, PAYLOAD_BYTES_MAX, PartitionId, Partitioning,
-    connector,
+    ConnectorConfig, ConnectorMode, Headers, PAYLOAD_BYTES_MAX, PartitionId, Partitioning, connector,
 };
 
 use super::*;
@@ -33,14 +32,7 @@ fn letter(effect: u64) -> Letter {
 }
 
 fn topic(name: &str) -> TopicSpec {
-    TopicSpec {
-        name: name.to_owned(),
-        partitions: 1,
-        replication_factor: 1,
-        durability: Durability::Replicated,
-        age_max: None,
-        size_bytes_max: None,
-    }
+    TopicSpec::new(name, 1, 1)
 }
 
 /// A broker with the stream `s` and the topic `good` in it.

@@ -1,9 +1,7 @@
 //! The keeper beside an embedded broker: released events whose payloads are not in the parked topic.
 
 use bytes::Bytes;
-use guesthouse_connector::{
-    ConnectorConfig, ConnectorMode, Durability, Headers, Partitioning, TopicSpec, connector,
-};
+use guesthouse_connector::{ConnectorConfig, ConnectorMode, Headers, Partitioning, TopicSpec, connector};
 
 use super::*;
 use crate::codec::{RawCodec, RawEventType, RawTenant};
@@ -17,14 +15,7 @@ fn codec() -> Codec {
 }
 
 fn topic(name: &str) -> TopicSpec {
-    TopicSpec {
-        name: name.to_owned(),
-        partitions: 1,
-        replication_factor: 1,
-        durability: Durability::Replicated,
-        age_max: None,
-        size_bytes_max: None,
-    }
+    TopicSpec::new(name, 1, 1)
 }
 
 fn message(id: u128, payload: &str, headers: &[(&str, &str)]) -> OutgoingMessage {
