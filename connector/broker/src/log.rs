@@ -15,7 +15,7 @@ mod sync;
 
 use std::collections::VecDeque;
 use std::fs::File;
-use std::io;
+use std::io::{self, IoSlice};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -29,8 +29,18 @@ use segment::Segment;
 use sync::SyncProgress;
 pub(crate) use sync::SyncTicket;
 
+use crate::wire::in_one_line;
+
 /// Bytes read at once when only ids are wanted.
 const ID_READ_BYTES: u32 = 1024 * 1024;
+
+/// Space for this many records like the last is preallocated, or none.
+const PREALLOCATE_RECORDS_MIN: u64 = 8;
+
+/// The most that is preallocated at once. More saves no time, and the one who waits for it waits longer.
+pub(crate) const PREALLOCATE_BYTES_MAX: usize = 256 * 1024;
+
+static ZEROS: [u8; PREALLOCATE_BYTES_MAX] = [0; PREALLOCATE_BYTES_MAX];
 
 /// What to do about a damaged segment.
 const WAY_OUT: &str = "reads that reach this place are refused; restore the file from a copy or delete the oldest segments up to this one";
@@ -41,11 +51,15 @@ pub(crate) struct LogSettings {
     /// A segment is sealed before it would grow beyond this many bytes; a single larger batch gets a segment of
     /// its own.
     pub(crate) segment_bytes_max: u64,
+    /// So many zeros are written behind a small batch that makes the file longer, for the next ones to be written over
+    /// them, at most [`PREALLOCATE_BYTES_MAX`]. Their syncs have no new length and extents to record then: 28 KiB on ext4 take
+    /// 0.17 ms with their write instead of 0.36 ms.
+    pub(crate) preallocate_bytes: usize,
 }
 
 impl Default for LogSettings {
     fn default() -> Self {
-        Self { segment_bytes_max: 256 * 1024 * 1024 }
+        Self { segment_bytes_max: 256 * 1024 * 1024, preallocate_bytes: 0 }
     }
 }
 
@@ -210,6 +224,8 @@ pub(crate) struct PartitionLog {
     sealed_messages: u64,
     active: Segment,
     file: Arc<File>,
+    /// Length of the active file: what it holds, and zeros behind that.
+    file_bytes: u64,
     /// Base timestamps never go backwards, so that a time can be searched for.
     last_timestamp: u64,
     sync: Arc<SyncProgress>,
@@ -259,6 +275,7 @@ impl PartitionLog {
             sealed_messages: sealed.iter().map(Segment::messages).sum(),
             last_timestamp: sealed.iter().chain([&active]).map(|s| s.last_timestamp).max().unwrap_or(0),
             sealed,
+            file_bytes: active.bytes,
             active,
             file,
             sync,
@@ -292,9 +309,14 @@ impl PartitionLog {
         }
         let base_timestamp = now_micros.max(self.last_timestamp);
         let header = record::stamped(&batch, Stamp { partition_id, base_offset, base_timestamp });
-        if let Err(source) = file::append(&self.file, &record::encode(&header), batch.blob()) {
+        let end = self.active.bytes + header.batch_length;
+        let zeros = self.zeros_behind(end, header.batch_length);
+        let record = record::encode(&header);
+        let mut parts = [&record, batch.blob(), zeros].map(IoSlice::new);
+        if let Err(source) = file::write_at(&self.file, self.active.bytes, &mut parts) {
             return Err(self.undo_write(source));
         }
+        self.file_bytes = self.file_bytes.max(end + zeros.len() as u64);
         self.active.note(&header);
         self.last_timestamp = base_timestamp;
         self.sync.wrote(header.batch_length);
@@ -396,10 +418,12 @@ impl PartitionLog {
     /// Seals the active segment and goes on in a new one. What is sealed is on the disk, so that only the last
     /// segment can ever have a torn tail.
     fn roll(&mut self) -> Result<(), LogError> {
-        self.sync.ticket().wait()?;
+        self.trim()?;
+        self.sync.sync_file()?;
         let (active, file) = Segment::create(&self.dir, self.active.next_offset)?;
         let mut sealed = std::mem::replace(&mut self.active, active);
         self.file = Arc::new(file);
+        self.file_bytes = 0;
         self.sync.switch(Arc::clone(&self.file));
         sealed.seal();
         self.sealed_bytes += sealed.bytes;
@@ -408,12 +432,36 @@ impl PartitionLog {
         Ok(())
     }
 
+    /// What to write behind a record of so many bytes that ends at `end`: nothing while there is space, nor behind a large
+    /// record, which takes longer to be written twice than its length takes to be recorded.
+    fn zeros_behind(&self, end: u64, record_bytes: u64) -> &'static [u8] {
+        let zeros = ZEROS.get(..self.settings.preallocate_bytes).unwrap_or(&ZEROS);
+        if end <= self.file_bytes || record_bytes > zeros.len() as u64 / PREALLOCATE_RECORDS_MIN {
+            return &[];
+        }
+        let left = usize::try_from(self.settings.segment_bytes_max.saturating_sub(end)).unwrap_or(usize::MAX);
+        zeros.get(..left).unwrap_or(zeros)
+    }
+
+    /// Cuts the active file to what it holds.
+    fn trim(&mut self) -> Result<(), LogError> {
+        if self.file_bytes > self.active.bytes {
+            file::shorten(&self.file, self.active.bytes).map_err(LogError::io(
+                "remove what stands behind the messages of segment",
+                &self.active.path,
+            ))?;
+            self.file_bytes = self.active.bytes;
+        }
+        Ok(())
+    }
+
     /// Takes the log back to its end before a failed write.
     fn undo_write(&mut self, source: io::Error) -> AppendError {
         let failure = LogError::io("write to segment", &self.active.path)(source);
-        if let Err(error) = file::shorten(&self.file, self.active.bytes) {
-            return self
-                .refuse(Refusing::Uncut(format!("a partly written batch could not be removed: {error}")));
+        // It may be longer than is known.
+        self.file_bytes = u64::MAX;
+        if let Err(error) = self.trim() {
+            return self.refuse(Refusing::Uncut(in_one_line(&error)));
         }
         AppendError::Write(failure)
     }

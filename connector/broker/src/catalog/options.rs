@@ -9,7 +9,7 @@ use iggy_common::{
     UPDATABLE_TOPIC_OPTION_KEYS, topic_option_keys, validate_topic_segment_size,
 };
 
-use crate::log::LogSettings;
+use crate::log::{LogSettings, PREALLOCATE_BYTES_MAX};
 use crate::store::{OffsetDurability, OptionEntry};
 use crate::wire::Refusal;
 
@@ -46,7 +46,10 @@ const DESCRIPTIONS: [(&str, &str); 9] = [
         topic_option_keys::SIZE_OF_MESSAGES_REQUIRED_TO_SAVE,
         "without effect: every batch is written before it is acknowledged",
     ),
-    (topic_option_keys::PREALLOCATE_SEGMENTS, "without effect: segments grow as they are written"),
+    (
+        topic_option_keys::PREALLOCATE_SEGMENTS,
+        "without effect: persisted topics write small batches into preallocated zeros anyway",
+    ),
 ];
 
 /// The options of one topic.
@@ -130,7 +133,11 @@ impl TopicOptions {
     pub(crate) fn log_settings(&self, segment_bytes_default: u64) -> LogSettings {
         let segment_size = self.parsed.segment_size;
         let segment_bytes_max = segment_size.map_or(segment_bytes_default, |size| size.as_bytes_u64());
-        LogSettings { segment_bytes_max }
+        let preallocate_bytes = match self.append_durability() {
+            AppendDurability::Synced => PREALLOCATE_BYTES_MAX,
+            AppendDurability::Written => 0,
+        };
+        LogSettings { segment_bytes_max, preallocate_bytes }
     }
 
     /// When an append to the topic may be acknowledged.

@@ -67,24 +67,25 @@ impl LogExamination {
     fn take(&mut self, mut segment: Segment, limit: Option<u64>) -> Result<(), LogError> {
         let file = segment.open_for_read()?;
         let read = file.metadata().map_err(LogError::io("read the length of segment", &segment.path));
-        let file_bytes = read?.len();
+        let mut file_bytes = read?.len();
         let tail = scan::scan(&mut segment, &file, file_bytes)?;
         self.segments += 1;
-        self.bytes += file_bytes;
         self.messages += segment.messages();
         self.next_offset = self.next_offset.max(segment.next_offset);
         let (path, position) = (segment.path.clone(), segment.bytes);
         match tail {
             Tail::Clean => {}
+            Tail::Zeros if limit.is_none() => file_bytes = position,
             Tail::Torn if limit.is_none() => {
                 self.findings.push(LogFinding::Torn { path, position, bytes: file_bytes - position });
             }
-            Tail::Torn => {
+            Tail::Zeros | Tail::Torn => {
                 let reason = "a record is not complete".to_owned();
                 self.findings.push(LogFinding::Damage { path, position, reason });
             }
             Tail::Damaged(reason) => self.findings.push(LogFinding::Damage { path, position, reason }),
         }
+        self.bytes += file_bytes;
         if let Some(limit) = limit {
             self.compare(&segment, file_bytes, limit);
         }

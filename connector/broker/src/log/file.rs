@@ -13,19 +13,22 @@ pub(crate) mod disk;
 pub(crate) mod fault;
 
 #[cfg(test)]
-pub(super) use fault::{open_for_append, remove, replace, shorten, write_some};
+pub(crate) use fault::{open_for_writing, rewrite, sync_data, sync_names};
 #[cfg(test)]
-pub(crate) use fault::{open_for_rewrite, rewrite, sync_data, sync_names};
+pub(super) use fault::{remove, replace, shorten, write_some};
 
-/// Writes `head` and `body` behind the last byte of `file`, which must be open for appending. One system call
-/// unless the operating system takes less than all of it.
-pub(super) fn append(file: &File, head: &[u8], body: &[u8]) -> io::Result<()> {
-    let mut parts = [IoSlice::new(head), IoSlice::new(body)];
-    let mut left: &mut [IoSlice<'_>] = &mut parts;
-    while !left.is_empty() {
-        match write_some(file, left) {
+/// Writes `parts` one behind the other from `position` on. One system call unless the operating system takes less
+/// than all of it.
+pub(super) fn write_at(file: &File, mut position: u64, mut parts: &mut [IoSlice<'_>]) -> io::Result<()> {
+    // Empty ones count for nothing written.
+    IoSlice::advance_slices(&mut parts, 0);
+    while !parts.is_empty() {
+        match write_some(file, position, parts) {
             Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
-            Ok(written) => IoSlice::advance_slices(&mut left, written),
+            Ok(written) => {
+                position += written as u64;
+                IoSlice::advance_slices(&mut parts, written);
+            }
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
             Err(error) => return Err(error),
         }
@@ -64,8 +67,8 @@ pub(super) fn create_directory(dir: &Path) -> Result<(), LogError> {
 }
 
 #[cfg(not(test))]
-fn write_some(mut file: &File, parts: &[IoSlice<'_>]) -> io::Result<usize> {
-    io::Write::write_vectored(&mut file, parts)
+fn write_some(file: &File, position: u64, parts: &[IoSlice<'_>]) -> io::Result<usize> {
+    Ok(rustix::io::pwritev(file, parts, position)?)
 }
 
 /// Cuts `file` to `length` bytes.
@@ -86,15 +89,9 @@ pub(crate) fn sync_names(dir: &Path) -> io::Result<()> {
     File::open(dir)?.sync_all()
 }
 
-/// Opens a file for reading and for appending, creating it when missing.
+/// Opens a file for reading and for writing anywhere in it, creating it when missing.
 #[cfg(not(test))]
-pub(super) fn open_for_append(path: &Path) -> io::Result<File> {
-    File::options().read(true).append(true).create(true).open(path)
-}
-
-/// Opens a file for reading and for writing over what it holds, creating it when missing.
-#[cfg(not(test))]
-pub(crate) fn open_for_rewrite(path: &Path) -> io::Result<File> {
+pub(crate) fn open_for_writing(path: &Path) -> io::Result<File> {
     File::options().read(true).write(true).create(true).truncate(false).open(path)
 }
 

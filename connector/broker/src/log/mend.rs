@@ -25,9 +25,8 @@ impl PartitionLog {
     /// When the disk still fails; the log is as before, and may be tried again. A log whose offsets are used up
     /// stays as it is.
     pub(crate) fn mend(&mut self) -> Result<Mended, LogError> {
+        self.trim()?;
         if let Some(Refusing::Uncut(_)) = self.refusal {
-            let cut = file::shorten(&self.file, self.active.bytes);
-            cut.map_err(LogError::io("remove a partly written batch from segment", &self.active.path))?;
             self.refusal = None;
         }
         match self.sync.failure() {
@@ -46,6 +45,8 @@ impl PartitionLog {
             self.sync = SyncProgress::new(self.dir.clone(), Arc::clone(&self.file));
             return Ok(mended);
         }
+        // Zeros at the end of a segment that is not the last would be taken for damage.
+        file::sync_data(&self.file).map_err(LogError::io("sync segment", &kept.path))?;
         // Made first: its name keeps the offsets used, whatever becomes of the messages.
         let (active, file) = Segment::create(&self.dir, next_offset)?;
         if kept.bytes < synced_bytes {
@@ -57,6 +58,7 @@ impl PartitionLog {
         }
         self.active = active;
         self.file = Arc::new(file);
+        self.file_bytes = 0;
         self.sync = SyncProgress::new(self.dir.clone(), Arc::clone(&self.file));
         if kept.bytes == 0 {
             kept.remove()?;
@@ -73,6 +75,7 @@ impl PartitionLog {
         if kept.bytes < self.active.bytes {
             file::shorten(&self.file, kept.bytes)
                 .map_err(LogError::io("cut off what was not written from segment", &kept.path))?;
+            self.file_bytes = kept.bytes;
             self.active.bytes = kept.bytes;
             self.active.index = kept.index.clone();
         }
@@ -82,17 +85,15 @@ impl PartitionLog {
     /// Makes the kernel take what it believes to be on the disk once more, and waits until it is there.
     fn write_again(&self, kept: &Segment, mut position: u64) -> Result<(), LogError> {
         let failed = LogError::io("write once more to segment", &kept.path);
-        // Not the file for appending: with that, the position would not count.
-        let file = file::open_for_rewrite(&kept.path).map_err(&failed)?;
         let mut chunk = Vec::new();
         while position < kept.bytes {
             let length = (kept.bytes - position).min(CHUNK_BYTES);
             chunk.clear();
             file::read_into(&self.file, position, usize::try_from(length).unwrap_or(usize::MAX), &mut chunk)
                 .map_err(&failed)?;
-            file::rewrite(&file, position, &chunk).map_err(&failed)?;
+            file::rewrite(&self.file, position, &chunk).map_err(&failed)?;
             position += length;
         }
-        file::sync_data(&file).map_err(LogError::io("sync segment", &kept.path))
+        file::sync_data(&self.file).map_err(LogError::io("sync segment", &kept.path))
     }
 }

@@ -77,11 +77,13 @@ fn load_last(
     recovery: &mut Recovery,
 ) -> Result<(Segment, File), LogError> {
     let mut segment = Segment::empty(dir, base);
-    let file = segment.open_for_append()?;
+    let file = segment.open_for_writing()?;
     let file_bytes = length(&file, &segment)?;
     let power_lost = floor > 0;
     match scan::scan(&mut segment, &file, file_bytes)? {
         Tail::Clean => {}
+        Tail::Zeros => file::shorten(&file, segment.bytes)
+            .map_err(LogError::io("remove the zeros at the end of segment", &segment.path))?,
         Tail::Damaged(_) if !power_lost => {
             recovery.damage.push(Damage { path: segment.path.clone(), position: segment.bytes });
             segment.next_offset = scan::offset_beyond_damage(&segment, file_bytes);

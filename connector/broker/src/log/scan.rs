@@ -21,7 +21,9 @@ const CHECKSUM_BYTES: usize = 8;
 pub(super) enum Tail {
     /// Nothing.
     Clean,
-    /// The beginning of a record that was never finished, or zeros.
+    /// Zeros, as they are preallocated.
+    Zeros,
+    /// The beginning of a record that was never finished, and perhaps zeros.
     Torn,
     /// Bytes that no interrupted write of ours leaves behind.
     Damaged(String),
@@ -37,9 +39,9 @@ pub(super) fn scan(segment: &mut Segment, file: &File, file_bytes: u64) -> Resul
         match verify(bytes, segment.next_offset) {
             Ok(header) => segment.note(&header),
             Err(reason) => {
-                let tail = classify(bytes, segment.next_offset, file_bytes - segment.bytes, reason);
-                let zeros = window.is_zero_from(segment.bytes).map_err(&failed)?;
-                return Ok(if zeros { Tail::Torn } else { tail });
+                let left = window.content_bytes_from(segment.bytes).map_err(&failed)?;
+                let bytes = window.record_at(segment.bytes).map_err(&failed)?;
+                return Ok(classify(bytes, segment.next_offset, left, reason));
             }
         }
     }
@@ -65,11 +67,16 @@ fn verify(bytes: &[u8], expected_offset: u64) -> Result<BatchHeader, String> {
     Ok(header)
 }
 
-/// Tells an unfinished record from a spoilt one: a write that stops leaves a beginning and nothing else.
+/// Tells an unfinished record from a spoilt one: a write that stops leaves a beginning and nothing else but zeros. Only
+/// the first `left` bytes count, behind them are zeros.
 fn classify(bytes: &[u8], expected_offset: u64, left: u64, reason: String) -> Tail {
+    if left == 0 {
+        return Tail::Zeros;
+    }
     if left < BATCH_HEADER_SIZE as u64 {
         return Tail::Torn;
     }
+    let bytes = usize::try_from(left).ok().and_then(|left| bytes.get(..left)).unwrap_or(bytes);
     match BatchHeader::decode(bytes) {
         Ok(header) if header.base_offset == expected_offset && header.batch_length > left => {
             let frames = bytes.get(BATCH_HEADER_SIZE..).unwrap_or_default();
@@ -114,16 +121,18 @@ impl Window<'_> {
         Ok(self.from(position))
     }
 
-    fn is_zero_from(&mut self, mut position: u64) -> std::io::Result<bool> {
+    /// How many bytes from `start` on are left without the zeros at the end of the file.
+    fn content_bytes_from(&mut self, start: u64) -> std::io::Result<u64> {
+        let (mut position, mut end) = (start, start);
         while position < self.file_bytes {
             self.hold(position, CHUNK_BYTES)?;
             let held = self.from(position);
-            if held.iter().any(|byte| *byte != 0) {
-                return Ok(false);
+            if let Some(last) = held.iter().rposition(|byte| *byte != 0) {
+                end = position + last as u64 + 1;
             }
             position += held.len() as u64;
         }
-        Ok(true)
+        Ok(end - start)
     }
 
     fn from(&self, position: u64) -> &[u8] {

@@ -36,10 +36,10 @@ impl Segment {
         Self { path, base_offset, next_offset: base_offset, bytes: 0, last_timestamp: 0, index }
     }
 
-    /// Creates an empty segment file, durable in its directory, and opens it for appending.
+    /// Creates an empty segment file, durable in its directory, and opens it for writing.
     pub(super) fn create(dir: &Path, base_offset: u64) -> Result<(Self, File), LogError> {
         let segment = Self::empty(dir, base_offset);
-        let file = segment.open_for_append()?;
+        let file = segment.open_for_writing()?;
         // A file of this name can only be left over from a creation that failed before anything was appended.
         let emptied = file::shorten(&file, 0).map_err(LogError::io("empty segment", &segment.path));
         if let Err(error) = emptied.and_then(|()| file::sync_directory(dir)) {
@@ -50,9 +50,9 @@ impl Segment {
         Ok((segment, file))
     }
 
-    /// Opens the file for reading and for appending, creating it when missing.
-    pub(super) fn open_for_append(&self) -> Result<File, LogError> {
-        file::open_for_append(&self.path).map_err(LogError::io("open segment", &self.path))
+    /// Opens the file for reading and for writing, creating it when missing.
+    pub(super) fn open_for_writing(&self) -> Result<File, LogError> {
+        file::open_for_writing(&self.path).map_err(LogError::io("open segment", &self.path))
     }
 
     /// Opens the file for reading.

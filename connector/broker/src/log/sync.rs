@@ -84,12 +84,24 @@ impl SyncProgress {
         if self.is_synced(position) {
             return Ok(());
         }
-        let _leader = lock(&self.leader);
+        let leader = lock(&self.leader);
+        if self.failure().is_none() && self.is_synced(position) {
+            return Ok(());
+        }
+        self.sync_as(&leader)
+    }
+
+    /// Waits until the active file is on the disk with its present length.
+    ///
+    /// # Errors
+    /// As [`SyncTicket::wait`].
+    pub(super) fn sync_file(&self) -> Result<(), LogError> {
+        self.sync_as(&lock(&self.leader))
+    }
+
+    fn sync_as(&self, _leader: &MutexGuard<'_, ()>) -> Result<(), LogError> {
         if let Some(reason) = self.failure() {
             return Err(self.error(std::io::Error::other(reason)));
-        }
-        if self.is_synced(position) {
-            return Ok(());
         }
         // The mark is read before the file: bytes below it are in this file or in one synced when it was sealed.
         let mark = self.written.load(Ordering::Acquire);

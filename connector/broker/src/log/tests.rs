@@ -24,10 +24,13 @@ use super::{Appended, LogSettings, PartitionLog, ReadFrom, Recovery, Slice};
 
 const PARTITION: u32 = 3;
 const ALL: u32 = u32::MAX;
-const WHOLE: LogSettings = LogSettings { segment_bytes_max: 1 << 30 };
+const WHOLE: LogSettings = LogSettings { segment_bytes_max: 1 << 30, preallocate_bytes: 0 };
 
 /// Seals a segment after every second batch of [`batch`] with one short payload.
-const TINY: LogSettings = LogSettings { segment_bytes_max: 700 };
+const TINY: LogSettings = LogSettings { segment_bytes_max: 700, preallocate_bytes: 0 };
+
+/// Seals a segment after every fourth, and preallocates as many.
+const PREALLOCATED: LogSettings = LogSettings { segment_bytes_max: 1_400, preallocate_bytes: 4_000 };
 
 fn frame(id: u128, delta: u32, payload: &[u8]) -> Vec<u8> {
     let mut bytes = vec![0; BATCH_MESSAGE_HEADER_SIZE];

@@ -76,7 +76,7 @@ impl Journal {
     pub(super) fn open(data_dir: &Path, epoch: u64) -> Result<(Self, Vec<Change>), StoreError> {
         let path = data_dir.join(FILE_NAME);
         let failed = |source| StoreError::Journal { action: "open", path: path.clone(), source };
-        let file = file::open_for_rewrite(&path).map_err(failed)?;
+        let file = file::open_for_writing(&path).map_err(failed)?;
         let bytes = std::fs::read(&path).map_err(failed)?;
         let Content { changes, .. } = Content::of(&bytes, epoch);
         let position = (changes.len() * SLOT_BYTES) as u64;

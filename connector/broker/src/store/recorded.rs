@@ -15,7 +15,7 @@ pub(super) struct Recorded(File);
 
 impl Recorded {
     pub(super) fn open(path: &Path) -> io::Result<Self> {
-        file::open_for_rewrite(path).map(Self)
+        file::open_for_writing(path).map(Self)
     }
 }
 

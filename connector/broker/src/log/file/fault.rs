@@ -3,7 +3,7 @@
 
 use std::cell::{Cell, RefCell};
 use std::fs::File;
-use std::io::{self, IoSlice, Write};
+use std::io::{self, IoSlice};
 use std::os::fd::AsRawFd;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
@@ -54,16 +54,15 @@ thread_local! {
     pub(crate) static STEPS: RefCell<Option<Vec<Step>>> = const { RefCell::new(None) };
 }
 
-pub(crate) fn write_some(mut file: &File, parts: &[IoSlice<'_>]) -> io::Result<usize> {
+pub(crate) fn write_some(file: &File, position: u64, parts: &[IoSlice<'_>]) -> io::Result<usize> {
     may_fail()?;
-    let position = file.metadata()?.len();
     let left = DISK_LEFT.get();
     let written = match left {
-        usize::MAX => file.write_vectored(parts)?,
+        usize::MAX => rustix::io::pwritev(file, parts, position)?,
         0 => return Err(io::ErrorKind::StorageFull.into()),
         left => {
             let part = parts.iter().find(|part| !part.is_empty()).unwrap();
-            let written = file.write(&part[..part.len().min(left)])?;
+            let written = file.write_at(&part[..part.len().min(left)], position)?;
             DISK_LEFT.set(left - written);
             written
         }
@@ -110,17 +109,7 @@ pub(crate) fn sync_names(dir: &Path) -> io::Result<()> {
     Ok(())
 }
 
-pub(crate) fn open_for_append(path: &Path) -> io::Result<File> {
-    may_fail()?;
-    let is_new = !path.exists();
-    let file = File::options().read(true).append(true).create(true).open(path)?;
-    if is_new {
-        note(|| Step::Create(path.to_owned()));
-    }
-    Ok(file)
-}
-
-pub(crate) fn open_for_rewrite(path: &Path) -> io::Result<File> {
+pub(crate) fn open_for_writing(path: &Path) -> io::Result<File> {
     may_fail()?;
     let is_new = !path.exists();
     let file = File::options().read(true).write(true).create(true).truncate(false).open(path)?;

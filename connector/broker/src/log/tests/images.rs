@@ -16,11 +16,11 @@ const IMAGES: usize = 5_000;
 const BLOCK: u64 = 7;
 
 /// A life of a log, step by step: appends of different sizes, syncs, new segments, deletions, a purge, restarts.
-fn record_a_life() -> Vec<Step> {
+fn record_a_life(settings: LogSettings) -> Vec<Step> {
     let dir = tempfile::tempdir().unwrap();
     STEPS.set(Some(Vec::new()));
     let mut mark = Mark::default();
-    let (mut log, _) = open(dir.path(), TINY, 0);
+    let (mut log, _) = open(dir.path(), settings, 0);
     for round in 0..24u64 {
         append_marked(&mut log, &mut mark, if round % 5 == 4 { 3 } else { 1 });
         if round % 3 == 2 {
@@ -32,7 +32,7 @@ fn record_a_life() -> Vec<Step> {
             9 => drop_marked(&mut mark, &mut log, |log| assert_eq!(log.delete_segments(2).unwrap(), 2)),
             15 => {
                 drop(log);
-                log = open(dir.path(), TINY, 0).0;
+                log = open(dir.path(), settings, 0).0;
                 mark.persisted_end = mark.next_offset;
                 fault::mark(mark);
             }
@@ -64,8 +64,13 @@ fn drop_marked(mark: &mut Mark, log: &mut PartitionLog, act: impl FnOnce(&mut Pa
 
 #[test]
 fn every_legal_state_after_a_loss_of_power_keeps_what_was_promised() {
-    let steps = record_a_life();
-    let wanted = images_wanted(IMAGES);
+    for settings in [TINY, PREALLOCATED] {
+        expect_recoveries(settings, images_wanted(IMAGES) / 2);
+    }
+}
+
+fn expect_recoveries(settings: LogSettings, wanted: usize) {
+    let steps = record_a_life(settings);
     let of_each = wanted.div_ceil(steps.len());
     let mut disk = Disk::default();
     let mut tried = 0;
@@ -73,20 +78,20 @@ fn every_legal_state_after_a_loss_of_power_keeps_what_was_promised() {
         disk.take(step);
         for seed in 0..of_each {
             let place = u64::try_from(at * of_each + seed).unwrap();
-            expect_recovery(&disk, place);
+            expect_recovery(settings, &disk, place);
             tried += 1;
         }
     }
     assert!(tried >= wanted, "{tried} images of {} steps", steps.len());
 }
 
-fn expect_recovery(disk: &Disk, seed: u64) {
+fn expect_recovery(settings: LogSettings, disk: &Disk, seed: u64) {
     // Nothing here waits for the real disk.
     STEPS.set(Some(Vec::new()));
     let image = tempfile::tempdir().unwrap();
     disk.write_image(image.path(), &mut StdRng::seed_from_u64(seed));
     let promised = disk.promised;
-    let (mut log, recovery) = open(image.path(), TINY, promised.floor);
+    let (mut log, recovery) = open(image.path(), settings, promised.floor);
     assert_eq!(recovery.damage, [], "image {seed}");
     let found = read_all(&log);
     for (offset, payload) in &found {
@@ -99,7 +104,7 @@ fn expect_recovery(disk: &Disk, seed: u64) {
     assert!(next >= promised.next_offset, "image {seed} gives {next} again, {promised:?}");
     append_singles(&mut log, 1);
     drop(log);
-    let (log, recovery) = open(image.path(), TINY, 0);
+    let (log, recovery) = open(image.path(), settings, 0);
     assert_eq!(recovery, Recovery::default(), "image {seed}");
     let again = read_all(&log);
     assert_eq!((&again[..found.len()], again.len()), (&found[..], found.len() + 1), "image {seed}");

@@ -6,7 +6,7 @@ use std::io::Write;
 use super::super::ReadFrom;
 use super::*;
 
-const SETTINGS: LogSettings = LogSettings { segment_bytes_max: 3_000 };
+const SETTINGS: LogSettings = LogSettings { segment_bytes_max: 3_000, preallocate_bytes: 2_000 };
 
 /// A small generator of numbers (SplitMix64): the same seed gives the same history.
 struct Dice(u64);

@@ -43,15 +43,56 @@ fn a_record_torn_at_any_byte_is_cut_and_the_log_goes_on() {
 }
 
 #[test]
-fn zeros_behind_the_end_are_cut() {
+fn zeros_behind_the_end_are_no_damage() {
     let (dir, mut log) = new_log(WHOLE);
     append_singles(&mut log, 2);
+    let good = log.bounds().bytes;
     drop(log);
-    add_to_file(&segment_files(dir.path())[0], &vec![0; 3_000_000]);
+    let path = segment_files(dir.path())[0].clone();
+    add_to_file(&path, &vec![0; 3_000_000]);
     let (mut log, recovery) = open(dir.path(), WHOLE, 0);
-    assert_eq!(recovery.cut.unwrap().bytes, 3_000_000);
+    assert_eq!((recovery, fs::metadata(path).unwrap().len()), (Recovery::default(), good));
     append_singles(&mut log, 1);
     assert_eq!(read_all(&log).len(), 3);
+}
+
+#[test]
+fn records_are_written_over_zeros_and_a_sealed_segment_has_none() {
+    let (dir, mut log) = new_log(PREALLOCATED);
+    let mut lengths: Vec<Vec<u64>> = Vec::new();
+    for _ in 0..5 {
+        append_singles(&mut log, 1);
+        lengths
+            .push(segment_files(dir.path()).iter().map(|path| fs::metadata(path).unwrap().len()).collect());
+    }
+    let full = PREALLOCATED.segment_bytes_max;
+    let sealed = 4 * log.bounds().bytes / 5;
+    assert_eq!(lengths, [vec![full], vec![full], vec![full], vec![full], vec![sealed, full]]);
+}
+
+#[test]
+fn a_record_torn_at_any_byte_over_zeros_is_cut() {
+    for floor in [0, 2] {
+        let whole = batch(&["the last one", "of them\0\0"]);
+        for kept in 0..whole.len() {
+            let (dir, mut log) = new_log(PREALLOCATED);
+            append_singles(&mut log, 2);
+            let good = usize::try_from(log.bounds().bytes).unwrap();
+            log.append(PARTITION, &whole, 2, 9).unwrap();
+            drop(log);
+            let path = segment_files(dir.path())[0].clone();
+            let mut bytes = fs::read(&path).unwrap();
+            let is_whole = bytes[good + kept..].iter().all(|byte| *byte == 0);
+            bytes[good + kept..].fill(0);
+            fs::write(&path, bytes).unwrap();
+
+            let (mut log, recovery) = open(dir.path(), PREALLOCATED, floor);
+            assert_eq!((recovery.damage, recovery.skipped_offsets), (vec![], 0), "{kept} bytes");
+            let messages = if is_whole { 4 } else { 2 };
+            assert_eq!(append_at(&mut log, &["next"], 9).base_offset, messages, "{kept} bytes");
+            assert_eq!(read_all(&log).len() as u64, messages + 1);
+        }
+    }
 }
 
 #[test]

@@ -52,7 +52,7 @@ fn what_an_earlier_run_wrote_is_on_the_disk_once_the_log_is_open() {
 fn writers_on_many_threads_share_syncs_and_lose_nothing() {
     const WRITERS: u64 = 8;
     const EACH: u64 = 40;
-    let (dir, log) = new_log(LogSettings { segment_bytes_max: 20_000 });
+    let (dir, log) = new_log(LogSettings { segment_bytes_max: 20_000, preallocate_bytes: 4_000 });
     let (log, start) = (Mutex::new(log), Barrier::new(8));
     thread::scope(|scope| {
         for _ in 0..WRITERS {
