@@ -346,7 +346,12 @@ impl PartitionLog {
                 Ok(Room::Left) => {}
                 Ok(Room::Full) => break,
                 Err(LogError::Damaged { .. }) if !reply.is_empty() => break,
-                Err(error) => return Err(error),
+                Err(error) => {
+                    if let LogError::Damaged { .. } = error {
+                        segment.mark_damaged(&error);
+                    }
+                    return Err(error);
+                }
             }
         }
         Ok(reply.finish())

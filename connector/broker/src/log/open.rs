@@ -49,6 +49,9 @@ fn load_sealed(dir: &Path, base: u64, limit: u64, recovery: &mut Recovery) -> Re
         segment.last_timestamp = known.last_timestamp;
         segment.index = known.index.clone();
         segment.bytes = file_bytes;
+        if segment.is_marked() {
+            look_again(dir, &segment, &file, recovery)?;
+        }
         return Ok(segment);
     }
     let tail = scan::scan(&mut segment, &file, file_bytes)?;
@@ -68,6 +71,17 @@ fn load_sealed(dir: &Path, base: u64, limit: u64, recovery: &mut Recovery) -> Re
     }
     segment.bytes = file_bytes;
     Ok(segment)
+}
+
+/// Reads a whole segment that was found damaged. What lies behind the damage is served by the index.
+fn look_again(dir: &Path, segment: &Segment, file: &File, recovery: &mut Recovery) -> Result<(), LogError> {
+    let mut found = Segment::empty(dir, segment.base_offset);
+    let tail = scan::scan(&mut found, file, segment.bytes)?;
+    if tail == Tail::Clean && found.next_offset == segment.next_offset {
+        return segment.remove_mark();
+    }
+    recovery.damage.push(Damage { path: found.path, position: found.bytes });
+    Ok(())
 }
 
 fn load_last(

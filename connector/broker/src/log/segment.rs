@@ -11,6 +11,7 @@ use super::{LogError, file};
 
 const LOG_EXTENSION: &str = "log";
 const INDEX_EXTENSION: &str = "index";
+const MARK_EXTENSION: &str = "damaged";
 const NAME_DIGITS: usize = 20;
 
 /// A segment and what is known of its content.
@@ -96,17 +97,31 @@ impl Segment {
         (summary.base_offset == self.base_offset).then_some(summary)
     }
 
-    /// Removes the segment and its index.
-    pub(super) fn remove(&self) -> Result<(), LogError> {
-        for path in [&self.index_path(), &self.path] {
-            match file::remove(path) {
-                Err(error) if error.kind() != io::ErrorKind::NotFound => {
-                    return Err(LogError::io("remove", path)(error));
-                }
-                _ => {}
-            }
+    /// Puts a mark beside it that says what is wrong, so that the next start looks at it again. Without one the damage is
+    /// forgotten until a read meets it, which is why a failure is only logged.
+    pub(super) fn mark_damaged(&self, reason: &LogError) {
+        let path = self.mark_path();
+        if path.exists() {
+            return;
         }
-        Ok(())
+        if let Err(error) = file::replace(&path, format!("{reason}\n").as_bytes()) {
+            tracing::warn!(path = %path.display(), %error, "mark of a damaged segment was not written");
+        }
+    }
+
+    /// Whether a read found it damaged.
+    pub(super) fn is_marked(&self) -> bool {
+        self.mark_path().exists()
+    }
+
+    /// Removes the mark of a segment that was put right.
+    pub(super) fn remove_mark(&self) -> Result<(), LogError> {
+        remove(&self.mark_path())
+    }
+
+    /// Removes the segment with its index and its mark.
+    pub(super) fn remove(&self) -> Result<(), LogError> {
+        [&self.mark_path(), &self.index_path(), &self.path].into_iter().try_for_each(|path| remove(path))
     }
 
     /// An error that names a place in this segment.
@@ -116,6 +131,18 @@ impl Segment {
 
     fn index_path(&self) -> PathBuf {
         self.path.with_extension(INDEX_EXTENSION)
+    }
+
+    fn mark_path(&self) -> PathBuf {
+        self.path.with_extension(MARK_EXTENSION)
+    }
+}
+
+/// Removes a file, if it is there.
+fn remove(path: &Path) -> Result<(), LogError> {
+    match file::remove(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(LogError::io("remove", path)(error)),
+        _ => Ok(()),
     }
 }
 

@@ -90,7 +90,7 @@ async fn a_sealed_segment_that_is_damaged_is_told_once_a_read_meets_it() {
     // A segment for each batch of one short message.
     let config =
         BrokerConfig { segment_bytes_max: 500, http: Some("127.0.0.1:0".parse().unwrap()), ..house.config() };
-    let broker = guesthouse_broker::Broker::start(config).await.unwrap();
+    let broker = guesthouse_broker::Broker::start(config.clone()).await.unwrap();
     let mut raw = Raw::enter(&broker).await;
     raw.create_stream("s").await;
     raw.create_topic("s", "t", 2).await;
@@ -103,14 +103,14 @@ async fn a_sealed_segment_that_is_damaged_is_told_once_a_read_meets_it() {
     *spoilt.last_mut().unwrap() ^= 1;
     fs::write(&segment, &spoilt).unwrap();
 
-    let health = async || {
+    let health = async |broker: &guesthouse_broker::Broker| {
         let (answer, health) = http::ask(broker.http_address().unwrap(), "GET", "/health", "localhost").await;
         (answer.status().as_u16(), serde_json::from_str::<serde_json::Value>(&health).unwrap())
     };
-    assert_eq!(health().await.0, 200, "nobody has read it yet");
+    assert_eq!(health(&broker).await.0, 200, "nobody has read it yet");
     let first = poll(LOST, WirePollingStrategy::first(), 10).to_bytes();
     assert_eq!(raw.read(100, &first).await.status(), CANNOT_READ);
-    let (status, told) = health().await;
+    let (status, told) = health(&broker).await;
     assert_eq!((status, &told["partitions"][0]["state"]), (503, &"damaged".into()), "{told}");
     let reason = told["partitions"][0]["reason"].as_str().unwrap();
     assert!(reason.contains(&*segment.to_string_lossy()) && reason.contains("delete the oldest"), "{reason}");
@@ -121,12 +121,27 @@ async fn a_sealed_segment_that_is_damaged_is_told_once_a_read_meets_it() {
     let behind = poll(LOST, WirePollingStrategy::offset(1), 10).to_bytes();
     let served = messages_of(&raw.read(100, &behind).await.ok()).1;
     assert_eq!(served.len(), 3, "what lies behind the damage is served");
+    shut(broker).await;
+    let broker = guesthouse_broker::Broker::start(config.clone()).await.unwrap();
+    let mut raw = Raw::enter(&broker).await;
+    assert_eq!(health(&broker).await.0, 503, "it is remembered");
+    let served = messages_of(&raw.read(100, &behind).await.ok()).1;
+    assert_eq!(served.len(), 3, "what lies behind the damage is served");
+
     fs::write(&segment, &whole).unwrap();
-    raw.read(100, &first).await.ok();
-    assert_eq!(health().await.0, 200, "the segment was put back");
+    shut(broker).await;
+    let broker = guesthouse_broker::Broker::start(config).await.unwrap();
+    let mut raw = Raw::enter(&broker).await;
+    assert_eq!(health(&broker).await.0, 200, "the segment was put back before the start");
     fs::write(&segment, &spoilt).unwrap();
     assert_eq!(raw.read(100, &first).await.status(), CANNOT_READ);
-    assert_eq!(health().await.0, 503);
+    assert_eq!(health(&broker).await.0, 503);
+    fs::write(&segment, &whole).unwrap();
+    raw.read(100, &first).await.ok();
+    assert_eq!(health(&broker).await.0, 200, "the segment was put back");
+    fs::write(&segment, &spoilt).unwrap();
+    assert_eq!(raw.read(100, &first).await.status(), CANNOT_READ);
+    assert_eq!(health(&broker).await.0, 503);
     let delete = DeleteSegmentsRequest {
         stream_id: named("s"),
         topic_id: named("t"),
@@ -134,6 +149,6 @@ async fn a_sealed_segment_that_is_damaged_is_told_once_a_read_meets_it() {
         segments_count: 1,
     };
     raw.ask(Operation::DeleteSegments, &delete.to_bytes()).await.ok();
-    assert_eq!(health().await.0, 200, "the damage is gone with its segment");
+    assert_eq!(health(&broker).await.0, 200, "the damage is gone with its segment");
     shut(broker).await;
 }
