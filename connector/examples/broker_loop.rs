@@ -22,11 +22,16 @@ use serde_json::{Value, json};
 
 /// Batches of a producer, whatever the budget: enough for a 99th percentile.
 const BATCHES_MIN: usize = 100;
-/// Batches of a producer that waits for the disk each time.
-const BATCHES_SYNCED_MAX: usize = 400;
+/// Batches of all producers when each waits for the disk.
+const BATCHES_SYNCED_MAX: usize = 24_000;
 const PAYLOADS_BYTES: [usize; 2] = [256, 1_024];
 const BATCHES_MESSAGES: [u32; 2] = [100, 1_000];
-const PRODUCERS: [usize; 2] = [1, 8];
+/// Each has a partition of its own.
+const PRODUCERS: [u32; 2] = [1, 8];
+/// Senders of single messages to one partition, who share its syncs.
+const SENDERS: u32 = 64;
+/// Messages of a poll, at least.
+const POLL_MIN: u32 = 100;
 const DURABILITIES: [Durability; 2] = [Durability::Replicated, Durability::Persisted];
 
 type Outcome<T> = Result<T, Box<dyn Error + Send + Sync>>;
@@ -36,7 +41,8 @@ type Outcome<T> = Result<T, Box<dyn Error + Send + Sync>>;
 struct Case {
     payload_bytes: usize,
     batch: u32,
-    producers: usize,
+    producers: u32,
+    partitions: u32,
     durability: Durability,
     batches: usize,
 }
@@ -66,6 +72,7 @@ async fn main() -> Outcome<()> {
         };
         rows.push(json!({
             "payload_bytes": case.payload_bytes, "batch": case.batch, "producers": case.producers,
+            "partitions": case.partitions,
             "persisted": case.durability == Durability::Persisted, "raw_mb_per_second": raw,
             "ours": ours, "outside": theirs,
         }));
@@ -80,14 +87,18 @@ fn cases(mib: usize) -> Vec<Case> {
             Durability::Persisted => BATCHES_SYNCED_MAX,
             Durability::Replicated => usize::MAX,
         };
+        let mut add = |payload_bytes: usize, batch: u32, producers: u32, partitions| {
+            let all = (mib << 20) / (payload_bytes * batch as usize) / producers as usize;
+            let batches = all.max(BATCHES_MIN).min(most / producers as usize);
+            cases.push(Case { payload_bytes, batch, producers, partitions, durability, batches });
+        };
         for payload_bytes in PAYLOADS_BYTES {
-            for (batch, producers) in
-                BATCHES_MESSAGES.iter().flat_map(|batch| PRODUCERS.map(|many| (*batch, many)))
-            {
-                let all = (mib << 20) / (payload_bytes * batch as usize) / producers;
-                let batches = all.max(BATCHES_MIN).min(most);
-                cases.push(Case { payload_bytes, batch, producers, durability, batches });
+            for batch in BATCHES_MESSAGES {
+                for producers in PRODUCERS {
+                    add(payload_bytes, batch, producers, producers);
+                }
             }
+            add(payload_bytes, 1, SENDERS, 1);
         }
     }
     cases
@@ -120,16 +131,20 @@ async fn measure(place: &Place, case: Case) -> Outcome<Value> {
     let topic = format!("t-{}-{}-{}-{:?}", case.payload_bytes, case.batch, case.producers, case.durability);
     make_topic(place, &stream, &topic, case).await?;
     let (stream, topic) = (Identifier::named(&stream)?, Identifier::named(&topic)?);
+    let mut clients = Vec::new();
+    for _ in 0..case.producers {
+        clients.push(place.connect().await?);
+    }
     let started = Instant::now();
     let mut producers = tokio::task::JoinSet::new();
-    for number in 0..case.producers {
-        producers.spawn(send(place.clone(), (stream.clone(), topic.clone()), case, number));
+    for (client, number) in clients.into_iter().zip(0..) {
+        producers.spawn(send(client, (stream.clone(), topic.clone()), case, number));
     }
     let mut times = Vec::new();
     while let Some(sent) = producers.join_next().await {
         times.extend(sent??);
     }
-    let messages = case.producers * case.batches * case.batch as usize;
+    let messages = case.producers as usize * case.batches * case.batch as usize;
     let send_per_second = per_second(messages, started);
     let client = place.connect().await?;
     let started = Instant::now();
@@ -152,24 +167,23 @@ async fn make_topic(place: &Place, stream: &str, topic: &str, case: Case) -> Out
     config.remote_password = Some(place.password.clone().into());
     let connector = connector(config.mode);
     connector.connect(&config).await?;
-    let spec =
-        TopicSpec { durability: case.durability, ..TopicSpec::new(topic, u32::try_from(case.producers)?, 1) };
+    let spec = TopicSpec { durability: case.durability, ..TopicSpec::new(topic, case.partitions, 1) };
     connector.ensure_topics(stream, &[spec]).await?;
     Ok(connector.shutdown().await?)
 }
 
 /// Answers how long each batch took until it was confirmed.
 async fn send(
-    place: Place,
+    client: TcpClient,
     (stream, topic): (Identifier, Identifier),
     case: Case,
-    number: usize,
+    number: u32,
 ) -> Outcome<Vec<Duration>> {
-    let client = place.connect().await?;
     let payload = Bytes::from(vec![b'x'; case.payload_bytes]);
-    let to = Partitioning::partition_id(u32::try_from(number)?);
+    let to = Partitioning::partition_id(number % case.partitions);
     let mut times = Vec::with_capacity(case.batches);
-    let mut id = 0;
+    // An id that was sent before would be taken for a repetition.
+    let mut id = u128::from(number) << u32::BITS;
     for _ in 0..case.batches {
         let mut messages = Vec::with_capacity(case.batch as usize);
         for _ in 0..case.batch {
@@ -187,12 +201,20 @@ async fn send(
 async fn poll(client: &TcpClient, (stream, topic): (&Identifier, &Identifier), case: Case) -> Outcome<usize> {
     let consumer = Consumer::new(Identifier::numeric(1)?);
     let mut polled = 0;
-    for partition in 0..u32::try_from(case.producers)? {
+    for partition in 0..case.partitions {
         let mut next = 0;
         loop {
             let strategy = PollingStrategy::offset(next);
             let reply = client
-                .poll_messages(stream, topic, Some(partition), &consumer, &strategy, case.batch, false)
+                .poll_messages(
+                    stream,
+                    topic,
+                    Some(partition),
+                    &consumer,
+                    &strategy,
+                    case.batch.max(POLL_MIN),
+                    false,
+                )
                 .await?;
             let Some(last) = reply.messages.last() else { break };
             next = last.header.offset + 1;

@@ -19,6 +19,7 @@ struct Row {
     payload_bytes: u32,
     batch: u32,
     producers: u32,
+    partitions: u32,
     persisted: bool,
     raw_mb_per_second: f64,
     ours: Side,
@@ -51,10 +52,10 @@ pub(super) fn run(workspace: &Workspace, arguments: &Arguments) -> Result<()> {
 fn table(rows: &[Row], arguments: &Arguments) -> String {
     let mut table = format!(
         "About {} MiB in each case, {:?} build. Iggy's client sends batches that are confirmed one after the other, each\n\
-         producer to a partition of its own; then one consumer polls all of it in batches as large. Everything shares the\n\
-         machine. The file is written by one thread, in writes as large as a batch, with a sync after each where the topic\n\
+         producer to a partition of its own, or all to one; then one consumer polls all of it, at least 100 messages at once.\n\
+         Everything shares the machine. The file is written by one thread, in writes as large as a batch, with a sync after each where the topic\n\
          is `persisted`.\n\n\
-         | topic | payload | batch | producers | side | send, messages/s | send, MB/s | p50 / p99 of a batch, ms | poll, messages/s | file, MB/s |\n\
+         | topic | payload | batch | producers / partitions | side | send, messages/s | send, MB/s | p50 / p99 of a batch, ms | poll, messages/s | file, MB/s |\n\
          |---|---:|---:|---:|---|---:|---:|---:|---:|---:|\n",
         arguments.mib, arguments.profile,
     );
@@ -70,11 +71,12 @@ fn table(rows: &[Row], arguments: &Arguments) -> String {
 impl Row {
     fn line(&self, name: &str, side: &Side) -> String {
         format!(
-            "| {} | {} | {} | {} | {name} | {:.0} | {:.1} | {:.2} / {:.2} | {:.0} | {:.0} |\n",
+            "| {} | {} | {} | {} / {} | {name} | {:.0} | {:.1} | {:.2} / {:.2} | {:.0} | {:.0} |\n",
             if self.persisted { "persisted" } else { "replicated" },
             self.payload_bytes,
             self.batch,
             self.producers,
+            self.partitions,
             side.send_per_second,
             side.send_per_second * f64::from(self.payload_bytes) / 1e6,
             millis(side.p50_micros),
@@ -100,14 +102,14 @@ mod tests {
             payload_bytes: 256,
             batch: 100,
             producers: 8,
+            partitions: 1,
             persisted: true,
             raw_mb_per_second: 2_000.0,
             ours: side,
             outside: None,
         };
         let line = row.line("embedded", &row.ours);
-        let expected =
-            "| persisted | 256 | 100 | 8 | embedded | 4000000 | 1024.0 | 0.25 / 1.50 | 5000000 | 2000 |\n";
+        let expected = "| persisted | 256 | 100 | 8 / 1 | embedded | 4000000 | 1024.0 | 0.25 / 1.50 | 5000000 | 2000 |\n";
         assert_eq!(line, expected);
     }
 }
