@@ -27,7 +27,7 @@ use crate::wire::Request;
 /// Bytes that a connection holds in each direction.
 const PIPE_BYTES: usize = 64 * 1024;
 /// Seals a segment after a few short batches.
-const SETTINGS: LogSettings = LogSettings { segment_bytes_max: 700, preallocate_bytes: 2_000 };
+const SETTINGS: LogSettings = LogSettings { segment_bytes_max: 700, preallocate_bytes: 4_000 };
 
 /// A broker without sockets.
 pub struct FuzzBroker {

@@ -6,7 +6,7 @@ use std::io::Write;
 use super::super::ReadFrom;
 use super::*;
 
-const SETTINGS: LogSettings = LogSettings { segment_bytes_max: 3_000, preallocate_bytes: 2_000 };
+const SETTINGS: LogSettings = LogSettings { segment_bytes_max: 3_000, preallocate_bytes: 4_000 };
 
 /// A small generator of numbers (SplitMix64): the same seed gives the same history.
 struct Dice(u64);
@@ -28,7 +28,7 @@ struct History {
     kept: Vec<(u64, String)>,
     /// Offset behind the last one ever given away.
     minted: u64,
-    /// Offset behind the last message known to be on the disk, and the length of its file then.
+    /// Offset behind the last message known to be on the disk, and how much its file held then.
     synced: (u64, PathBuf, u64),
 }
 
@@ -68,9 +68,7 @@ impl History {
 
     fn sync(&mut self) {
         self.log.sync().wait().unwrap();
-        let file = self.last_file();
-        let length = file.metadata().unwrap().len();
-        self.synced = (self.log.bounds().next_offset, file, length);
+        self.synced = (self.log.bounds().next_offset, self.last_file(), self.log.active.bytes);
     }
 
     fn check_a_read(&mut self) {
@@ -100,6 +98,9 @@ impl History {
         let garbage: Vec<u8> =
             (0..self.dice.below(500)).map(|_| u8::try_from(self.dice.below(256)).unwrap()).collect();
         file.write_all(&garbage).unwrap();
+        let end = file.metadata().unwrap().len();
+        // Where zeros had been written before, they may still be there.
+        file.set_len(end.max(self.dice.below(length + 1))).unwrap();
 
         let floor = self.minted + 100;
         let (log, recovery) = open(self.dir.path(), SETTINGS, floor);
