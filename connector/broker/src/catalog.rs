@@ -51,6 +51,16 @@ impl Topic {
     pub(crate) fn group(&self, group_id: &WireIdentifier) -> Result<&GroupMeta, Refusal> {
         Ok(self.groups.find(group_id).ok_or(Code::ConsumerGroupIdNotFound)?)
     }
+
+    /// The group that a consumer reads for. Commands about messages and offsets tell a missing name from a missing
+    /// number, as the client documents; those about groups do not, as on Iggy's server.
+    pub(crate) fn consumer_group(&self, group_id: &WireIdentifier) -> Result<&GroupMeta, Refusal> {
+        let missing = match group_id {
+            WireIdentifier::Numeric(_) => Code::ConsumerGroupIdNotFound,
+            WireIdentifier::String(_) => Code::ConsumerGroupNameNotFound,
+        };
+        Ok(self.groups.find(group_id).ok_or(missing)?)
+    }
 }
 
 /// Where partitions live on disk.

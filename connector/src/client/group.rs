@@ -16,6 +16,7 @@ use crate::group::StoreOutcome;
 const CODE_RESOURCE_NOT_FOUND: u32 = 20;
 const CODE_GROUP_EXISTS: u32 = 5004;
 const CODE_GROUP_NOT_FOUND: u32 = 5000;
+const CODE_GROUP_NAME_NOT_FOUND: u32 = 5003;
 const CODE_MEMBER_NOT_FOUND: u32 = 5006;
 const CODE_OFFSET_NOT_FOUND: u32 = 3021;
 const CODE_PARTITION_NOT_OWNED: u32 = 5009;
@@ -169,7 +170,11 @@ impl Client {
 fn refuses_owner(fault: &Fault) -> bool {
     matches!(
         fault.code(),
-        CODE_PARTITION_NOT_OWNED | CODE_MEMBER_NOT_FOUND | CODE_GROUP_NOT_FOUND | CODE_RESOURCE_NOT_FOUND
+        CODE_PARTITION_NOT_OWNED
+            | CODE_MEMBER_NOT_FOUND
+            | CODE_GROUP_NOT_FOUND
+            | CODE_GROUP_NAME_NOT_FOUND
+            | CODE_RESOURCE_NOT_FOUND
     )
 }
 

@@ -128,7 +128,7 @@ impl Claim {
         if consumer.kind != KIND_CONSUMER_GROUP {
             return Ok(None);
         }
-        Ok(Some(Self { group: key_of(topic.group(&consumer.id)?), partition_id }))
+        Ok(Some(Self { group: key_of(topic.consumer_group(&consumer.id)?), partition_id }))
     }
 
     /// What the caller may do with it.

@@ -125,7 +125,7 @@ impl From<StoreError> for Unstored {
 /// Whose offsets are meant. A consumer that calls itself by a name is known by the hash of it.
 pub(super) fn consumer_key(topic: &Topic, consumer: &WireConsumer) -> Result<ConsumerKey, Refusal> {
     if consumer.kind == KIND_CONSUMER_GROUP {
-        return Ok(ConsumerKey::Group(topic.group(&consumer.id)?.id));
+        return Ok(ConsumerKey::Group(topic.consumer_group(&consumer.id)?.id));
     }
     Ok(ConsumerKey::Consumer(match &consumer.id {
         WireIdentifier::Numeric(id) => *id,
