@@ -32,6 +32,8 @@ pub(crate) struct Known {
     secrets: HashMap<String, Vec<u8>>,
     mine: HashMap<(String, String), u32>,
     pub(crate) clients: BTreeMap<String, u32>,
+    /// The client and the session of connections that are logged in.
+    pub(crate) sessions: HashMap<String, (u128, u64)>,
     /// The figures of the server when the session began.
     pub(crate) baseline: [i64; 6],
 }
@@ -55,6 +57,10 @@ impl Names for Known {
 
     fn client_id(&self, who: &str) -> Option<u32> {
         self.clients.get(who).copied()
+    }
+
+    fn session(&self, who: &str) -> (u128, u64) {
+        self.sessions.get(who).copied().unwrap_or_default()
     }
 
     fn secret(&self, token: &str) -> Vec<u8> {
@@ -87,6 +93,7 @@ impl Known {
             secrets: HashMap::new(),
             mine: HashMap::new(),
             clients: BTreeMap::new(),
+            sessions: HashMap::new(),
             baseline: [0; 6],
         }
     }

@@ -30,9 +30,26 @@ const STEPS: usize = 60;
 
 /// Commands whose bodies may be garbage. One that changes the catalog brings Iggy's server down for good, whoever
 /// sends it.
-const READS: [&str; 15] = [
-    "send", "poll", "offset", "store", "forget", "stream", "topic", "topics", "group", "groups", "sync",
-    "user", "describe", "client", "flush",
+const READS: [&str; 19] = [
+    "send",
+    "poll",
+    "offset",
+    "store",
+    "forget",
+    "stream",
+    "topic",
+    "topics",
+    "group",
+    "groups",
+    "sync",
+    "user",
+    "describe",
+    "client",
+    "flush",
+    "attach",
+    "route",
+    "poll-primary",
+    "route-offset",
 ];
 
 /// What every session begins with, so that most commands find something.
@@ -46,7 +63,7 @@ const BEGINNING: [&str; 6] = [
 ];
 
 /// How sessions go on that chance would rarely bring about. They have the first seeds.
-const WRITTEN: [&[&str]; 16] = [
+const WRITTEN: [&[&str]; 18] = [
     &["root send s0/t0 p0 m1 m2", "root send s0/t0 p0 m1 m2"],
     &["root drop-partitions s0/t0 2", "root send s0/t0 key=abc m1", "root topic s0/t0"],
     &[
@@ -70,6 +87,31 @@ const WRITTEN: [&[&str]; 16] = [
     &["root create-token short 0", "root tokens"],
     &["guest login u9 blank", "guest me"],
     &["root send s0/t0 p0 m1 lie", "root topic s0/t0"],
+    &[
+        "root attach twin",
+        "root attach nobody",
+        "guest route c1 s0/t0 0 next 1",
+        "root poll-primary g:g0 s0/t1 none next 1 commit",
+        "root route-offset c1 s0/t9 0",
+        "stranger attach root",
+    ],
+    &[
+        "root send s0/t1 p0 m1",
+        "root store g:g9 s0/t1 0 0",
+        "root offset g:g9 s0/t1 0",
+        "root forget g:g9 s0/t1 0",
+        "root store g:#g9 s0/t1 0 0",
+        "root offset g:#g9 s0/t1 0",
+        "root forget g:#g9 s0/t1 0",
+        "root poll g:g9 s0/t1 0 next 1",
+        "root poll g:#g9 s0/t1 0 next 1",
+        "root forget g:g0 s0/t1 7",
+        "root forget c1 s0/t1 7",
+        "root store c1 s0/t1 7 0",
+        "root offset c1 s0/t1 7",
+        "root forget c1 s0/t1 0",
+        "root offset c1 s0/t1 0",
+    ],
 ];
 
 /// The steps of the session with this seed.
@@ -389,7 +431,7 @@ impl Author {
     }
 
     fn system(&mut self) -> String {
-        match self.dice.below(12) {
+        match self.dice.below(15) {
             0 => "ping".to_owned(),
             1 | 2 => "stats".to_owned(),
             3 => "cluster".to_owned(),
@@ -397,6 +439,12 @@ impl Author {
             5 | 6 => "me".to_owned(),
             7 | 8 => format!("client {}", self.dice.pick(&["root", "twin", "guest", "nobody"])),
             9 | 10 => "clients".to_owned(),
+            11 => format!("attach {}", self.dice.pick(&["root", "twin", "guest", "nobody"])),
+            12 => {
+                let verb = self.dice.pick(&["poll-primary", "route"]);
+                self.poll().replacen("poll", verb, 1)
+            }
+            13 => format!("route-offset {}", self.reading()),
             _ => self.dice.pick(&["snapshot", "unheard-of"]).to_owned(),
         }
     }

@@ -121,7 +121,9 @@ impl Side {
 
     /// Learns how other connections see this one.
     async fn introduce(&mut self, who: &str) {
-        let me = self.lines.get_mut(who).unwrap().ask("root me").await;
+        let line = self.lines.get_mut(who).unwrap();
+        self.known.sessions.insert(who.to_owned(), (line.raw.header.client, line.raw.header.session));
+        let me = line.ask("root me").await;
         let me: Option<ClientDetailsResponse> = me.map(|me| decode(&me));
         self.known.clients.extend(me.map(|me| (who.to_owned(), me.client.client_id)));
     }

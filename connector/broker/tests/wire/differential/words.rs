@@ -28,6 +28,8 @@ pub(crate) trait Names {
     fn id(&self, path: &str) -> Option<u32>;
     /// The number of a connection, as other connections see it.
     fn client_id(&self, who: &str) -> Option<u32>;
+    /// The client and the session of a connection, as it was told at its login.
+    fn session(&self, who: &str) -> (u128, u64);
     /// The secret of an access token.
     fn secret(&self, token: &str) -> Vec<u8>;
     /// The absolute offset of one that counts from the last purge.
@@ -71,16 +73,17 @@ impl<'a> Step<'a> {
     /// The path of the thing it is about, by names.
     pub(crate) fn path(&self) -> String {
         let word = match self.verb {
-            "poll" | "store" | "offset" | "forget" => self.rest[1],
+            verb if READERS.contains(&verb) => self.rest[1],
             _ => self.rest.first().copied().unwrap_or_default(),
         };
         word.replace('#', "")
     }
 
-    /// The partition it is about, where it names one by its number.
+    /// The partition it is about. One that is not told by its number is the only one of its topic.
     pub(crate) fn partition(&self) -> String {
-        let word = if matches!(self.verb, "poll" | "store" | "offset" | "forget") { 2 } else { 1 };
-        format!("{}/{}", self.path(), self.rest[word].trim_start_matches('p').replace("none", "0"))
+        let word = self.rest[if READERS.contains(&self.verb) { 2 } else { 1 }];
+        let number = if ["none", "mine"].contains(&word) { "0" } else { word.trim_start_matches('p') };
+        format!("{}/{number}", self.path())
     }
 
     /// Words that the step has or has not.
@@ -118,13 +121,17 @@ impl<'a> Step<'a> {
     }
 }
 
+/// Commands that begin with a consumer.
+const READERS: [&str; 7] = ["poll", "poll-primary", "route", "offset", "route-offset", "store", "forget"];
+
 /// The words for commands, with their codes.
-pub(crate) const VERBS: [(&str, u32); 50] = [
+pub(crate) const VERBS: [(&str, u32); 54] = [
     ("ping", 1),
     ("stats", 10),
     ("snapshot", 11),
     ("cluster", 12),
     ("describe", 13),
+    ("attach", 14),
     ("me", 20),
     ("client", 21),
     ("clients", 22),
@@ -144,9 +151,12 @@ pub(crate) const VERBS: [(&str, u32); 50] = [
     ("poll", 100),
     ("send", 101),
     ("flush", 102),
+    ("route", 103),
+    ("poll-primary", 104),
     ("offset", 120),
     ("store", 121),
     ("forget", 122),
+    ("route-offset", 123),
     ("stream", 200),
     ("streams", 201),
     ("create-stream", 202),
@@ -188,6 +198,12 @@ impl Body<'_> {
             "client" => {
                 let id = self.names.client_id(rest[0]).unwrap_or(NOBODY);
                 self.bytes.extend(id.to_le_bytes());
+            }
+            "attach" => {
+                let (client, session) = self.names.session(rest[0]);
+                self.bytes.extend(client.to_le_bytes());
+                self.bytes.extend(session.to_le_bytes());
+                self.bytes.extend(0_u64.to_le_bytes());
             }
             "create-stream" => self.name(rest[0]),
             "stream" | "delete-stream" | "purge-stream" | "topics" => self.path(rest[0], 1),
@@ -281,7 +297,7 @@ impl Body<'_> {
                 self.path(rest[1], 2);
                 self.partition(rest[2], rest[0], rest[1]);
                 match step.verb {
-                    "poll" => self.strategy(step),
+                    "poll" | "poll-primary" | "route" => self.strategy(step),
                     "store" => {
                         let offset = self.names.offset(&step.partition(), number(rest[3]));
                         self.bytes.extend(offset.to_le_bytes());
