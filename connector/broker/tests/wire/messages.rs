@@ -1,7 +1,7 @@
 //! Goal: messages are appended once, in order, and read from wherever a client asks.
 //! Method: sends and polls on small topics.
 
-use guesthouse_broker::Limits;
+use guesthouse_broker::{Limits, examine};
 use iggy_binary_protocol::primitives::user_headers::user_headers_encoded_size;
 use iggy_binary_protocol::requests::messages::PollMessagesRequest;
 use iggy_binary_protocol::requests::topics::{CreateTopicRequest, PurgeTopicRequest};
@@ -164,6 +164,28 @@ async fn options_of_a_topic_are_checked() {
     raw.ask(Operation::CreateTopic, &create("o", options("durability", "persisted"))).await.ok();
     raw.send(("s", "o", 0), &[(1, "synced")]).await.ok();
     assert_eq!(raw.contents(("s", "o", 0)).await, [(0, "synced".to_owned())]);
+    shut(broker).await;
+}
+
+#[tokio::test]
+async fn zeros_that_a_persisted_topic_wrote_ahead_are_no_damage_and_no_messages() {
+    const SYNCED: (&str, &str, u32) = ("s", "o", 0);
+    let house = House::new();
+    let data = house.config().data_dir;
+    let broker = house.open().await;
+    let mut raw = topic(&broker).await;
+    raw.ask(Operation::CreateTopic, &create("o", options("durability", "persisted"))).await.ok();
+    raw.send(SYNCED, &[(1, "a")]).await.ok();
+    shut(broker).await;
+    let bytes = std::fs::metadata(data.join(format!("streams/0/1/0/{:020}.log", 0))).unwrap().len();
+    assert!(bytes > 4_096, "{bytes} bytes for one message");
+    let found = examine(&data).unwrap();
+    assert_eq!((found.findings, found.messages), (vec![], 1));
+
+    let broker = house.open().await;
+    let mut raw = Raw::enter(&broker).await;
+    raw.send(SYNCED, &[(2, "b")]).await.ok();
+    assert_eq!(raw.contents(SYNCED).await, [(0, "a".to_owned()), (1, "b".to_owned())]);
     shut(broker).await;
 }
 
