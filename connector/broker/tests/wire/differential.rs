@@ -4,6 +4,7 @@
 //! `differential/recorded.txt` and replayed by every run; `GUESTHOUSE_TEST_IGGY=user:password@host:port` names a server
 //! to hold others with, and `GUESTHOUSE_TEST_RECORD=1` records them anew.
 
+mod dice;
 mod differences;
 mod grants;
 mod known;
@@ -131,6 +132,19 @@ async fn a_session_is_the_same_with_the_server() {
         fs::write(Path::new(env!("CARGO_MANIFEST_DIR")).join(RECORDED), record.join("\n")).unwrap();
     }
     assert!(unmeant.is_empty(), "{} differences\n{}", unmeant.len(), unmeant.join("\n"));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn garbage_that_ends_the_server_is_refused_here() {
+    let house = House::new();
+    let broker = house.open().await;
+    let mut ours = Side::open(&ours(&broker), "garbage-").await;
+    for step in plan::deadly_session() {
+        let answer = ours.run(&step).await;
+        assert!(!step.contains('=') || answer == "code 4" || answer == "evicted 1", "{step}: {answer}");
+    }
+    ours.close().await;
+    shut(broker).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

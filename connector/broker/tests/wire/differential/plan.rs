@@ -1,56 +1,34 @@
 //! Sessions made up from a seed: the same steps for the same seed, for ever.
 
-/// Numbers from a seed. Those of the `rand` crate may change with its version, and recorded sessions would with them.
-pub(crate) struct Dice(u64);
+use serde::Deserialize;
 
-impl Dice {
-    /// Splitmix.
-    fn roll(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mixed = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        let mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        mixed ^ (mixed >> 31)
-    }
-
-    fn below(&mut self, end: usize) -> usize {
-        usize::try_from(self.roll() % u64::try_from(end).unwrap()).unwrap()
-    }
-
-    fn one_in(&mut self, count: usize) -> bool {
-        self.below(count) == 0
-    }
-
-    fn pick<'a>(&mut self, words: &[&'a str]) -> &'a str {
-        words[self.below(words.len())]
-    }
-}
+use super::dice::Dice;
 
 /// Steps of one session.
 const STEPS: usize = 60;
+/// Steps of one that no server but ours survives.
+const DEADLY_STEPS: usize = 300;
 
-/// Commands whose bodies may be garbage. One that changes the catalog brings Iggy's server down for good, whoever
-/// sends it.
-const READS: [&str; 19] = [
-    "send",
-    "poll",
-    "offset",
-    "store",
-    "forget",
-    "stream",
-    "topic",
-    "topics",
-    "group",
-    "groups",
-    "sync",
-    "user",
-    "describe",
-    "client",
-    "flush",
-    "attach",
-    "route",
-    "poll-primary",
-    "route-offset",
-];
+/// Commands whose bodies must not be garbage when they go to Iggy's server, and why.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Deadly {
+    reason: String,
+    commands: Vec<String>,
+}
+
+impl Deadly {
+    /// The list of the repository.
+    fn read() -> Self {
+        let deadly: Self = serde_json::from_str(include_str!("deadly.json")).unwrap();
+        assert!(!deadly.reason.is_empty(), "commands are left out without a reason");
+        deadly
+    }
+
+    fn names(&self, command: &str) -> bool {
+        self.commands.iter().any(|verb| command.split(' ').next() == Some(verb.as_str()))
+    }
+}
 
 /// What every session begins with, so that most commands find something.
 const BEGINNING: [&str; 6] = [
@@ -94,6 +72,7 @@ const WRITTEN: [&[&str]; 18] = [
         "root poll-primary g:g0 s0/t1 none next 1 commit",
         "root route-offset c1 s0/t9 0",
         "stranger attach root",
+        "root password u0 better long",
     ],
     &[
         "root send s0/t1 p0 m1",
@@ -106,6 +85,8 @@ const WRITTEN: [&[&str]; 18] = [
         "root poll g:g9 s0/t1 0 next 1",
         "root poll g:#g9 s0/t1 0 next 1",
         "root forget g:g0 s0/t1 7",
+        "root offset g:g9 s0/t1 7",
+        "root offset g:#g9 s0/t1 7",
         "root forget c1 s0/t1 7",
         "root store c1 s0/t1 7 0",
         "root offset c1 s0/t1 7",
@@ -116,31 +97,78 @@ const WRITTEN: [&[&str]; 18] = [
 
 /// The steps of the session with this seed.
 pub(crate) fn session(seed: u64) -> Vec<String> {
-    let mut steps: Vec<String> = BEGINNING.iter().map(|step| (*step).to_owned()).collect();
+    let mut steps = beginning();
     if let Some(written) = usize::try_from(seed).ok().and_then(|seed| WRITTEN.get(seed)) {
         steps.extend(written.iter().map(|step| (*step).to_owned()));
     } else {
-        let mut author = Author { dice: Dice(seed), messages: 0 };
+        let mut author = Author::new(seed);
         steps.extend((0..STEPS).map(|_| author.step()));
     }
     steps
 }
 
+/// A session of what would end Iggy's server: every command that may, with bodies cut, of noise, and empty names.
+pub(crate) fn deadly_session() -> Vec<String> {
+    let mut author = Author::new(0);
+    let mut steps = beginning();
+    while steps.len() < DEADLY_STEPS {
+        let command = author.command();
+        if author.deadly.names(&command) {
+            let spoilt = author.dice.pick(&["cut=1", "cut=2", "cut=5", "cut=200", "noise=3", "noise=10"]);
+            steps.push(format!("{} {spoilt} {command}", author.who()));
+        }
+    }
+    steps.push("root ping".to_owned());
+    steps
+}
+
+fn beginning() -> Vec<String> {
+    BEGINNING.iter().map(|step| (*step).to_owned()).collect()
+}
+
 struct Author {
     dice: Dice,
+    deadly: Deadly,
     /// How many messages the session has so far.
     messages: u32,
 }
 
 impl Author {
+    fn new(seed: u64) -> Self {
+        Self { dice: Dice::new(seed), deadly: Deadly::read(), messages: 0 }
+    }
+
     fn step(&mut self) -> String {
-        let who = self.dice.pick(&[
+        let (who, spoilt) = (self.who(), self.spoilt());
+        let command = self.command();
+        let (spoilt, command) = if self.deadly.names(&command) {
+            let survived = spoilt.filter(|spoilt| spoilt.starts_with("more"));
+            (survived, command.replace("empty", "wide"))
+        } else {
+            (spoilt, command)
+        };
+        // Logins and logouts are the guest's: the others are logged in as long as the session lasts.
+        let who = if command.starts_with("log") { "guest" } else { who };
+        spoilt.map_or_else(|| format!("{who} {command}"), |spoilt| format!("{who} {spoilt} {command}"))
+    }
+
+    fn who(&mut self) -> &'static str {
+        self.dice.pick(&[
             "root", "root", "root", "root", "root", "root", "twin", "twin", "guest", "guest", "guest",
             "stranger",
-        ]);
-        let cut = self.dice.pick(&["1", "2", "5", "9"]);
-        let is_cut = self.dice.one_in(30);
-        let command = match self.dice.below(20) {
+        ])
+    }
+
+    /// What is wrong with the body, if anything is.
+    fn spoilt(&mut self) -> Option<String> {
+        let how = self.dice.pick(&["cut=1", "cut=2", "cut=5", "cut=9", "more=1", "more=7", "noise"]);
+        let number = self.dice.below(1_000);
+        let spoilt = if how == "noise" { format!("noise={number}") } else { how.to_owned() };
+        self.dice.one_in(20).then_some(spoilt)
+    }
+
+    fn command(&mut self) -> String {
+        match self.dice.below(20) {
             0..4 => self.send(),
             4..8 => self.poll(),
             8..11 => self.offset(),
@@ -151,14 +179,7 @@ impl Author {
             17 => self.token(),
             18 => self.partitions(),
             _ => self.system(),
-        };
-        let verb = command.split(' ').next().unwrap_or_default();
-        let may_be_garbage = READS.contains(&verb);
-        let cut = if is_cut && may_be_garbage { format!(" cut={cut}") } else { String::new() };
-        let command = if may_be_garbage { command } else { command.replace("empty", "wide") };
-        // Logins and logouts are the guest's: the others are logged in as long as the session lasts.
-        let who = if command.starts_with("log") { "guest" } else { who };
-        format!("{who}{cut} {command}")
+        }
     }
 
     /// A word that calls a thing, by its name or its number.

@@ -8,6 +8,7 @@ use iggy_binary_protocol::{
     Operation, WireEncode, WireIdentifier, WirePartitioning, encode_user_headers, lookup_command,
 };
 
+use super::dice::Dice;
 use super::grants;
 
 /// Numbers from here on are of nothing.
@@ -17,6 +18,9 @@ const NOBODY: u32 = 4_000_000_000;
 fn nobody(path: &str) -> u32 {
     path.bytes().map(u32::from).fold(NOBODY, |sum, byte| sum + byte)
 }
+
+/// A body that is noise is shorter than this.
+const NOISE_BYTES_MAX: usize = 60;
 const STRING: u8 = 2;
 const U64: u8 = 12;
 
@@ -44,10 +48,20 @@ pub(crate) trait Names {
 #[derive(Debug, Clone)]
 pub(crate) struct Step<'a> {
     pub(crate) who: &'a str,
-    /// Bytes to be missing at the end of the body.
-    cut: usize,
+    spoilt: Option<Spoilt>,
     pub(crate) verb: &'a str,
     pub(crate) rest: Vec<&'a str>,
+}
+
+/// What a body is that nobody would write.
+#[derive(Debug, Clone, Copy)]
+enum Spoilt {
+    /// So many bytes are missing at the end.
+    Cut(usize),
+    /// So many bytes come after the end.
+    More(usize),
+    /// It has nothing to do with the command; the number says what it is instead.
+    Noise(u64),
 }
 
 /// A request as it goes over the wire.
@@ -62,12 +76,12 @@ impl<'a> Step<'a> {
         let mut words = text.split(' ');
         let who = words.next().unwrap();
         let mut verb = words.next().unwrap();
-        let mut cut = 0;
-        if let Some(bytes) = verb.strip_prefix("cut=") {
-            cut = bytes.parse().unwrap();
+        let mut spoilt = None;
+        if let Some((how, number)) = verb.split_once('=') {
+            spoilt = Some(Spoilt::parse(how, number));
             verb = words.next().unwrap();
         }
-        Self { who, cut, verb, rest: words.collect() }
+        Self { who, spoilt, verb, rest: words.collect() }
     }
 
     /// The path of the thing it is about, by names.
@@ -105,8 +119,9 @@ impl<'a> Step<'a> {
         if self.verb == "create-group" {
             body.name(self.rest[1]);
         }
-        let length = body.bytes.len().saturating_sub(self.cut);
-        body.bytes.truncate(length);
+        if let Some(spoilt) = self.spoilt {
+            spoilt.apply(&mut body.bytes);
+        }
         let operation = match self.verb {
             "login" | "login-token" => Some(Operation::Register),
             "logout" => Some(Operation::Logout),
@@ -181,6 +196,31 @@ pub(crate) const VERBS: [(&str, u32); 54] = [
     ("sync", 606),
     ("unheard-of", 9_999),
 ];
+
+impl Spoilt {
+    fn parse(how: &str, word: &str) -> Self {
+        match how {
+            "cut" => Self::Cut(number(word)),
+            "more" => Self::More(number(word)),
+            how => {
+                assert_eq!(how, "noise", "no way to spoil a body");
+                Self::Noise(number(word))
+            }
+        }
+    }
+
+    fn apply(self, body: &mut Vec<u8>) {
+        match self {
+            Self::Cut(bytes) => body.truncate(body.len().saturating_sub(bytes)),
+            Self::More(bytes) => body.extend(Dice::new(0).bytes(bytes)),
+            Self::Noise(seed) => {
+                let mut dice = Dice::new(seed);
+                let length = dice.below(NOISE_BYTES_MAX);
+                *body = dice.bytes(length);
+            }
+        }
+    }
+}
 
 struct Body<'a> {
     names: &'a dyn Names,
