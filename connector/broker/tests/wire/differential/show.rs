@@ -19,6 +19,7 @@ use iggy_binary_protocol::responses::users::{GetUsersResponse, UserDetailsRespon
 
 use super::grants;
 use super::known::Known;
+use super::members::shares;
 use super::words::Step;
 
 /// The body of a success in words.
@@ -235,10 +236,10 @@ fn groups(groups: &GetConsumerGroupsResponse, known: &Known) -> String {
     sorted(groups.groups.iter().map(|one| group(one, known)).collect(), ", ")
 }
 
-/// Which partitions a member has is the server's choice; how many is not.
+/// Which partitions a member has is the server's choice; how many it has, and that each has one member, is not.
 fn group_details(details: &ConsumerGroupDetailsResponse, known: &Known) -> String {
-    let members = details.members.iter().map(|member| format!("{} partitions", member.partitions.len()));
-    format!("{} [{}]", group(&details.group, known), sorted(members.collect(), ", "))
+    let members: Vec<Vec<u32>> = details.members.iter().map(|member| member.partitions.clone()).collect();
+    format!("{} {}", group(&details.group, known), shares(&members))
 }
 
 fn sync(assignment: &SyncConsumerGroupResponse) -> String {

@@ -11,6 +11,7 @@ use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
 
 use super::known::{Known, Purge};
+use super::members::{InHand, MEMBERS};
 use super::show::{counts, decode, show};
 use super::words::{Asked, Step};
 use crate::kit::{Answer, Raw, login_body};
@@ -36,6 +37,7 @@ pub(crate) struct Side {
     access: Access,
     lines: HashMap<String, Line>,
     known: Known,
+    pub(crate) in_hand: InHand,
 }
 
 /// A connection that keeps the books that the protocol asks of a client.
@@ -48,7 +50,7 @@ impl Side {
     /// Connects as the root user and notes what the server holds. Names of the session begin with `tag`.
     pub(crate) async fn open(access: &Access, tag: &str) -> Self {
         let known = Known::new(tag, access.purge);
-        let mut side = Self { access: access.clone(), lines: HashMap::new(), known };
+        let mut side = Self { access: access.clone(), lines: HashMap::new(), known, in_hand: InHand::new() };
         let stats = side.line("root").await.ask("root stats").await.expect("figures are told");
         side.known.baseline = counts(&decode(&stats));
         side
@@ -57,6 +59,20 @@ impl Side {
     /// Takes a step; answers what came of it.
     pub(crate) async fn run(&mut self, text: &str) -> String {
         let step = Step::parse(text);
+        if step.who == "all" {
+            return self.all(&step).await;
+        }
+        if step.verb == "hang-up" {
+            return self.hang_up(&step).await;
+        }
+        match self.ask(&step).await {
+            Ok(body) => self.succeeded(&step, &body).await,
+            Err(refusal) => refusal,
+        }
+    }
+
+    /// The body of the answer, or what came instead.
+    pub(crate) async fn ask(&mut self, step: &Step<'_>) -> Result<Vec<u8>, String> {
         let line = self.line(step.who).await;
         if step.verb.starts_with("login") {
             line.begin_anew().await;
@@ -65,21 +81,26 @@ impl Side {
             let asked = step.request(&self.known);
             let line = self.lines.get_mut(step.who).unwrap();
             let Some(answer) = line.exchange(&asked).await else {
-                self.lines.remove(step.who);
-                self.known.clients.remove(step.who);
-                return "nothing".to_owned();
+                self.forget(step.who);
+                return Err("nothing".to_owned());
             };
             if answer.command() == Command::Eviction as u8 {
                 line.raw.header.session = 0;
-                return format!("evicted {}", answer.reason());
+                return Err(format!("evicted {}", answer.reason()));
             }
             match outcome(&answer) {
                 Err(code) if TRANSIENT.contains(&code) => tokio::time::sleep(PAUSE).await,
-                Err(code) => return format!("code {code}"),
-                Ok(body) => return self.succeeded(&step, body).await,
+                Err(code) => return Err(format!("code {code}")),
+                Ok(body) => return Ok(body.to_vec()),
             }
         }
-        "not ready".to_owned()
+        Err("not ready".to_owned())
+    }
+
+    /// Closes a connection.
+    pub(crate) fn forget(&mut self, who: &str) {
+        self.lines.remove(who);
+        self.known.clients.remove(who);
     }
 
     async fn succeeded(&mut self, step: &Step<'_>, body: &[u8]) -> String {
@@ -108,11 +129,11 @@ impl Side {
             let stream = TcpStream::connect(&self.access.address).await.unwrap();
             let mut line = Line { raw: Raw::over(stream), requests: 0 };
             line.raw.header.client = rand::random();
-            if ["root", "twin"].contains(&who) {
+            if MEMBERS.contains(&who) {
                 line.enter(&self.access).await;
             }
             self.lines.insert(who.to_owned(), line);
-            if ["root", "twin"].contains(&who) {
+            if MEMBERS.contains(&who) {
                 self.introduce(who).await;
             }
         }
