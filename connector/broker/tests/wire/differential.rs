@@ -35,7 +35,7 @@ const SESSIONS: &str = "GUESTHOUSE_TEST_SESSIONS";
 const SESSIONS_USUAL: u64 = 20;
 /// Set to record sessions: the first ones, and each that meets a difference which none before it met.
 const RECORD: &str = "GUESTHOUSE_TEST_RECORD";
-const RECORDED_FIRST: u64 = 30;
+const RECORDED_FIRST: u64 = 45;
 const RECORDED: &str = "tests/wire/differential/recorded.txt";
 /// How long partitions may take to get to other members.
 const HAND_OVER_MAX: Duration = Duration::from_secs(3);
