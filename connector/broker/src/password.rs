@@ -1,13 +1,13 @@
 //! Password hashes. A check costs the same whether or not the user exists, and hashes are computed one after
 //! another, so that guessing is slow and cannot take the machine.
 
+use std::thread;
 use std::time::Duration;
 
 use argon2::password_hash::phc::PasswordHash;
 use argon2::password_hash::{PasswordHasher, PasswordVerifier};
 use argon2::{Algorithm, Argon2, Params, Version};
-use tokio::sync::Semaphore;
-use tokio::task::block_in_place;
+use tokio::sync::{mpsc, oneshot};
 
 const SALT_BYTES: usize = 16;
 
@@ -40,33 +40,70 @@ pub(crate) enum Verdict {
     Wrong,
 }
 
-/// Hashes and checks passwords, one at a time.
+/// How much less than others the thread that hashes is entitled to the processor (1 to 19).
+const NICENESS: i32 = 10;
+
+/// Hashes and checks passwords, one at a time, on a thread that yields to all others: with as much right to the processor
+/// as they have, guessers of passwords make a send wait for milliseconds.
 pub(crate) struct Gate {
     /// Checked in place of the hash of a user that does not exist.
     decoy: String,
     pub(crate) cost: Cost,
-    turn: Semaphore,
+    jobs: mpsc::Sender<Job>,
 }
+
+type Job = Box<dyn FnOnce() + Send>;
 
 impl Gate {
     /// A gate that nobody waits at. Blocks for one hash.
     pub(crate) fn new(cost: Cost) -> Result<Self, HashError> {
         let nobody: [u8; SALT_BYTES] = rand::random();
-        Ok(Self { decoy: hash(&nobody, cost)?, cost, turn: Semaphore::new(1) })
+        let (jobs, mut queue) = mpsc::channel(1);
+        let thread = thread::Builder::new().name("guesthouse-password".to_owned());
+        thread.spawn(move || work(&mut queue)).map_err(|error| HashError(error.to_string()))?;
+        Ok(Self { decoy: hash(&nobody, cost)?, cost, jobs })
     }
 
     /// Hashes a password for the store. Waits for its turn; cancelling loses nothing.
     pub(crate) async fn hash(&self, password: &str) -> Result<String, HashError> {
-        let _turn = self.turn.acquire().await.map_err(|closed| HashError(closed.to_string()))?;
-        block_in_place(|| hash(password.as_bytes(), self.cost))
+        let (password, cost) = (password.to_owned(), self.cost);
+        let hashed = self.in_turn(move || hash(password.as_bytes(), cost)).await;
+        hashed.unwrap_or_else(|| Err(HashError("the thread for it is gone".to_owned())))
     }
 
     /// Checks a password against a stored hash; without one it is always wrong, and takes as long. Waits for its
     /// turn behind other logins; cancelling forgets the login.
     pub(crate) async fn check(&self, stored: Option<&str>, password: &str) -> Verdict {
-        let Ok(_turn) = self.turn.acquire().await else { return Verdict::Wrong };
-        let verdict = block_in_place(|| verify(stored.unwrap_or(&self.decoy), password));
-        if stored.is_some() { verdict } else { Verdict::Wrong }
+        let (hash, password) = (stored.unwrap_or(&self.decoy).to_owned(), password.to_owned());
+        match self.in_turn(move || verify(&hash, &password)).await {
+            Some(verdict) if stored.is_some() => verdict,
+            _ => Verdict::Wrong,
+        }
+    }
+
+    /// What a job came to, once those before it are done. One that nobody waits for any more is left out.
+    async fn in_turn<T: Send + 'static>(&self, job: impl FnOnce() -> T + Send + 'static) -> Option<T> {
+        let (done, outcome) = oneshot::channel();
+        let job = move || {
+            if !done.is_closed() {
+                // It may be given up meanwhile.
+                drop(done.send(job()));
+            }
+        };
+        self.jobs.send(Box::new(job)).await.ok()?;
+        outcome.await.ok()
+    }
+}
+
+/// Does jobs until the gate is gone.
+fn work(queue: &mut mpsc::Receiver<Job>) {
+    // Elsewhere than on Linux it counts for the whole process.
+    #[cfg(target_os = "linux")]
+    if let Err(error) = rustix::process::nice(NICENESS) {
+        tracing::debug!(%error, "passwords are hashed at the usual priority");
+    }
+    while let Some(job) = queue.blocking_recv() {
+        job();
     }
 }
 

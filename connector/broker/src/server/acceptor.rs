@@ -21,6 +21,11 @@ use crate::retention;
 /// Pause after the system refused a connection, for example because of too many open files.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
+/// After so many connections none is accepted for a while. A crowd that dials again as soon as it is sent away would have a
+/// processor to itself; those who are in do not notice, and newcomers wait in the queue of the system.
+const ACCEPTS_AT_ONCE: u32 = 4;
+const ACCEPT_REST: Duration = Duration::from_millis(4);
+
 /// How often retention is applied; the first time right after the start.
 const RETENTION_INTERVAL: Duration = Duration::from_secs(60);
 
@@ -57,11 +62,19 @@ impl Acceptor {
         let mut stop = self.stop.clone();
         let mut retention_due = interval(RETENTION_INTERVAL);
         retention_due.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut accepts = 0;
         let deadline = loop {
+            if accepts == ACCEPTS_AT_ONCE {
+                accepts = 0;
+                sleep(ACCEPT_REST).await;
+            }
             tokio::select! {
                 deadline = stopped(&mut stop) => break deadline,
                 accepted = self.listener.accept() => match accepted {
-                    Ok((stream, remote)) => self.take_in(stream, remote),
+                    Ok((stream, remote)) => {
+                        accepts += 1;
+                        self.take_in(stream, remote);
+                    }
                     Err(error) => {
                         tracing::warn!(%error, "cannot accept a connection");
                         sleep(ACCEPT_PAUSE).await;
