@@ -51,10 +51,11 @@ struct Metadata {
 }
 
 impl Workspace {
-    /// Finds the repository that this program was built from, and asks cargo where it builds.
+    /// Finds the repository that cargo runs this program in, and asks cargo where it builds.
     pub(crate) fn find() -> Result<Self> {
-        let manifest = Path::new(env!("CARGO_MANIFEST_DIR"));
-        let root = manifest.parent().context("xtask lies inside of the repository")?.to_owned();
+        // What cargo says now: several checkouts may share a target directory, and with it what one of them has built.
+        let manifest = std::env::var_os("CARGO_MANIFEST_DIR").context("start it as `cargo xtask`")?;
+        let root = Path::new(&manifest).parent().context("xtask lies inside of the repository")?.to_owned();
         let target = target_of(&root)?;
         let guests_target = target_of(&root.join("guests"))?;
         Ok(Self { root, target, guests_target, missing_tools: MissingTools::LeaveOut })

@@ -10,7 +10,9 @@ const BINDINGS: &str = "greeter-component/src/bindings.rs";
 
 /// The root of the repository.
 pub(crate) fn root() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap().to_owned()
+    // What cargo says now: several checkouts may share a target directory, and with it what one of them has built.
+    let manifest = std::env::var_os("CARGO_MANIFEST_DIR").unwrap();
+    Path::new(&manifest).parent().unwrap().to_owned()
 }
 
 /// Every file, by its path from the root.
