@@ -22,14 +22,13 @@ use std::sync::Arc;
 use bytes::Bytes;
 use iggy_common::{MAX_PAYLOAD_SIZE, MAX_USER_HEADERS_SIZE};
 
+use crate::wire::in_one_line;
 pub(crate) use examine::{LogFinding, examine};
 use read::{Reply, Room};
 use record::Stamp;
 use segment::Segment;
 use sync::SyncProgress;
 pub(crate) use sync::SyncTicket;
-
-use crate::wire::in_one_line;
 
 /// Bytes read at once when only ids are wanted.
 const ID_READ_BYTES: u32 = 1024 * 1024;

@@ -24,6 +24,7 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 /// After so many connections none is accepted for a while. A crowd that dials again as soon as it is sent away would have a
 /// processor to itself; those who are in do not notice, and newcomers wait in the queue of the system.
 const ACCEPTS_AT_ONCE: u32 = 4;
+/// For so long.
 const ACCEPT_REST: Duration = Duration::from_millis(4);
 
 /// How often retention is applied; the first time right after the start.

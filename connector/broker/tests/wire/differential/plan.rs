@@ -94,15 +94,7 @@ const WRITTEN: [&[&str]; 23] = [
         "all share s0/t3/g3",
     ],
     &[
-        "root create-topic s0 t3 4",
-        "root create-group s0/t3 g3",
-        "root join s0/t3/g3",
-        "twin join s0/t3/g3",
-        "root send s0/t3 p0 m1",
-        "root send s0/t3 p1 m2",
-        "root send s0/t3 p2 m3",
-        "root send s0/t3 p3 m4",
-        "all read s0/t3/g3",
+        TWO_MEMBERS,
         "twin leave s0/t3/g3",
         "third join s0/t3/g3",
         "all share s0/t3/g3",
@@ -111,15 +103,7 @@ const WRITTEN: [&[&str]; 23] = [
         "all share s0/t3/g3",
     ],
     &[
-        "root create-topic s0 t3 4",
-        "root create-group s0/t3 g3",
-        "root join s0/t3/g3",
-        "twin join s0/t3/g3",
-        "root send s0/t3 p0 m1",
-        "root send s0/t3 p1 m2",
-        "root send s0/t3 p2 m3",
-        "root send s0/t3 p3 m4",
-        "all read s0/t3/g3",
+        TWO_MEMBERS,
         "root add-partitions s0/t3 1",
         "all share s0/t3/g3",
         "all read s0/t3/g3",
@@ -127,15 +111,7 @@ const WRITTEN: [&[&str]; 23] = [
         "all share s0/t3/g3",
     ],
     &[
-        "root create-topic s0 t3 4",
-        "root create-group s0/t3 g3",
-        "root join s0/t3/g3",
-        "twin join s0/t3/g3",
-        "root send s0/t3 p0 m1",
-        "root send s0/t3 p1 m2",
-        "root send s0/t3 p2 m3",
-        "root send s0/t3 p3 m4",
-        "all read s0/t3/g3",
+        TWO_MEMBERS,
         "root drop-partitions s0/t3 2",
         "all share s0/t3/g3",
         "all read s0/t3/g3",
@@ -143,15 +119,7 @@ const WRITTEN: [&[&str]; 23] = [
         "all share s0/t3/g3",
     ],
     &[
-        "root create-topic s0 t3 4",
-        "root create-group s0/t3 g3",
-        "root join s0/t3/g3",
-        "twin join s0/t3/g3",
-        "root send s0/t3 p0 m1",
-        "root send s0/t3 p1 m2",
-        "root send s0/t3 p2 m3",
-        "root send s0/t3 p3 m4",
-        "all read s0/t3/g3",
+        TWO_MEMBERS,
         "twin hang-up s0/t3/g3",
         "all share s0/t3/g3",
         "all read s0/t3/g3",
@@ -164,11 +132,30 @@ const WRITTEN: [&[&str]; 23] = [
     ],
 ];
 
+/// Stands in a written session for the steps of [`WITH_TWO_MEMBERS`].
+const TWO_MEMBERS: &str = "two members";
+
+/// Two members of a group, each with two messages in hand.
+const WITH_TWO_MEMBERS: [&str; 9] = [
+    "root create-topic s0 t3 4",
+    "root create-group s0/t3 g3",
+    "root join s0/t3/g3",
+    "twin join s0/t3/g3",
+    "root send s0/t3 p0 m1",
+    "root send s0/t3 p1 m2",
+    "root send s0/t3 p2 m3",
+    "root send s0/t3 p3 m4",
+    "all read s0/t3/g3",
+];
+
 /// The steps of the session with this seed.
 pub(crate) fn session(seed: u64) -> Vec<String> {
     let mut steps = beginning();
     if let Some(written) = usize::try_from(seed).ok().and_then(|seed| WRITTEN.get(seed)) {
-        steps.extend(written.iter().map(|step| (*step).to_owned()));
+        for step in *written {
+            let meant = if *step == TWO_MEMBERS { &WITH_TWO_MEMBERS[..] } else { std::slice::from_ref(step) };
+            steps.extend(meant.iter().map(|step| (*step).to_owned()));
+        }
     } else if seed.is_multiple_of(CROWDS) {
         steps.extend(crowd::session(Dice::new(seed)));
     } else {
