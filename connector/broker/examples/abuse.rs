@@ -1,6 +1,7 @@
 //! What a crowd of bad peers costs one who behaves: the time of a send without them and among them, and the memory of the
-//! broker. Broker and crowd are processes of their own; the crowd has the lowest priority, as it would sit on other
-//! machines. `abuse SENDS` prints one line of JSON.
+//! broker. Broker and crowd are processes of their own. The crowd would sit on other machines, so it runs when nobody else
+//! wants the processor; what its mere presence costs is told by a round in which it besets another broker, which nobody
+//! uses and which runs like the crowd. `abuse SENDS` prints one line of JSON.
 #![expect(
     clippy::unwrap_used,
     clippy::panic,
@@ -25,7 +26,7 @@ use std::time::{Duration, Instant};
 
 use guesthouse_broker::{Broker, BrokerConfig};
 use iggy_binary_protocol::Operation;
-use rustix::process::{Resource, Rlimit, getrlimit, nice, setrlimit};
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use serde_json::json;
 
 use crowd::crowd;
@@ -35,8 +36,6 @@ const PASSWORD: &str = "secret";
 const TOPIC: (&str, &str, u32) = ("s", "t", 0);
 /// How long the crowd may take to be there.
 const ARRIVAL: Duration = Duration::from_secs(3);
-/// The lowest priority.
-const NICEST: i32 = 19;
 
 #[tokio::main]
 async fn main() {
@@ -55,8 +54,17 @@ struct Process(Child);
 
 impl Process {
     fn start(words: &[&str]) -> Self {
-        let mut command = Command::new(env::current_exe().unwrap());
-        Self(command.args(words).stdout(Stdio::piped()).spawn().unwrap())
+        Self::spawn(Command::new(env::current_exe().unwrap()).args(words))
+    }
+
+    /// One that runs when nobody else wants the processor. A low priority would not do: among processes of the lowest one
+    /// the 99th percentile doubles whomever they talk to.
+    fn start_aside(words: &[&str]) -> Self {
+        Self::spawn(Command::new("chrt").args(["--idle", "0"]).arg(env::current_exe().unwrap()).args(words))
+    }
+
+    fn spawn(command: &mut Command) -> Self {
+        Self(command.stdout(Stdio::piped()).spawn().unwrap_or_else(|error| panic!("{command:?}: {error}")))
     }
 
     /// Its first line.
@@ -93,7 +101,6 @@ async fn be_broker(data: &Path) {
 }
 
 async fn be_crowd(address: SocketAddr) {
-    nice(NICEST).unwrap();
     let files = getrlimit(Resource::Nofile);
     setrlimit(Resource::Nofile, Rlimit { current: files.maximum, maximum: files.maximum }).unwrap();
     let guess = Raw::dial(address).await.frame(Operation::Register, 0, &login_body("iggy", "guess"));
@@ -103,8 +110,9 @@ async fn be_crowd(address: SocketAddr) {
 
 async fn measure(sends: u32) {
     let data = tempfile::tempdir().unwrap();
-    let mut broker = Process::start(&["broker", &data.path().to_string_lossy()]);
-    let address = broker.said();
+    let mut broker = Process::start(&["broker", &data.path().join("used").to_string_lossy()]);
+    let mut other = Process::start_aside(&["broker", &data.path().join("other").to_string_lossy()]);
+    let (address, elsewhere) = (broker.said(), other.said());
     let mut good = Raw::dial(address.parse().unwrap()).await;
     let reply = good.ask(Operation::Register, &login_body("iggy", PASSWORD)).await.ok();
     good.header.session = u64::from_le_bytes(reply[8..16].try_into().unwrap());
@@ -113,18 +121,24 @@ async fn measure(sends: u32) {
 
     times(&mut good, 0, sends).await;
     let quiet = times(&mut good, sends, sends).await;
+    let besieged_elsewhere = among(&elsewhere, &mut good, 2 * sends, sends).await;
     let memory_quiet = broker.memory_bytes();
-    let crowd = Process::start(&["crowd", &address]);
-    tokio::time::sleep(ARRIVAL).await;
-    let abused = times(&mut good, 2 * sends, sends).await;
+    let abused = among(&address, &mut good, 3 * sends, sends).await;
     let memory_abused = broker.memory_bytes();
-    drop(crowd);
     let line = json!({
         "quiet_p50_micros": micros(&quiet, 50), "quiet_p99_micros": micros(&quiet, 99),
+        "elsewhere_p50_micros": micros(&besieged_elsewhere, 50), "elsewhere_p99_micros": micros(&besieged_elsewhere, 99),
         "abused_p50_micros": micros(&abused, 50), "abused_p99_micros": micros(&abused, 99),
         "quiet_memory_bytes": memory_quiet, "abused_memory_bytes": memory_abused,
     });
     println!("{line}");
+}
+
+/// The same as [`times`] while a crowd besets the broker at this address.
+async fn among(address: &str, good: &mut Raw, first: u32, sends: u32) -> Vec<Duration> {
+    let _crowd = Process::start_aside(&["crowd", address]);
+    tokio::time::sleep(ARRIVAL).await;
+    times(good, first, sends).await
 }
 
 /// How long each of so many sends of one message took, in order of length.

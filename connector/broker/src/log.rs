@@ -283,7 +283,7 @@ impl PartitionLog {
         Ok((log, recovery))
     }
 
-    /// Verifies `batch` (one record as it came over the wire), stamps it, and writes it with one write. Returning
+    /// Verifies `batch` (one record as it came over the wire), stamps it, and writes it, as a rule with one write. Returning
     /// means that the operating system has it; wait on a [`PartitionLog::sync`] ticket for the disk.
     ///
     /// # Errors
@@ -309,13 +309,7 @@ impl PartitionLog {
         let base_timestamp = now_micros.max(self.last_timestamp);
         let header = record::stamped(&batch, Stamp { partition_id, base_offset, base_timestamp });
         let end = self.active.bytes + header.batch_length;
-        let zeros = self.zeros_behind(end, header.batch_length);
-        let record = record::encode(&header);
-        let mut parts = [&record, batch.blob(), zeros].map(IoSlice::new);
-        if let Err(source) = file::write_at(&self.file, self.active.bytes, &mut parts) {
-            return Err(self.undo_write(source));
-        }
-        self.file_bytes = self.file_bytes.max(end + zeros.len() as u64);
+        self.write([&record::encode(&header), batch.blob()], end)?;
         self.active.note(&header);
         self.last_timestamp = base_timestamp;
         self.sync.wrote(header.batch_length);
@@ -434,6 +428,19 @@ impl PartitionLog {
         self.sealed_messages += sealed.messages();
         self.sealed.push_back(sealed);
         Ok(())
+    }
+
+    /// Writes a record, which then ends at `end`.
+    fn write(&mut self, record: [&[u8]; 2], end: u64) -> Result<(), AppendError> {
+        let ([head, body], position) = (record, self.active.bytes);
+        let zeros = self.zeros_behind(end, end - position);
+        let mut written = file::write_at(&self.file, position, &mut [head, body, zeros].map(IoSlice::new));
+        self.file_bytes = self.file_bytes.max(end + zeros.len() as u64);
+        if written.is_err() && !zeros.is_empty() {
+            // A disk that is full may have room for the record alone.
+            written = file::write_at(&self.file, position, &mut record.map(IoSlice::new));
+        }
+        written.map_err(|source| self.undo_write(source))
     }
 
     /// What to write behind a record of so many bytes that ends at `end`: nothing while there is space, nor behind a large

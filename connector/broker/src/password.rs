@@ -40,12 +40,7 @@ pub(crate) enum Verdict {
     Wrong,
 }
 
-/// How much less than others the thread that hashes is entitled to the processor (1 to 19).
-#[cfg(target_os = "linux")]
-const NICENESS: i32 = 10;
-
-/// Hashes and checks passwords, one at a time, on a thread that yields to all others. Among a crowd with guessers
-/// the 99th percentile of a send is 0.27 to 0.34 ms so, and 0.31 to 0.35 ms with hashes at the usual priority.
+/// Hashes and checks passwords, one at a time, on a thread of its own.
 pub(crate) struct Gate {
     /// Checked in place of the hash of a user that does not exist.
     decoy: String,
@@ -98,11 +93,6 @@ impl Gate {
 
 /// Does jobs until the gate is gone.
 fn work(queue: &mut mpsc::Receiver<Job>) {
-    // Elsewhere than on Linux it counts for the whole process.
-    #[cfg(target_os = "linux")]
-    if let Err(error) = rustix::process::nice(NICENESS) {
-        tracing::debug!(%error, "passwords are hashed at the usual priority");
-    }
     while let Some(job) = queue.blocking_recv() {
         job();
     }

@@ -45,7 +45,7 @@ pub(crate) struct Mark {
 }
 
 thread_local! {
-    /// Bytes that can still be written before the disk is full.
+    /// Bytes by which files can still grow before the disk is full.
     pub(crate) static DISK_LEFT: Cell<usize> = const { Cell::new(usize::MAX) };
     pub(crate) static SHORTEN_FAILS: Cell<bool> = const { Cell::new(false) };
     pub(crate) static SYNC_FAILS: Cell<bool> = const { Cell::new(false) };
@@ -59,11 +59,15 @@ pub(crate) fn write_some(file: &File, position: u64, parts: &[IoSlice<'_>]) -> i
     let left = DISK_LEFT.get();
     let written = match left {
         usize::MAX => rustix::io::pwritev(file, parts, position)?,
-        0 => return Err(io::ErrorKind::StorageFull.into()),
         left => {
             let part = parts.iter().find(|part| !part.is_empty()).unwrap();
-            let written = file.write_at(&part[..part.len().min(left)], position)?;
-            DISK_LEFT.set(left - written);
+            let held = usize::try_from(file.metadata()?.len().saturating_sub(position)).unwrap();
+            let room = part.len().min(held + left);
+            if room == 0 {
+                return Err(io::ErrorKind::StorageFull.into());
+            }
+            let written = file.write_at(&part[..room], position)?;
+            DISK_LEFT.set(left - written.saturating_sub(held));
             written
         }
     };

@@ -90,6 +90,28 @@ fn a_full_disk_is_reported_and_leaves_the_log_as_it_was() {
 }
 
 #[test]
+fn a_disk_that_has_no_room_for_zeros_takes_what_has_room() {
+    let (dir, mut log) = new_log(PREALLOCATED);
+    let bytes = batch(&["n0"]);
+    for zeros in 0..3 {
+        fault::DISK_LEFT.set(bytes.len() + zeros);
+        append_singles(&mut log, 1);
+        fault::DISK_LEFT.set(0);
+        assert!(
+            matches!(log.append(PARTITION, &bytes, 1, 9), Err(AppendError::Write(_))),
+            "with {zeros} zeros"
+        );
+    }
+    fault::DISK_LEFT.set(usize::MAX);
+    append_singles(&mut log, 2);
+    assert_eq!(segment_files(dir.path()).len(), 2);
+    drop(log);
+    let (log, recovery) = open(dir.path(), PREALLOCATED, 0);
+    assert_eq!(recovery, Recovery::default());
+    assert_eq!(read_all(&log).len(), 5);
+}
+
+#[test]
 fn a_write_that_cannot_be_undone_stops_appends_but_not_reads() {
     let (dir, mut log) = new_log(WHOLE);
     append_singles(&mut log, 2);
