@@ -140,17 +140,6 @@ pub struct TenantCounters {
 }
 
 impl Counters {
-    pub(crate) fn received(&mut self, tenant: &Tenant, deliveries: usize) {
-        self.received += 1;
-        if deliveries == 0 {
-            self.unmatched += 1;
-            self.settled += 1;
-        }
-        let counters = self.tenant(tenant);
-        counters.received += 1;
-        counters.deliveries += deliveries as u64;
-    }
-
     pub(crate) fn settled(&mut self, now_micros: u64, origin_micros: u64) {
         self.settled += 1;
         self.last_settled_micros = self.last_settled_micros.max(now_micros);
@@ -192,6 +181,13 @@ impl Counters {
         let counters = self.tenant(tenant);
         *counters.of_mut(handled) += 1;
         counters.emitted += emits as u64;
+    }
+
+    /// Many events of a tenant were handled now, without emits.
+    pub(crate) fn handled_quietly(&mut self, tenant: &Tenant, events: u64) {
+        if events > 0 {
+            self.tenant(tenant).handled += events;
+        }
     }
 
     /// What was counted as handled was not, because its emits were refused.
@@ -276,6 +272,38 @@ impl Counters {
             self.tenants.insert(name.to_owned(), TenantCounters::default());
         }
         self.tenants.get_mut(name).expect("it was inserted just above")
+    }
+}
+
+/// Events that came one after another and are of one tenant, so that its name is looked up once.
+#[derive(Debug, Default)]
+pub(crate) struct Arrivals {
+    of: Option<Tenant>,
+    received: u64,
+    deliveries: u64,
+}
+
+impl Arrivals {
+    /// An event came that so many handlers want.
+    pub(crate) fn add(&mut self, tenant: &Tenant, deliveries: usize, counters: &mut Counters) {
+        counters.received += 1;
+        if deliveries == 0 {
+            counters.unmatched += 1;
+            counters.settled += 1;
+        }
+        if self.of.as_ref() != Some(tenant) {
+            std::mem::replace(self, Self { of: Some(tenant.clone()), ..Self::default() }).count_in(counters);
+        }
+        self.received += 1;
+        self.deliveries += deliveries as u64;
+    }
+
+    /// Counts what came for its tenant.
+    pub(crate) fn count_in(self, counters: &mut Counters) {
+        let Some(tenant) = self.of else { return };
+        let counters = counters.tenant(&tenant);
+        counters.received += self.received;
+        counters.deliveries += self.deliveries;
     }
 }
 

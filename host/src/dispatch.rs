@@ -48,9 +48,9 @@ use self::queues::{Batch, Company, Delivery, LaneId, Queues, Rest, Turn};
 use self::refusal::Emitter;
 use self::shelving::Shelving;
 use crate::codec::DecodeError;
-use crate::counters::{Counters, HandlerCounters};
+use crate::counters::{Arrivals, Counters, HandlerCounters};
 use crate::crash_journal::Suspects;
-use crate::event::{Event, Message, Tenant};
+use crate::event::{Message, SharedEvent, Tenant};
 use crate::handler::HandlerConfig;
 use crate::lane::QueueKey;
 use crate::ledger::{Entering, Settled};
@@ -64,7 +64,7 @@ pub use self::breaker::{BreakerPolicy, OnFailing};
 pub use self::settings::DispatchSettings;
 
 /// What a subscription read: an event, or a message that no codec could read.
-pub(crate) type Decoded = Result<Arc<Event>, Box<(Message, DecodeError)>>;
+pub(crate) type Decoded = Result<SharedEvent, Box<(Message, DecodeError)>>;
 
 /// A moment, on the clock that only goes forward and on the one people read.
 #[derive(Debug, Clone, Copy)]
@@ -210,16 +210,17 @@ impl Dispatcher {
     pub(crate) fn read(&mut self, partition: PartitionKey, messages: Vec<Decoded>, now: Now) {
         self.partitions.note_read(partition, now.unix_micros);
         let messages = self.shelving.keep_unread(partition, messages);
-        let mut next = None;
+        let (mut next, mut arrivals) = (None, Arrivals::default());
         for decoded in messages {
             match decoded {
                 Ok(event) => {
                     next = Some(event.message.source.offset.next());
-                    self.route(partition, &event, now);
+                    self.route(partition, &event, &mut arrivals, now);
                 }
                 Err(undecodable) => self.bury(partition, &undecodable, now),
             }
         }
+        arrivals.count_in(&mut self.counters);
         if let Some(next) = next {
             self.shelving.parking.source_read(partition, next);
         }
@@ -268,7 +269,7 @@ impl Dispatcher {
         let Some(call) = self.close_call(id) else { return };
         self.learn(&call.key, call.purpose, Tally::default(), now);
         let untouched = call.items.into_iter().map(|(lane, delivery)| (lane, delivery, Rest::Over)).collect();
-        self.give_back(&call.key, untouched, now);
+        self.give_back(call.key.handler, untouched, now);
     }
 
     /// A guest call ended.
@@ -382,7 +383,7 @@ impl Dispatcher {
         counters
     }
 
-    fn route(&mut self, partition: PartitionKey, event: &Arc<Event>, now: Now) {
+    fn route(&mut self, partition: PartitionKey, event: &SharedEvent, arrivals: &mut Arrivals, now: Now) {
         let mut found = std::mem::take(&mut self.found);
         self.routes.find(&event.tenant, &event.event_type, &mut found);
         if let Some(only) = &event.for_handler {
@@ -393,7 +394,7 @@ impl Dispatcher {
         if let Some(ticket) =
             self.partitions.enter(partition, entering(&event.message, parts), Some(&event.tenant))
         {
-            self.counters.received(&event.tenant, found.len());
+            arrivals.add(&event.tenant, found.len(), &mut self.counters);
             for handler in &found {
                 self.deliver(*handler, event, ticket, now);
             }
@@ -401,20 +402,19 @@ impl Dispatcher {
         self.found = found;
     }
 
-    fn deliver(&mut self, handler: HandlerIndex, event: &Arc<Event>, ticket: Ticket, now: Now) {
+    fn deliver(&mut self, handler: HandlerIndex, event: &SharedEvent, ticket: Ticket, now: Now) {
         let Some(plan) = self.plans.get(handler.0) else { return };
         let deaths = self.suspects.deaths(&plan.config.name, &event.message);
         let order = plan.config.order_by.key_of(event);
-        let key = QueueKey { handler, tenant: event.tenant.clone() };
         let delivery = Delivery {
-            event: Arc::clone(event),
+            event: event.clone(),
             ticket,
             attempts: 0,
             first_failure: None,
             company: if deaths == 0 { Company::Shared } else { Company::Alone },
             deaths,
         };
-        self.admit(&key, order, delivery, now);
+        self.admit(handler, order, delivery, now);
     }
 
     fn bury(&mut self, at: PartitionKey, (message, error): &(Message, DecodeError), now: Now) {
@@ -435,7 +435,7 @@ impl Dispatcher {
             if lane_before.replace(*lane).is_some_and(|before| before != *lane) {
                 lane_number += 1;
             }
-            let event = Arc::clone(&delivery.event);
+            let event = delivery.event.clone();
             events.push(CallEvent { event, attempt: delivery.attempts + 1, lane: lane_number });
         }
         let QueueKey { handler, tenant } = batch.key.clone();
@@ -474,13 +474,18 @@ impl Dispatcher {
         }
     }
 
-    fn give_back(&mut self, key: &QueueKey, items: Vec<(LaneId, Delivery, Rest)>, now: Now) {
+    fn give_back(&mut self, handler: HandlerIndex, items: Vec<(LaneId, Delivery, Rest)>, now: Now) {
         let kept = |(lane, delivery, rest)| (lane, Some(delivery), rest);
-        self.give_back_kept(key, items.into_iter().map(kept).collect(), now);
+        self.give_back_kept(handler, items.into_iter().map(kept).collect(), now);
     }
 
     /// Puts what must run again back at the head of its lane, in order, and lets the lanes of the call go on.
-    fn give_back_kept(&mut self, key: &QueueKey, items: Vec<(LaneId, Option<Delivery>, Rest)>, now: Now) {
+    fn give_back_kept(
+        &mut self,
+        handler: HandlerIndex,
+        items: Vec<(LaneId, Option<Delivery>, Rest)>,
+        now: Now,
+    ) {
         let mut lanes: Vec<(LaneId, Rest)> = Vec::new();
         for (lane, delivery, rest) in items.into_iter().rev() {
             if let Some(delivery) = delivery {
@@ -493,7 +498,7 @@ impl Dispatcher {
         }
         for (lane, rest) in lanes {
             if rest == Rest::Parked {
-                self.park_followers(key, lane, now);
+                self.park_followers(handler, lane, now);
             }
             self.queues.release(lane, rest);
         }

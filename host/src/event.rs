@@ -1,11 +1,15 @@
 //! An event: one message with its envelope decoded. Everything in it is a cheap slice of the message.
 
+mod shared;
+
 use std::fmt;
 use std::sync::Arc;
 
 use bytes::Bytes;
 use bytestring::ByteString;
 use guesthouse_connector::{Offset, PartitionId, RawHeaders, TopicAddress};
+
+pub(crate) use shared::SharedEvent;
 
 /// Whose event it is. It comes from the envelope or the subscription, never from a guest.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]

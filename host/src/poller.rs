@@ -18,7 +18,7 @@ use crate::codec::Codec;
 use crate::dispatch::Decoded;
 use crate::dispatch::effects::EffectId;
 use crate::dispatch::partitions::{AssignmentId, PartitionKey, TopicIndex};
-use crate::event::{Message, Source, SourceTopic};
+use crate::event::{Message, SharedEvent, Source, SourceTopic};
 use crate::failpoint::failpoint;
 use crate::parked::{Fetched, ReadBack};
 use crate::state::forget::Forgetter;
@@ -315,9 +315,9 @@ impl Poller {
                 origin_timestamp_micros: received.origin_timestamp_micros,
             };
             let message = Message { source, headers: received.headers, payload: received.payload };
-            self.codec.decode(message).map(Arc::new).map_err(Box::new)
+            self.codec.decode(message).map_err(Box::new)
         };
-        messages.into_iter().map(decode).collect()
+        SharedEvent::share(messages.into_iter().map(decode))
     }
 
     fn key(&self, partition: PartitionId) -> PartitionKey {

@@ -123,19 +123,19 @@ impl Routes {
     /// Writes the handlers of an event into `found`, in their order.
     pub(crate) fn find(&mut self, tenant: &Tenant, event_type: &ByteString, found: &mut Vec<HandlerIndex>) {
         found.clear();
-        if !self.by_type.contains_key(event_type) {
-            let matching = self.matching(event_type);
-            if self.by_type.len() >= TYPES_REMEMBERED_MAX {
-                self.by_type.clear();
-            }
-            // A copy, so that the memory does not keep a whole message alive.
-            self.by_type.insert(ByteString::from(event_type.to_string()), matching);
-        }
-        let candidates = self.by_type.get(event_type).map_or(&[][..], Vec::as_slice);
         let in_scope = |index: &HandlerIndex| {
             self.handlers.get(index.0).is_some_and(|(scope, _)| scope.includes(tenant))
         };
-        found.extend(candidates.iter().copied().filter(in_scope));
+        if let Some(known) = self.by_type.get(event_type) {
+            return found.extend(known.iter().copied().filter(in_scope));
+        }
+        let matching = self.matching(event_type);
+        found.extend(matching.iter().copied().filter(in_scope));
+        if self.by_type.len() >= TYPES_REMEMBERED_MAX {
+            self.by_type.clear();
+        }
+        // A copy, so that the memory does not keep a whole message alive.
+        self.by_type.insert(ByteString::from(event_type.to_string()), matching);
     }
 
     fn matching(&self, event_type: &str) -> Vec<HandlerIndex> {

@@ -139,7 +139,8 @@ fn required(name: &str, header: Option<HeaderValueRef<'_>>) -> Result<ByteString
 }
 
 fn uuid_text(id: u128) -> ByteString {
-    ByteString::from(uuid::Uuid::from_u128(id).hyphenated().to_string())
+    let mut text = uuid::Uuid::encode_buffer();
+    ByteString::from(&*uuid::Uuid::from_u128(id).hyphenated().encode_lower(&mut text))
 }
 
 pub(super) fn encode_emit(cause: &Event, emit: &Emit, id: EmitId) -> Result<OutgoingMessage, EmitError> {

@@ -7,7 +7,7 @@ use tempfile::TempDir;
 
 use super::record::SUSPECTS_MAX;
 use super::*;
-use crate::event::{Event, Source, SourceTopic, Tenant};
+use crate::event::{Event, SharedEvent, Source, SourceTopic, Tenant};
 
 /// Threads of each process.
 const SLOTS: usize = 3;
@@ -41,7 +41,7 @@ fn event(offset: u64) -> CallEvent {
         content_type: "".into(),
         payload: Bytes::new(),
     };
-    CallEvent { event: Arc::new(event), attempt: 1, lane: 0 }
+    CallEvent { event: SharedEvent::from(event), attempt: 1, lane: 0 }
 }
 
 /// A process: opens the journal, runs calls to their end, and dies in others. Tells the deaths that the events from

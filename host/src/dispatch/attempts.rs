@@ -90,7 +90,7 @@ impl Dispatcher {
     ) {
         self.count_attempts(&call, &answers, facts);
         let mut answers = answers.into_iter().peekable();
-        let (mut back, mut tally) = (Vec::new(), Tally::default());
+        let (mut back, mut tally, mut handled) = (Vec::new(), Tally::default(), 0);
         for (at, (lane, delivery)) in call.items.into_iter().enumerate() {
             let answer = answers.next_if(|(index, _)| *index == at).map(|(_, answer)| answer);
             if !self.is_current(delivery.ticket) {
@@ -99,7 +99,11 @@ impl Dispatcher {
             }
             tally.add(answer.as_ref());
             let kept = match answer {
-                None => self.done(call.key.handler, delivery, &Done::now(&[]), (facts, now)),
+                None => {
+                    handled += 1;
+                    self.settle_part(delivery.ticket, now);
+                    (None, Rest::Over)
+                }
                 Some(Answer::Ended(Outcome::Done(emits))) => {
                     self.done(call.key.handler, delivery, &Done::now(&emits), (facts, now))
                 }
@@ -112,9 +116,14 @@ impl Dispatcher {
                 }
                 Some(Answer::NotRun) => (Some(delivery), Rest::Over),
             };
-            back.push((lane, kept.0, kept.1));
+            // A lane that goes on is named once.
+            let goes_on = kept.0.is_none() && kept.1 == Rest::Over;
+            if !goes_on || back.last().is_none_or(|(before, ..)| *before != lane) {
+                back.push((lane, kept.0, kept.1));
+            }
         }
-        self.give_back_kept(&call.key, back, now);
+        self.counters.handled_quietly(&call.key.tenant, handled);
+        self.give_back_kept(call.key.handler, back, now);
         self.learn(&call.key, call.purpose, tally, now);
     }
 
@@ -147,7 +156,7 @@ impl Dispatcher {
         let company = if rest == Rest::Over { Company::Alone } else { Company::Shared };
         let again = |(lane, delivery)| (lane, Delivery { company, ..delivery }, rest);
         let items = call.items.into_iter().map(again).collect();
-        self.give_back(&call.key, items, now);
+        self.give_back(call.key.handler, items, now);
         self.learn(&call.key, call.purpose, Tally::default(), now);
     }
 
@@ -284,6 +293,6 @@ impl Dispatcher {
             let (delivery, rest) = self.give_up(batch.key.handler, delivery, &failure, now);
             back.push((lane, delivery, rest));
         }
-        self.give_back_kept(&batch.key, back, now);
+        self.give_back_kept(batch.key.handler, back, now);
     }
 }

@@ -6,7 +6,6 @@ mod pending;
 
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BinaryHeap, VecDeque};
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use foldhash::{HashMap, HashMapExt};
@@ -18,7 +17,7 @@ use super::partitions::{Place, Polling, Ticket};
 use super::settings::DispatchSettings;
 use super::trust::Trust;
 use super::turns::Turns;
-use crate::event::{Event, Tenant};
+use crate::event::{SharedEvent, Tenant};
 use crate::lane::{OrderKey, QueueKey};
 use crate::route::HandlerIndex;
 use crate::sandbox::{PerPool, Pool};
@@ -29,7 +28,7 @@ const IDLE_QUEUES_MAX: usize = 4096;
 /// One event on its way to one handler.
 #[derive(Debug, Clone)]
 pub(crate) struct Delivery {
-    pub(crate) event: Arc<Event>,
+    pub(crate) event: SharedEvent,
     pub(crate) ticket: Ticket,
     /// Failed attempts that count.
     pub(crate) attempts: u32,
@@ -127,7 +126,8 @@ pub(crate) struct Batch {
 #[derive(Debug)]
 pub(crate) struct Queues {
     queues: Slab<Queue>,
-    by_key: HashMap<QueueKey, usize>,
+    /// Of each handler, by tenant: an event that has come finds its queue without a copy of its tenant's name.
+    by_handler: Vec<HashMap<Tenant, usize>>,
     lanes: Slab<Lane>,
     turns: PerPool<Turns>,
     weights: BTreeMap<Tenant, u32>,
@@ -146,7 +146,7 @@ impl Queues {
     pub(crate) fn new(settings: &DispatchSettings) -> Self {
         Self {
             queues: Slab::new(),
-            by_key: HashMap::new(),
+            by_handler: Vec::new(),
             lanes: Slab::new(),
             turns: PerPool::default(),
             weights: settings.tenant_weights.clone(),
@@ -164,8 +164,8 @@ impl Queues {
     }
 
     /// Puts a delivery at the end of its lane. The queue's guests run in `best` once they are trusted.
-    pub(crate) fn push(&mut self, key: &QueueKey, best: Pool, order: OrderKey, delivery: Delivery) {
-        let queue_at = self.queue_of(key, best);
+    pub(crate) fn push(&mut self, handler: HandlerIndex, best: Pool, order: OrderKey, delivery: Delivery) {
+        let queue_at = self.queue_of(handler, &delivery.event.tenant, best);
         let lane_id = self.lane_of(queue_at, order);
         if let Some(lane) = self.lanes.get_mut(lane_id.0) {
             lane.pending.push_back(delivery, self.lane_bound, &mut self.fillings);
@@ -320,7 +320,7 @@ impl Queues {
 
     /// Takes note of how long a call took: its queue may go to the other pool.
     pub(crate) fn learn(&mut self, key: &QueueKey, took: Duration) {
-        let Some(queue_at) = self.by_key.get(key).copied() else { return };
+        let Some(queue_at) = self.queue_known(key.handler, &key.tenant) else { return };
         let Some(queue) = self.queues.get_mut(queue_at) else { return };
         let before = queue.trust.pool();
         queue.trust.learn(took);
@@ -415,12 +415,16 @@ impl Queues {
         }
     }
 
-    fn queue_of(&mut self, key: &QueueKey, best: Pool) -> usize {
-        if let Some(at) = self.by_key.get(key) {
-            return *at;
+    fn queue_known(&self, handler: HandlerIndex, tenant: &Tenant) -> Option<usize> {
+        self.by_handler.get(handler.0)?.get(tenant).copied()
+    }
+
+    fn queue_of(&mut self, handler: HandlerIndex, tenant: &Tenant, best: Pool) -> usize {
+        if let Some(at) = self.queue_known(handler, tenant) {
+            return at;
         }
         let queue = Queue {
-            key: key.clone(),
+            key: QueueKey { handler, tenant: tenant.clone() },
             trust: Trust::of_newcomer(best),
             lanes: HashMap::new(),
             lanes_open: 0,
@@ -429,7 +433,12 @@ impl Queues {
             held: false,
         };
         let at = self.queues.insert(queue);
-        self.by_key.insert(key.clone(), at);
+        if self.by_handler.len() <= handler.0 {
+            self.by_handler.resize_with(handler.0 + 1, HashMap::new);
+        }
+        if let Some(by_tenant) = self.by_handler.get_mut(handler.0) {
+            by_tenant.insert(tenant.clone(), at);
+        }
         at
     }
 
@@ -487,8 +496,9 @@ impl Queues {
         if idle
             && self.queues.len() > IDLE_QUEUES_MAX
             && let Some(queue) = self.queues.try_remove(queue_at)
+            && let Some(by_tenant) = self.by_handler.get_mut(queue.key.handler.0)
         {
-            self.by_key.remove(&queue.key);
+            by_tenant.remove(&queue.key.tenant);
         }
     }
 }

@@ -17,9 +17,9 @@ use super::plan::Plan;
 use super::queues::{Company, Delivery, LaneId, Rest};
 use super::{Decoded, Dispatcher, Now};
 use crate::dead_letter::EventRecord;
-use crate::event::{Event, SourceTopic};
+use crate::event::{Event, SharedEvent, SourceTopic};
 use crate::identity::LaneName;
-use crate::lane::{OrderKey, QueueKey};
+use crate::lane::OrderKey;
 use crate::parked::{Applied, Content, Control, Fetch, Fetched, Kind, Owner, ReadBack, Record};
 use crate::route::HandlerIndex;
 
@@ -32,7 +32,7 @@ pub(super) struct Shelving {
     /// What was read of partitions of which it is not known yet what is parked.
     unread: HashMap<PartitionKey, Vec<Decoded>>,
     /// Events that should be parked and for which there is no room, and all that came after them.
-    overflow: VecDeque<(QueueKey, OrderKey, Delivery)>,
+    overflow: VecDeque<(HandlerIndex, OrderKey, Delivery)>,
     let_go: BTreeSet<PartitionKey>,
     /// Records that wait for dead letters.
     pub(super) gates: Gates,
@@ -227,43 +227,43 @@ impl Dispatcher {
     }
 
     /// Puts a delivery into its lane, wherever that is.
-    pub(super) fn admit(&mut self, key: &QueueKey, order: OrderKey, delivery: Delivery, now: Now) {
-        let Some(plan) = self.plans.get(key.handler.0) else { return };
+    pub(super) fn admit(&mut self, handler: HandlerIndex, order: OrderKey, delivery: Delivery, now: Now) {
+        let Some(plan) = self.plans.get(handler.0) else { return };
         let partition = delivery.ticket.place().partition;
         let is_behind = plan.parks() && !self.shelving.overflow.is_empty();
         if !is_behind && (!plan.parks() || self.shelving.parking.is_clear(partition)) {
-            return self.queues.push(key, plan.pool, order, delivery);
+            return self.queues.push(handler, plan.pool, order, delivery);
         }
         let lane = self.lane_name(plan, &delivery.event, &order);
         match self.shelving.parking.arrival(partition, lane, delivery.event.message.source.offset) {
             // Asked at once, for what is settled is forgotten when the source is read on.
             Arrival::Known => self.settle_part(delivery.ticket, now),
-            _ if is_behind => self.shelving.overflow.push_back((key.clone(), order, delivery)),
-            Arrival::Run => self.queues.push(key, plan.pool, order, delivery),
-            Arrival::Park => self.park_behind(key.handler, lane, &delivery, now),
-            Arrival::Full => self.shelving.overflow.push_back((key.clone(), order, delivery)),
+            _ if is_behind => self.shelving.overflow.push_back((handler, order, delivery)),
+            Arrival::Run => self.queues.push(handler, plan.pool, order, delivery),
+            Arrival::Park => self.park_behind(handler, lane, &delivery, now),
+            Arrival::Full => self.shelving.overflow.push_back((handler, order, delivery)),
         }
     }
 
     /// Admits what found no room before, as far as there is some.
     pub(super) fn admit_overflow(&mut self, now: Now) {
-        for (key, order, delivery) in std::mem::take(&mut self.shelving.overflow) {
-            self.admit(&key, order, delivery, now);
+        for (handler, order, delivery) in std::mem::take(&mut self.shelving.overflow) {
+            self.admit(handler, order, delivery, now);
         }
     }
 
     /// Parks what waits in a lane that has stopped. What belongs to other partitions goes on.
-    pub(super) fn park_followers(&mut self, key: &QueueKey, lane: LaneId, now: Now) {
+    pub(super) fn park_followers(&mut self, handler: HandlerIndex, lane: LaneId, now: Now) {
         let Some((order, pending)) = self.queues.take_pending(lane) else { return };
-        let Some(pool) = self.plans.get(key.handler.0).map(|plan| plan.pool) else { return };
+        let Some(pool) = self.plans.get(handler.0).map(|plan| plan.pool) else { return };
         // What found no room came later than these.
         let later = std::mem::take(&mut self.shelving.overflow);
         for delivery in pending {
             match delivery.ticket.stand() {
                 // What was released of the lane is parked still.
                 _ if !self.is_current(delivery.ticket) => {}
-                Stand::Ledger(_) => self.admit(key, order.clone(), delivery, now),
-                Stand::Parked(_) => self.queues.push(key, pool, order.clone(), delivery),
+                Stand::Ledger(_) => self.admit(handler, order.clone(), delivery, now),
+                Stand::Parked(_) => self.queues.push(handler, pool, order.clone(), delivery),
             }
         }
         self.shelving.overflow.extend(later);
@@ -399,7 +399,7 @@ impl Dispatcher {
         self.start_record((partition, lane), (job, None), appended.event, Some(delivery.ticket));
     }
 
-    fn run_released(&mut self, handler: HandlerIndex, event: Arc<Event>, ticket: Ticket, now: Now) {
+    fn run_released(&mut self, handler: HandlerIndex, event: SharedEvent, ticket: Ticket, now: Now) {
         let Some(plan) = self.plans.get(handler.0) else { return };
         let deaths = self.suspects.deaths(&plan.config.name, &event.message);
         let Stand::Parked(place) = ticket.stand() else { return };
@@ -411,7 +411,6 @@ impl Dispatcher {
             (now.instant.checked_sub(ago).unwrap_or(now.instant), micros)
         });
         let order = plan.config.order_by.key_of(&event);
-        let key = QueueKey { handler, tenant: event.tenant.clone() };
         let delivery = Delivery {
             event,
             ticket,
@@ -420,7 +419,7 @@ impl Dispatcher {
             company,
             deaths: deaths.saturating_sub(self.deaths_forgiven(ticket)),
         };
-        self.queues.push(&key, plan.pool, order, delivery);
+        self.queues.push(handler, plan.pool, order, delivery);
     }
 
     fn deaths_forgiven(&self, ticket: Ticket) -> u32 {

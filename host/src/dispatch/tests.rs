@@ -18,7 +18,7 @@ use super::*;
 use crate::codec::Codec;
 use crate::counters::HandlerState;
 use crate::crash_journal::{DEATHS_MAX, EventMark};
-use crate::event::{Source, SourceTopic};
+use crate::event::{Event, SharedEvent, Source, SourceTopic};
 use crate::handler::{FailurePolicy, HandlerName};
 use crate::lane::OrderBy;
 use crate::outcome::{Emit, TrapCode};
@@ -80,7 +80,7 @@ impl Stage {
 
     /// Reads one event for each tenant named.
     fn read(&mut self, tenants: &[&str]) {
-        let events = tenants.iter().map(|tenant| Ok(Arc::new(self.event(tenant)))).collect();
+        let events = tenants.iter().map(|tenant| Ok(SharedEvent::from(self.event(tenant)))).collect();
         self.dispatcher.read(PARTITION, events, self.now);
     }
 

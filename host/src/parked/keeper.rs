@@ -17,7 +17,7 @@ use super::record::{Content, Control, Owner, Record};
 use crate::codec::Codec;
 use crate::dead_letter::{REFERENCE, source_headers};
 use crate::dispatch::partitions::{AssignmentId, PartitionKey, TopicIndex};
-use crate::event::{Event, Message, Source, SourceTopic};
+use crate::event::{Message, SharedEvent, Source, SourceTopic};
 use crate::identity::LaneName;
 use crate::poller::Input;
 
@@ -53,7 +53,7 @@ pub(crate) struct Fetched {
     pub(crate) lane: LaneName,
     pub(crate) number: u64,
     /// The first ones that were asked for: each whole again, or why it cannot be.
-    pub(crate) events: Vec<Result<Arc<Event>, String>>,
+    pub(crate) events: Vec<Result<SharedEvent, String>>,
 }
 
 /// Reads one parked topic for a subscription.
@@ -209,7 +209,7 @@ impl Keeper {
     }
 
     /// Reads the first events of a fetch, at least one of them.
-    async fn fetch(&self, fetch: &Fetch) -> Result<Vec<Result<Arc<Event>, String>>, ConnectorError> {
+    async fn fetch(&self, fetch: &Fetch) -> Result<Vec<Result<SharedEvent, String>>, ConnectorError> {
         let mut events = Vec::with_capacity(fetch.events.len());
         let (mut page, mut bytes) = (Vec::new().into_iter().peekable(), 0);
         for at in &fetch.events {
@@ -240,7 +240,7 @@ impl Keeper {
         &self,
         record: ReceivedMessage,
         partition: PartitionId,
-    ) -> Result<Result<Arc<Event>, String>, ConnectorError> {
+    ) -> Result<Result<SharedEvent, String>, ConnectorError> {
         let record = match Referred::read(&record) {
             None => record,
             Some(referred) => {
@@ -294,7 +294,7 @@ pub(crate) fn restore(
     message: ReceivedMessage,
     (topic, partition): (&Arc<SourceTopic>, PartitionId),
     codec: &Codec,
-) -> Result<Arc<Event>, String> {
+) -> Result<SharedEvent, String> {
     let text = |name: &str| message.headers.get(name).map(|value| value.to_string());
     let number = |name: &str| {
         text(name).and_then(|text| text.parse().ok()).ok_or_else(|| format!("its header `{name}` is missing"))
@@ -310,7 +310,7 @@ pub(crate) fn restore(
     };
     let headers = source_headers(&message.headers);
     let decoded = codec.decode(Message { source, headers, payload: message.payload });
-    decoded.map(Arc::new).map_err(|(_, error)| error.to_string())
+    decoded.map(SharedEvent::from).map_err(|(_, error)| error.to_string())
 }
 
 /// Looks back in a log for the last note that counts: that of an owner which had not been followed by another.

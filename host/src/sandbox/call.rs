@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use tokio::sync::mpsc;
 
-use crate::event::Event;
+use crate::event::SharedEvent;
 use crate::identity::EventIdentity;
 use crate::outcome::{Emit, Outcome};
 use crate::sandbox::{AdmittedComponent, Pool, Tenancy};
@@ -36,7 +36,7 @@ pub(crate) struct GuestCall {
 #[derive(Debug, Clone)]
 pub(crate) struct CallEvent {
     /// The event.
-    pub(crate) event: Arc<Event>,
+    pub(crate) event: SharedEvent,
     /// Which try this is, counted from 1.
     pub(crate) attempt: u32,
     /// Events of a call with the same number belong to one ordered lane.

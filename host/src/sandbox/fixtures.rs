@@ -7,12 +7,12 @@ use bytes::Bytes;
 use bytestring::ByteString;
 use guesthouse_connector::{Offset, PartitionId, RawHeaders};
 
-use crate::event::{Event, Message, Source, SourceTopic, Tenant};
+use crate::event::{Event, Message, SharedEvent, Source, SourceTopic, Tenant};
 use crate::handler::HandlerName;
 use crate::route::TenantScope;
 use crate::sandbox::{CallEvent, Grants, GuestLimits, GuestSpec, Isolation};
 
-pub(super) fn event(id: &str, tenant: &str) -> Event {
+pub(crate) fn event(id: &str, tenant: &str) -> Event {
     let topic = Arc::new(SourceTopic { stream: "rustok".to_owned(), topic: "domain".to_owned() });
     let source = Source {
         topic,
@@ -41,7 +41,7 @@ pub(super) fn event(id: &str, tenant: &str) -> Event {
 }
 
 pub(super) fn call_event(event: Event, lane: u32) -> CallEvent {
-    CallEvent { event: Arc::new(event), attempt: 1, lane }
+    CallEvent { event: SharedEvent::from(event), attempt: 1, lane }
 }
 
 pub(super) fn limits() -> GuestLimits {

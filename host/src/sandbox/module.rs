@@ -4,15 +4,13 @@
 //! capability `platform.events` is staged and becomes the event's emits; every other capability is denied, by
 //! the platform's codes. What it returns is not looked at, and as on the platform every failure may be retried.
 
-use std::sync::Arc;
-
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use wasmtime::StoreContextMut;
 use wasmtime::component::Linker;
 
-use crate::event::Event;
+use crate::event::{Event, SharedEvent};
 use crate::identity::{EmitId, EventIdentity};
 use crate::outcome::{Emit, LimitKind, Outcome};
 use crate::sandbox::state::GuestState;
@@ -41,7 +39,7 @@ pub(super) type RunResults = (Result<String, String>,);
 /// What a module asked for while it runs for one event.
 #[derive(Debug)]
 pub(super) struct ModuleRun {
-    event: Arc<Event>,
+    event: SharedEvent,
     emits: Vec<Emit>,
     bytes: u64,
 }
@@ -151,8 +149,8 @@ fn invoke(
 
 impl ModuleRun {
     /// The run for an event.
-    pub(super) fn new(event: &Arc<Event>) -> Self {
-        Self { event: Arc::clone(event), emits: Vec::new(), bytes: 0 }
+    pub(super) fn new(event: &SharedEvent) -> Self {
+        Self { event: event.clone(), emits: Vec::new(), bytes: 0 }
     }
 
     /// Stages an emit. It is published when the event ends in success.
@@ -214,7 +212,7 @@ mod tests {
 
     #[test]
     fn what_a_module_publishes_is_staged() {
-        let event = Arc::new(event("e1", "shop-a"));
+        let event = SharedEvent::from(event("e1", "shop-a"));
         let mut run = ModuleRun::new(&event);
         let answer = published(&mut run, r#"{"topic":"order.seen","payload":{"a": 1}}"#).unwrap();
         let id = EmitId::of(EventIdentity::of(&event.message), &spec().handler, 0).to_string();
@@ -227,7 +225,7 @@ mod tests {
 
     #[test]
     fn a_failure_is_retried_and_nothing_is_published_then() {
-        let mut run = ModuleRun::new(&Arc::new(event("e1", "shop-a")));
+        let mut run = ModuleRun::new(&SharedEvent::from(event("e1", "shop-a")));
         published(&mut run, r#"{"topic":"order.seen"}"#).unwrap();
         let failed = outcome(Err("no\nluck".to_owned()), Some(run), &spec());
         assert_eq!(failed, Outcome::Retry { after: None, reason: "no\\nluck".to_owned() });
@@ -235,7 +233,7 @@ mod tests {
 
     #[test]
     fn what_breaks_the_rules_is_refused_by_the_platforms_codes() {
-        let mut run = ModuleRun::new(&Arc::new(event("e1", "shop-a")));
+        let mut run = ModuleRun::new(&SharedEvent::from(event("e1", "shop-a")));
         for input in ["", "[]", r#"{"topic":7}"#, r#"{"payload":1}"#, r#"{"topic":"a","tenant":"b"}"#] {
             let refused = published(&mut run, input).unwrap_err().to_string();
             assert!(refused.starts_with("CAPABILITY_CONSTRAINT_DENIED: "), "{input}: {refused}");

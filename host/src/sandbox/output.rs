@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::event::{Event, Tenant};
+use crate::event::{SharedEvent, Tenant};
 use crate::failpoint::failpoint;
 use crate::sandbox::contract::LogLevel;
 use crate::sandbox::redact::{Edge, Redactor};
@@ -47,7 +47,7 @@ struct Written {
 /// What a guest is busy with.
 #[derive(Debug)]
 struct Subject {
-    first: Arc<Event>,
+    first: SharedEvent,
     events: usize,
 }
 
@@ -67,8 +67,8 @@ impl Output {
     }
 
     /// Names the events that the lines from now on belong to.
-    pub(super) fn begin_call(&mut self, first: &Arc<Event>, events: usize) {
-        self.subject = Some(Subject { first: Arc::clone(first), events });
+    pub(super) fn begin_call(&mut self, first: &SharedEvent, events: usize) {
+        self.subject = Some(Subject { first: first.clone(), events });
         self.error_tail.clear();
         self.error_tail_edge = Edge::Whole;
     }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use crate::event::{Event, Tenant};
+use crate::event::{SharedEvent, Tenant};
 use crate::sandbox::clock::GuestClock;
 use crate::sandbox::http::Desk;
 use crate::sandbox::keyvalue::Session;
@@ -49,7 +49,7 @@ impl GuestState {
     }
 
     /// Gets ready for a call with events of which this is the first.
-    pub(super) fn begin_call(&mut self, first: &Arc<Event>, events: usize) {
+    pub(super) fn begin_call(&mut self, first: &SharedEvent, events: usize) {
         self.memory.begin_call();
         self.output.begin_call(first, events);
         self.clock.begin_call(first);

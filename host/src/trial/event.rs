@@ -1,12 +1,10 @@
 //! An event made up for a trial.
 
-use std::sync::Arc;
-
 use bytes::Bytes;
 use bytestring::ByteString;
 use guesthouse_connector::{Headers, RawHeaders};
 
-use crate::event::{Event, Message, Source, Tenant};
+use crate::event::{Event, Message, SharedEvent, Source, Tenant};
 use crate::sandbox::CallEvent;
 
 /// When events of a trial happen unless they say so themselves: 2023-11-14T22:13:20Z, in microseconds since 1970.
@@ -105,6 +103,6 @@ impl TrialEvent {
             content_type: self.content_type.clone().into(),
             payload: self.payload.clone(),
         };
-        CallEvent { event: Arc::new(event), attempt: self.attempt, lane: self.lane }
+        CallEvent { event: SharedEvent::from(event), attempt: self.attempt, lane: self.lane }
     }
 }

@@ -21,7 +21,7 @@ struct Stall {
     stage: Stage,
     config: HandlerConfig,
     assignment: AssignmentId,
-    source: Vec<Arc<Event>>,
+    source: Vec<SharedEvent>,
     /// Read up to here.
     next: usize,
     log: Vec<ReceivedMessage>,
@@ -122,14 +122,18 @@ impl Stall {
             headers.insert("region", "eu").unwrap();
             let payload = Bytes::from(format!("{{\"offset\":{offset}}}"));
             let message = Message { source, headers: RawHeaders(headers.encode()), payload };
-            self.source.push(Arc::new(codec().decode(message).unwrap()));
+            self.source.push(codec().decode(message).unwrap().into());
         }
     }
 
     /// Reads what was published.
     fn read(&mut self) {
-        let events =
-            self.source.get(self.next..).unwrap_or_default().iter().map(|event| Ok(Arc::clone(event)));
+        let events = self
+            .source
+            .get(self.next..)
+            .unwrap_or_default()
+            .iter()
+            .map(|event| Ok(SharedEvent::clone(event)));
         let events = events.collect();
         self.next = self.source.len();
         self.stage.dispatcher.read(PARTITION, events, self.stage.now);

@@ -5,7 +5,7 @@ use guesthouse_connector::{ConnectorConfig, ConnectorMode, Headers, Partitioning
 
 use super::*;
 use crate::codec::{RawCodec, RawEventType, RawTenant};
-use crate::event::Tenant;
+use crate::event::{SharedEvent, Tenant};
 
 const PARTITION: PartitionId = PartitionId(0);
 
@@ -69,7 +69,7 @@ async fn keeper(records: Vec<OutgoingMessage>) -> (Keeper, mpsc::Receiver<Input>
     (keeper, heard)
 }
 
-async fn fetched(keeper: &Keeper, records: u64) -> Vec<Result<Arc<Event>, String>> {
+async fn fetched(keeper: &Keeper, records: u64) -> Vec<Result<SharedEvent, String>> {
     let fetch = Fetch {
         partition: PartitionKey { topic: TopicIndex(0), partition: PARTITION },
         assignment: AssignmentId(1),

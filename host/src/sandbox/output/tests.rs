@@ -46,7 +46,7 @@ fn lines_of(spec: GuestSpec, say: impl FnOnce(&mut Output)) -> Vec<String> {
         .finish();
     tracing::subscriber::with_default(subscriber, || {
         let mut output = Output::new(&Arc::new(spec), &Tenant::Named("shop-a".into()));
-        output.begin_call(&Arc::new(event("e1", "shop-a")), 1);
+        output.begin_call(&SharedEvent::from(event("e1", "shop-a")), 1);
         say(&mut output);
         output.end_call();
     });
@@ -160,7 +160,7 @@ fn a_long_line_is_cut() {
 #[test]
 fn the_last_of_standard_error_is_kept_whatever_is_granted() {
     let mut output = Output::new(&Arc::new(spec()), &Tenant::Platform);
-    output.begin_call(&Arc::new(event("e1", "shop-a")), 1);
+    output.begin_call(&SharedEvent::from(event("e1", "shop-a")), 1);
     output.write_stream(Stream::Error, "x".repeat(5_000).as_bytes());
     output.write_stream(Stream::Error, b"\nthread main panicked at src/lib.rs:1:1:\nboom\n");
     output.write_stream(Stream::Error, b"note: run with `RUST_BACKTRACE=1` environment variable\n");
@@ -170,6 +170,6 @@ fn the_last_of_standard_error_is_kept_whatever_is_granted() {
         "{text}"
     );
     assert!(text.len() <= ERROR_TAIL_BYTES);
-    output.begin_call(&Arc::new(event("e2", "shop-a")), 1);
+    output.begin_call(&SharedEvent::from(event("e2", "shop-a")), 1);
     assert_eq!(output.last_error_text(), "");
 }

@@ -14,7 +14,7 @@ fn event_elsewhere(stall: &mut Stall, tenant: &str) {
     dispatcher.read_back(read, stall.stage.now);
     let mut event = stall.stage.event(tenant);
     event.message.source.partition = OTHER.partition;
-    stall.stage.dispatcher.read(OTHER, vec![Ok(Arc::new(event))], stall.stage.now);
+    stall.stage.dispatcher.read(OTHER, vec![Ok(SharedEvent::from(event))], stall.stage.now);
 }
 
 #[test]

@@ -145,7 +145,7 @@ impl Setting {
             let error = DecodeError::new(DecodeErrorCode::JsonSyntax, "not an envelope");
             return Err(Box::new((message, error)));
         }
-        Ok(Arc::new(Event {
+        Ok(SharedEvent::from(Event {
             message,
             id: ByteString::from(uuid::Uuid::from_u128(id).to_string()),
             event_type: ByteString::from_static(TYPES.choose(random).unwrap()),

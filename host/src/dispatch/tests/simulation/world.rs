@@ -128,10 +128,10 @@ impl World {
     /// Lets an event be another copy of one that was written before.
     fn make_copy(&mut self, decoded: &mut Decoded) {
         let logs = self.broker.partitions.iter().flat_map(|partition| partition.log.iter().rev().take(20));
-        let events: Vec<&Arc<Event>> = logs.filter_map(|record| record.decoded.as_ref().ok()).collect();
+        let events: Vec<&SharedEvent> = logs.filter_map(|record| record.decoded.as_ref().ok()).collect();
         if let (Ok(event), Some(first)) = (decoded, events.choose(&mut self.random)) {
             let (id, tenant) = (first.id.clone(), first.tenant.clone());
-            *event = Arc::new(Event { id, tenant, ..Event::clone(event) });
+            *event = SharedEvent::from(Event { id, tenant, ..Event::clone(event) });
         }
     }
 
