@@ -227,7 +227,9 @@ impl ParkedLanes {
             && self.committed < Some(*last)
             && let Some((first, _)) = self.open.get(&name)
         {
-            self.lingering.insert(*first, *last);
+            // It may have been emptied of later ones before, and filled again from a source that is read once more.
+            let lingers_until = self.lingering.entry(*first).or_default();
+            *lingers_until = (*lingers_until).max(*last);
         }
         let remembered = settled.into_keys().filter(|event| *event >= self.source_next);
         lane.settled.extend(remembered);

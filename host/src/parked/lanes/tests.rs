@@ -204,6 +204,20 @@ fn records_are_needed_until_the_source_is_committed() {
 }
 
 #[test]
+fn records_of_what_was_dropped_are_needed_though_earlier_events_come_and_go_behind_them() {
+    let mut log = parked();
+    log.claim(BOB);
+    log.command(3, Action::Drop(Dropped::All));
+    // The source is read again from before them.
+    log.park(BOB, 2, Kind::Behind);
+    log.done(BOB, 8);
+    log.lanes.source_committed(Offset(2));
+    assert_eq!(log.lanes.needed_from(), Offset(0), "else the next host would run what was dropped");
+    log.lanes.source_committed(Offset(8));
+    assert_eq!(log.lanes.needed_from(), Offset(4));
+}
+
+#[test]
 fn a_lane_is_forgotten_once_none_of_it_is_read_again() {
     let mut log = parked();
     log.command(3, Action::Drop(Dropped::All));
