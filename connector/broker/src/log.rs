@@ -361,6 +361,11 @@ impl PartitionLog {
         }
     }
 
+    /// Bytes at its end that are not known to be on the disk.
+    pub(crate) fn unsynced_bytes(&self) -> u64 {
+        self.sync.unsynced_bytes()
+    }
+
     /// Ids of the last `messages_max` messages, oldest first, to rebuild a window of seen ids.
     ///
     /// # Errors

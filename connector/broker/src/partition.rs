@@ -6,6 +6,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use iggy_common::IggyErrorDiscriminants as Code;
+use tokio::task::JoinHandle;
 
 use crate::clock::now_micros;
 use crate::log::{
@@ -47,6 +48,8 @@ struct Open {
     mend_due: Option<Instant>,
     /// The last place that could not be read.
     damage: Option<KnownDamage>,
+    /// The last sync that nobody waits for.
+    sync_task: Option<JoinHandle<()>>,
 }
 
 /// A place in a segment that does not hold what was written there.
@@ -64,11 +67,13 @@ struct KnownDamage {
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(crate) struct Era(u64);
 
+/// What is not on the disk is brought there once it is so many bytes, though nobody waits for it. An operating system
+/// left to itself collects a tenth of the memory first, and then holds up whoever writes: with messages of 1 KiB at
+/// 100,000 per second through a host, the 99th percentile from append to handled is 0.5 to 1 s, and 13 to 27 ms so.
+const SYNC_BEHIND_BYTES: u64 = 8 * 1024 * 1024;
+
 /// How long a log whose disk fails is left alone before it is mended again.
 const MEND_PAUSE: Duration = Duration::from_secs(2);
-
-/// The extent of a partition's log.
-pub(crate) use crate::log::LogBounds as Extent;
 
 /// Whether a partition does what it is for.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -133,7 +138,16 @@ impl Partition {
         damage: Option<KnownDamage>,
     ) -> Self {
         let dir = log.dir().to_owned();
-        let open = Open { log, floor: 0, recent, appends: 0, era: Era::default(), mend_due: None, damage };
+        let open = Open {
+            log,
+            floor: 0,
+            recent,
+            appends: 0,
+            era: Era::default(),
+            mend_due: None,
+            damage,
+            sync_task: None,
+        };
         Self { key, dir, state: Mutex::new(State::Open(open)), synced: tokio::sync::Mutex::new(0) }
     }
 
@@ -161,6 +175,7 @@ impl Partition {
             let appended = open.log.append(self.key.partition_id, batch, messages, now_micros())?;
             open.recent.extend(ids);
             open.appends += 1;
+            open.sync_behind(self.key);
             Ok((Accepted::Appended(appended), open.era))
         })
     }
@@ -203,8 +218,13 @@ impl Partition {
     }
 
     /// The extent for those who look on: nothing when the partition is offline or was deleted.
-    pub(crate) fn extent(&self) -> Extent {
+    pub(crate) fn extent(&self) -> LogBounds {
         self.bounds().unwrap_or_default()
+    }
+
+    /// Bytes that a loss of power may take.
+    pub(crate) fn unsynced_bytes(&self) -> u64 {
+        self.with(|open| Ok(open.log.unsynced_bytes())).unwrap_or_default()
     }
 
     /// Whether it serves.
@@ -283,6 +303,25 @@ impl Open {
             }
             _ => {}
         }
+    }
+
+    /// Brings what was appended to the disk on another thread, if it is much and that is not under way.
+    fn sync_behind(&mut self, key: PartitionKey) {
+        let is_running = self.sync_task.as_ref().is_some_and(|sync| !sync.is_finished());
+        if is_running || self.log.unsynced_bytes() < SYNC_BEHIND_BYTES {
+            return;
+        }
+        let ticket = self.log.sync();
+        self.sync_task = Some(tokio::task::spawn_blocking(move || {
+            // The log refuses appends from then on, and is mended with the next one.
+            if let Err(error) = ticket.wait() {
+                tracing::error!(
+                    ?key,
+                    error = in_one_line(&error),
+                    "messages could not be brought to the disk"
+                );
+            }
+        }));
     }
 
     /// Mends the log if it refuses appends and the last try was long enough ago.

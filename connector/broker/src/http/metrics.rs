@@ -72,9 +72,15 @@ fn broker(text: &mut Exposition, report: &Report) {
 
 fn topics(text: &mut Exposition, report: &Report) {
     type Figure = fn(&super::report::TopicReport) -> u64;
-    let figures: [(&str, Kind, &str, Figure); 4] = [
+    let figures: [(&str, Kind, &str, Figure); 5] = [
         ("guesthouse_broker_topic_messages", Kind::Gauge, "Messages kept.", |topic| topic.messages),
         ("guesthouse_broker_topic_bytes", Kind::Gauge, "Bytes in segment files.", |topic| topic.bytes),
+        (
+            "guesthouse_broker_topic_unsynced_bytes",
+            Kind::Gauge,
+            "Bytes that a loss of power may take.",
+            |topic| topic.partitions.iter().map(|partition| partition.unsynced_bytes).sum(),
+        ),
         ("guesthouse_broker_topic_segments", Kind::Gauge, "Segment files.", |topic| {
             topic.partitions.iter().map(|partition| u64::from(partition.segments)).sum()
         }),

@@ -10,7 +10,7 @@ use crate::catalog::{Stream, Topic};
 use crate::engine::Engine;
 use crate::group::{GroupKey, MemberId};
 use crate::machine::{DiskSpace, ProcessUse};
-use crate::partition::{Condition, Extent};
+use crate::partition::{Condition, Partition};
 use crate::store::ConsumerKey;
 
 /// Everything that is shown.
@@ -69,6 +69,8 @@ pub(super) struct PartitionReport {
     pub(super) next_offset: u64,
     pub(super) messages: u64,
     pub(super) bytes: u64,
+    /// Those that a loss of power may take.
+    pub(super) unsynced_bytes: u64,
     pub(super) segments: u32,
 }
 
@@ -148,10 +150,8 @@ fn broker_report(engine: &Engine, streams: Vec<StreamReport>) -> BrokerReport {
 }
 
 fn topic_report(stream: &Stream, topic: &Topic) -> TopicReport {
-    let partitions: Vec<_> = (0..)
-        .zip(&topic.partitions)
-        .map(|(id, partition)| partition_report(id, partition.extent(), partition.condition()))
-        .collect();
+    let partitions: Vec<_> =
+        (0..).zip(&topic.partitions).map(|(id, partition)| partition_report(id, partition)).collect();
     TopicReport {
         stream: stream.meta.name.clone(),
         id: topic.meta.id,
@@ -162,13 +162,14 @@ fn topic_report(stream: &Stream, topic: &Topic) -> TopicReport {
     }
 }
 
-fn partition_report(id: u32, extent: Extent, condition: Condition) -> PartitionReport {
-    let (state, reason) = match condition {
+fn partition_report(id: u32, partition: &Partition) -> PartitionReport {
+    let (state, reason) = match partition.condition() {
         Condition::Serving => ("serving", None),
         Condition::Refusing(reason) => ("refusing", Some(reason)),
         Condition::Damaged(reason) => ("damaged", Some(reason)),
         Condition::Offline(reason) => ("offline", Some(reason)),
     };
+    let extent = partition.extent();
     PartitionReport {
         id,
         state,
@@ -177,6 +178,7 @@ fn partition_report(id: u32, extent: Extent, condition: Condition) -> PartitionR
         next_offset: extent.next_offset,
         messages: extent.messages,
         bytes: extent.bytes,
+        unsynced_bytes: partition.unsynced_bytes(),
         segments: extent.segments,
     }
 }
@@ -235,8 +237,17 @@ mod tests {
 
     #[test]
     fn the_lag_counts_what_is_there_and_was_not_stored() {
-        let extent = Extent { first_offset: 10, next_offset: 25, messages: 15, bytes: 1, segments: 1 };
-        let partition = partition_report(3, extent, Condition::Serving);
+        let partition = PartitionReport {
+            id: 3,
+            state: "serving",
+            reason: None,
+            first_offset: 10,
+            next_offset: 25,
+            messages: 15,
+            bytes: 1,
+            unsynced_bytes: 0,
+            segments: 1,
+        };
         for (stored, lag) in [(None, 15), (Some(4), 15), (Some(9), 15), (Some(14), 10), (Some(24), 0)] {
             assert_eq!(lag_report(&partition, stored, None).lag, lag, "{stored:?}");
         }

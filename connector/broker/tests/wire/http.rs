@@ -2,6 +2,7 @@
 //! Method: a broker with things in it, an HTTP client, and raw sockets for what a client would not do.
 
 use std::net::SocketAddr;
+use std::time::Duration;
 
 use bytes::Bytes;
 use guesthouse_broker::{Broker, BrokerConfig};
@@ -90,6 +91,32 @@ async fn everything_is_shown_in_the_form_asked_for() {
     }
     let page = get(address, "/").await;
     assert!(page.contains("&lt;s&gt;") && !page.contains("<s>"), "{page}");
+    shut(broker).await;
+}
+
+#[tokio::test]
+async fn much_that_nobody_waits_for_is_brought_to_the_disk() {
+    const MEGABYTES: u64 = 12;
+    let house = House::new();
+    let (broker, address) = open(&house).await;
+    let mut raw = Raw::enter(&broker).await;
+    raw.create_stream("s").await;
+    raw.create_topic("s", "t", 1).await;
+    let payload = "x".repeat(1_000_000);
+    for id in 1..=MEGABYTES {
+        raw.send(("s", "t", 0), &[(u128::from(id), &payload)]).await.ok();
+    }
+    let unsynced = async || -> u64 {
+        let metrics = get(address, "/metrics").await;
+        let line = metrics.lines().find(|line| line.starts_with("guesthouse_broker_topic_unsynced_bytes{"));
+        line.unwrap().rsplit(' ').next().unwrap().parse().unwrap()
+    };
+    let all_but_a_rest = async {
+        while unsynced().await > 8 * 1024 * 1024 {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    };
+    timeout(HANG, all_but_a_rest).await.expect("it is synced in time");
     shut(broker).await;
 }
 
