@@ -1,8 +1,10 @@
 //! Publishing side by side: Iggy's own client sends batches to a topic of the embedded broker, and so does the connector,
-//! in turn. `publish_loop MESSAGES PAYLOAD_BYTES BATCH ROUNDS` prints one line of JSON.
+//! in turn; then many tasks publish single messages to a `persisted` topic, beside a file that is synced after each one.
+//! `publish_loop MESSAGES PAYLOAD_BYTES BATCH ROUNDS` prints one line of JSON.
 
 use std::env;
 use std::error::Error;
+use std::fs::File;
 use std::io::{self, Write as _};
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::Path;
@@ -12,17 +14,20 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use guesthouse_broker::{Broker, BrokerConfig};
 use guesthouse_connector::{
-    ConnectorConfig, ConnectorMode, Headers, IggyConnector, OutgoingMessage, PartitionId,
-    Partitioning as Place, TopicAddress, TopicSpec, connector,
+    ConnectorConfig, ConnectorMode, Durability, Headers, IggyConnector, OutgoingMessage, PartitionId,
+    Partitioning as Place, PublishBatchError, TopicAddress, TopicSpec, connector,
 };
 use iggy::prelude::{
     AutoLogin, Client as _, Credentials, Identifier, IggyMessage, MessageClient as _, Partitioning,
     TcpClient, TcpClientConfig,
 };
 use serde_json::{Value, json};
+use tokio::task::JoinSet;
 
 const STREAM: &str = "bench";
 const PARTITIONS: u32 = 8;
+/// Tasks that publish single messages.
+const PUBLISHERS: u64 = 64;
 /// Batches of each side that are not counted.
 const WARM_UP: u64 = 50;
 
@@ -69,8 +74,9 @@ async fn main() -> Outcome<()> {
     // Tasks publish, as those of a service do. Whoever waits outside of the runtime is woken across threads each time.
     let one = tokio::spawn(compare(load)).await??;
     let all = tokio::spawn(compare(Load { spread: Spread::All, ..load })).await??;
-    writeln!(io::stdout().lock(), "{}", json!({ "one_partition": one, "all_partitions": all }))?;
-    Ok(())
+    let together = tokio::spawn(publish_together(load)).await??;
+    let line = json!({ "one_partition": one, "all_partitions": all, "together": together });
+    Ok(writeln!(io::stdout().lock(), "{line}")?)
 }
 
 /// Measures both sides in turn on a new broker: messages per second of each round.
@@ -89,6 +95,21 @@ async fn compare(load: Load) -> Outcome<Value> {
     rivals.connector.shutdown().await?;
     broker.shutdown(Duration::from_secs(10)).await?;
     Ok(json!({ "sdk_per_second": sdk, "connector_per_second": ours }))
+}
+
+/// Messages per second of each round that are on the disk: one after the other in a file, and from many tasks.
+async fn publish_together(load: Load) -> Outcome<Value> {
+    let data = tempfile::tempdir()?;
+    let broker = start_broker(data.path()).await?;
+    let mut rivals = Rivals::open(&broker, load.payload_bytes).await?;
+    let (mut file, mut ours) = (Vec::new(), Vec::new());
+    for _ in 0..load.rounds {
+        file.push(rivals.with_file(load, &data.path().join("file"))?);
+        ours.push(rivals.with_tasks(load).await?);
+    }
+    rivals.connector.shutdown().await?;
+    broker.shutdown(Duration::from_secs(10)).await?;
+    Ok(json!({ "file_per_second": file, "connector_per_second": ours }))
 }
 
 async fn start_broker(data_dir: &Path) -> Outcome<Broker> {
@@ -134,8 +155,10 @@ impl Rivals {
         config.remote_password = Some(root.password.clone());
         let connector = connector(config.mode);
         connector.connect(&config).await?;
-        let topics = ["sdk", "connector"].map(|name| TopicSpec::new(name, PARTITIONS, 1));
-        connector.ensure_topics(STREAM, &topics).await?;
+        let [sdk_topic, topic, mut persisted] =
+            ["sdk", "connector", "persisted"].map(|name| TopicSpec::new(name, PARTITIONS, 1));
+        persisted.durability = Durability::Persisted;
+        connector.ensure_topics(STREAM, &[sdk_topic, topic, persisted]).await?;
         Ok(Self { sdk, connector, payload: Bytes::from(vec![b'x'; payload_bytes]), next_id: 1 })
     }
 
@@ -166,6 +189,41 @@ impl Rivals {
             self.connector.publish_batch(&topic, messages).await?;
         }
         Ok(per_second(load, started))
+    }
+
+    /// A message from each task at a time, all to one partition.
+    async fn with_tasks(&mut self, load: Load) -> Outcome<f64> {
+        let each = load.messages / load.rounds / PUBLISHERS;
+        let mut publishers = JoinSet::new();
+        let started = Instant::now();
+        for _ in 0..PUBLISHERS {
+            let mut messages = Vec::new();
+            self.add_messages(0, each, &mut messages);
+            let connector = Arc::clone(&self.connector);
+            publishers.spawn(async move {
+                let topic = TopicAddress::new(STREAM, "persisted");
+                for message in messages {
+                    connector.publish_batch(&topic, vec![message]).await?;
+                }
+                Ok::<_, PublishBatchError>(())
+            });
+        }
+        while let Some(publisher) = publishers.join_next().await {
+            publisher??;
+        }
+        Ok((PUBLISHERS * each) as f64 / started.elapsed().as_secs_f64())
+    }
+
+    /// As many payloads as one of the tasks publishes, each written to a file and synced before the next.
+    fn with_file(&self, load: Load, path: &Path) -> Outcome<f64> {
+        let each = load.messages / load.rounds / PUBLISHERS;
+        let mut file = File::create(path)?;
+        let started = Instant::now();
+        for _ in 0..each {
+            file.write_all(&self.payload)?;
+            file.sync_data()?;
+        }
+        Ok(each as f64 / started.elapsed().as_secs_f64())
     }
 
     fn sdk_messages(&mut self, count: u64) -> Outcome<Vec<IggyMessage>> {

@@ -10,7 +10,7 @@ use std::ops::ControlFlow;
 use std::sync::Arc;
 
 use tokio::sync::{mpsc, oneshot};
-use tokio::task::JoinSet;
+use tokio::task::{JoinSet, yield_now};
 use tokio::time::{Instant, timeout_at};
 use tracing::{debug, trace};
 
@@ -146,8 +146,13 @@ impl Sender {
     async fn run(mut self, mut queue: mpsc::Receiver<Job>) {
         while self.receive(&mut queue).await.is_continue() {
             while let Some(jobs) = self.waiting.take_due(Instant::now()) {
+                let is_shared = jobs.len() > 1;
                 self.send_together(jobs).await;
-                self.receive_what_is_there(&mut queue);
+                if is_shared {
+                    self.receive_who_comes_back(&mut queue).await;
+                } else {
+                    self.receive_what_is_there(&mut queue);
+                }
             }
         }
     }
@@ -165,13 +170,26 @@ impl Sender {
         if count == Some(0) { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
     }
 
-    fn receive_what_is_there(&mut self, queue: &mut mpsc::Receiver<Job>) {
-        let now = Instant::now();
+    /// Takes what is there, letting other tasks run as long as more comes. Callers who were just told publish again as a rule;
+    /// without this they would miss the next request, and two halves of them would take turns.
+    async fn receive_who_comes_back(&mut self, queue: &mut mpsc::Receiver<Job>) {
+        loop {
+            yield_now().await;
+            if self.receive_what_is_there(queue) == 0 {
+                return;
+            }
+        }
+    }
+
+    /// Takes what is there; answers how many jobs.
+    fn receive_what_is_there(&mut self, queue: &mut mpsc::Receiver<Job>) -> usize {
+        let (now, room) = (Instant::now(), self.waiting.room());
         while self.waiting.room() > 0
             && let Ok(job) = queue.try_recv()
         {
             self.waiting.push(job, now);
         }
+        room - self.waiting.room()
     }
 
     /// Sends jobs for one partition and reports to their callers. What a refusal leaves goes out again job by job, for

@@ -188,3 +188,35 @@ async fn what_comes_while_others_linger_shares_their_request() {
     let error = connector.connect(&config).await.unwrap_err();
     assert_eq!(error.to_string(), "configuration error: batching.messages_max is 0, expected 1..=8192");
 }
+
+/// On one thread, so that the callers are told, publish again, and are overtaken by nobody.
+#[tokio::test]
+async fn callers_who_publish_again_and_again_do_not_take_turns() {
+    const CALLERS: u32 = 8;
+    const TIMES: u32 = 20;
+    let dir = tempfile::tempdir().unwrap();
+    let config = embedded_config(dir.path());
+    let connector = connector(config.mode);
+    connector.connect(&config).await.unwrap();
+    connector.ensure_topics("rustok", &[spec("again", 1)]).await.unwrap();
+    let topic = TopicAddress::new("rustok", "again");
+
+    let mut callers = JoinSet::new();
+    for caller in 0..CALLERS {
+        let (connector, topic) = (connector.clone(), topic.clone());
+        callers.spawn(async move {
+            for time in 0..TIMES {
+                let id = u128::from(caller * TIMES + time + 1);
+                connector.publish_batch(&topic, batch([id], 0)).await.unwrap();
+            }
+        });
+        // The first one is on its way before the others come.
+        tokio::task::yield_now().await;
+    }
+    callers.join_all().await;
+    let stored = read_all(&*connector, &topic, 0).await;
+    let requests: BTreeSet<_> = stored.iter().map(|message| message.timestamp_micros).collect();
+    assert_eq!(stored.len(), (CALLERS * TIMES) as usize);
+    assert!(requests.len() < (TIMES + TIMES / 2) as usize, "{} requests", requests.len());
+    connector.shutdown().await.unwrap();
+}

@@ -1,4 +1,5 @@
-//! Publishing through the connector against Iggy's own client, and envelopes through the transport against the connector.
+//! Publishing through the connector against Iggy's own client, from many tasks against a file that is synced after each
+//! message, and envelopes through the transport against the connector.
 
 use std::process::Command;
 
@@ -23,17 +24,35 @@ const ROUNDS: u32 = 11;
 /// The share of the client's throughput that the connector is meant to reach.
 const TARGET: f64 = 0.9;
 
-/// What a program prints.
+/// How many times the rate of a file that is synced after each message 64 tasks are meant to reach.
+const TOGETHER_TARGET: f64 = 50.0;
+
+/// What `publish_loop` prints.
 #[derive(Deserialize)]
-struct Printed<R> {
-    one_partition: R,
-    all_partitions: R,
+struct Published {
+    one_partition: Messages,
+    all_partitions: Messages,
+    together: Together,
+}
+
+/// What `publish_envelopes` prints.
+#[derive(Deserialize)]
+struct PublishedEnvelopes {
+    one_partition: Envelopes,
+    all_partitions: Envelopes,
 }
 
 /// Messages per second of each round, by Iggy's client and by the connector.
 #[derive(Deserialize)]
 struct Messages {
     sdk_per_second: Vec<f64>,
+    connector_per_second: Vec<f64>,
+}
+
+/// Messages per second of each round that are on the disk, one after the other in a file and from 64 tasks by the connector.
+#[derive(Deserialize)]
+struct Together {
+    file_per_second: Vec<f64>,
     connector_per_second: Vec<f64>,
 }
 
@@ -51,11 +70,11 @@ pub(super) fn run(workspace: &Workspace, arguments: &Arguments) -> Result<()> {
     super::leave(workspace, TABLE, &table(arguments, &messages, &envelopes))
 }
 
-fn measure<R: DeserializeOwned>(
+fn measure<P: DeserializeOwned>(
     workspace: &Workspace,
     arguments: &Arguments,
     (package, example): (&str, &str),
-) -> Result<Printed<R>> {
+) -> Result<P> {
     note(format_args!("building and running {example}"));
     let program = workspace.build(arguments.profile, package, Program::Example(example))?;
     let mut command = Command::new(program);
@@ -65,7 +84,7 @@ fn measure<R: DeserializeOwned>(
     serde_json::from_str(&printed).with_context(|| format!("`{line}` printed something else than expected"))
 }
 
-fn table(arguments: &Arguments, messages: &Printed<Messages>, envelopes: &Printed<Envelopes>) -> String {
+fn table(arguments: &Arguments, messages: &Published, envelopes: &PublishedEnvelopes) -> String {
     let by_messages =
         |name, rounds: &Messages| row(name, &rounds.sdk_per_second, &rounds.connector_per_second);
     let by_envelopes =
@@ -76,6 +95,10 @@ fn table(arguments: &Arguments, messages: &Printed<Messages>, envelopes: &Printe
          partition of a batch; `publish_batch` is given the whole batch.\n\n\
          | a batch goes to | Iggy's client, messages/s | `publish_batch`, messages/s | ratio (target {TARGET}) |\n\
          |---|---:|---:|---:|\n{}{}\n\
+         The same messages one by one to a `persisted` topic, from 64 tasks that each wait for their message and share syncs;\n\
+         beside a file that one thread writes and syncs for each message.\n\n\
+         | to | synced file, messages/s | `publish_batch`, messages/s | ratio (target {TOGETHER_TARGET}) |\n\
+         |---|---:|---:|---:|\n{}\n\
          `IggyTransport::publish_batch` writes envelopes as JSON of that size, with their headers; beside it the connector\n\
          publishes messages that are ready and have none.\n\n\
          | a batch goes to | ready messages/s | envelopes/s | ratio |\n\
@@ -84,6 +107,7 @@ fn table(arguments: &Arguments, messages: &Printed<Messages>, envelopes: &Printe
         arguments.profile,
         by_messages("one partition", &messages.one_partition),
         by_messages("8 partitions", &messages.all_partitions),
+        row("one partition", &messages.together.file_per_second, &messages.together.connector_per_second),
         by_envelopes("one partition", &envelopes.one_partition),
         by_envelopes("8 partitions", &envelopes.all_partitions),
     )
