@@ -4,10 +4,8 @@
 
 use std::env;
 use std::error::Error;
-use std::fs::File;
 use std::io::{self, Write as _};
 use std::net::{Ipv4Addr, SocketAddr};
-use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -16,8 +14,9 @@ use guesthouse_broker::{Broker, BrokerConfig};
 use guesthouse_connector::{ConnectorConfig, ConnectorMode, Durability, TopicSpec, connector};
 use iggy::prelude::{
     AutoLogin, Client as _, Consumer, Credentials, Identifier, IggyMessage, MessageClient as _, Partitioning,
-    PollingStrategy, TcpClient, TcpClientConfig,
+    PollingStrategy, TcpClient, TcpClientConfig, TopicClient as _,
 };
+use serde::Serialize;
 use serde_json::{Value, json};
 
 /// Batches of a producer, whatever the budget: enough for a 99th percentile.
@@ -30,6 +29,8 @@ const BATCHES_MESSAGES: [u32; 2] = [100, 1_000];
 const PRODUCERS: [u32; 2] = [1, 8];
 /// Senders of single messages to one partition, who share its syncs.
 const SENDERS: u32 = 64;
+/// How often each side is measured. They take turns, for memory and files that were in use a moment ago are faster.
+const ROUNDS: usize = 3;
 /// Messages of a poll, at least.
 const POLL_MIN: u32 = 100;
 const DURABILITIES: [Durability; 2] = [Durability::Replicated, Durability::Persisted];
@@ -47,6 +48,16 @@ struct Case {
     batches: usize,
 }
 
+/// What a broker did in a case.
+#[derive(Debug, Clone, Serialize)]
+struct Side {
+    send_per_second: f64,
+    poll_per_second: f64,
+    /// Of a batch until it was confirmed.
+    p50_micros: u128,
+    p99_micros: u128,
+}
+
 /// Where a broker is and who logs in.
 #[derive(Debug, Clone)]
 struct Place {
@@ -61,20 +72,20 @@ async fn main() -> Outcome<()> {
     let outside = env::var("GUESTHOUSE_TEST_IGGY").ok().map(|text| Place::parse(&text)).transpose()?;
     let mut rows = Vec::new();
     for case in cases(mib) {
-        let data = tempfile::tempdir()?;
-        let raw = write_file(&data.path().join("raw"), case)?;
-        let broker = start_broker(data.path()).await?;
-        let ours = measure(&Place::of(&broker), case).await?;
-        broker.shutdown(Duration::from_secs(30)).await?;
-        let theirs = match &outside {
-            Some(place) => Some(measure(place, case).await?),
-            None => None,
-        };
+        let (mut raw, mut ours, mut theirs) = (Vec::new(), Vec::new(), Vec::new());
+        for round in 0..ROUNDS {
+            raw.push(write_file(case)?);
+            ours.push(measure_ours(case, round).await?);
+            if let Some(place) = &outside {
+                theirs.push(measure(place, case, round).await?);
+            }
+        }
         rows.push(json!({
             "payload_bytes": case.payload_bytes, "batch": case.batch, "producers": case.producers,
             "partitions": case.partitions,
-            "persisted": case.durability == Durability::Persisted, "raw_mb_per_second": raw,
-            "ours": ours, "outside": theirs,
+            "persisted": case.durability == Durability::Persisted, "raw_mb_per_second": median(raw, |rate| *rate),
+            "ours": median(ours, |side| side.send_per_second),
+            "outside": median(theirs, |side| side.send_per_second),
         }));
     }
     Ok(writeln!(io::stdout().lock(), "{}", Value::from(rows))?)
@@ -106,9 +117,9 @@ fn cases(mib: usize) -> Vec<Case> {
 
 /// The limit: one thread that writes batches of the same size to a file, and syncs each if the case does. Megabytes per
 /// second.
-fn write_file(path: &Path, case: Case) -> Outcome<f64> {
+fn write_file(case: Case) -> Outcome<f64> {
     let bytes = vec![b'x'; case.payload_bytes * case.batch as usize];
-    let mut file = File::create(path)?;
+    let mut file = tempfile::tempfile()?;
     let started = Instant::now();
     for _ in 0..case.batches {
         file.write_all(&bytes)?;
@@ -119,16 +130,21 @@ fn write_file(path: &Path, case: Case) -> Outcome<f64> {
     Ok(per_second(bytes.len() * case.batches, started) / 1e6)
 }
 
-async fn start_broker(data_dir: &Path) -> Outcome<Broker> {
+async fn measure_ours(case: Case, round: usize) -> Outcome<Side> {
+    let data = tempfile::tempdir()?;
     let address = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
-    let config = BrokerConfig { data_dir: data_dir.join("data"), address, ..BrokerConfig::default() };
-    Ok(Broker::start(config).await?)
+    let config = BrokerConfig { data_dir: data.path().to_owned(), address, ..BrokerConfig::default() };
+    let broker = Broker::start(config).await?;
+    let side = measure(&Place::of(&broker), case, round).await?;
+    broker.shutdown(Duration::from_secs(30)).await?;
+    Ok(side)
 }
 
 /// Sends with all producers at once, each to a partition of its own, and then polls everything with one consumer.
-async fn measure(place: &Place, case: Case) -> Outcome<Value> {
+async fn measure(place: &Place, case: Case, round: usize) -> Outcome<Side> {
     let stream = format!("bench-{}", std::process::id());
-    let topic = format!("t-{}-{}-{}-{:?}", case.payload_bytes, case.batch, case.producers, case.durability);
+    let Case { payload_bytes, batch, producers, durability, .. } = case;
+    let topic = format!("t-{payload_bytes}-{batch}-{producers}-{durability:?}-{round}");
     make_topic(place, &stream, &topic, case).await?;
     let (stream, topic) = (Identifier::named(&stream)?, Identifier::named(&topic)?);
     let mut clients = Vec::new();
@@ -153,11 +169,15 @@ async fn measure(place: &Place, case: Case) -> Outcome<Value> {
     if polled != messages {
         return Err(format!("polled {polled} of {messages} messages").into());
     }
+    // So that the next one gets its memory back, and the system never writes gigabytes of earlier cases meanwhile.
+    client.delete_topic(&stream, &topic).await?;
     times.sort_unstable();
-    Ok(json!({
-        "send_per_second": send_per_second, "poll_per_second": poll_per_second,
-        "p50_micros": percentile(&times, 50), "p99_micros": percentile(&times, 99),
-    }))
+    Ok(Side {
+        send_per_second,
+        poll_per_second,
+        p50_micros: percentile(&times, 50),
+        p99_micros: percentile(&times, 99),
+    })
 }
 
 async fn make_topic(place: &Place, stream: &str, topic: &str, case: Case) -> Outcome<()> {
@@ -251,6 +271,13 @@ impl Place {
         client.connect().await?;
         Ok(client)
     }
+}
+
+/// The round in the middle by this value; nothing of none.
+fn median<T>(mut rounds: Vec<T>, value: impl Fn(&T) -> f64) -> Option<T> {
+    rounds.sort_by(|a, b| value(a).total_cmp(&value(b)));
+    let middle = rounds.len() / 2;
+    rounds.into_iter().nth(middle)
 }
 
 fn per_second(count: usize, started: Instant) -> f64 {

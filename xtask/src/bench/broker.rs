@@ -51,10 +51,10 @@ pub(super) fn run(workspace: &Workspace, arguments: &Arguments) -> Result<()> {
 
 fn table(rows: &[Row], arguments: &Arguments) -> String {
     let mut table = format!(
-        "About {} MiB in each case, {:?} build. Iggy's client sends batches that are confirmed one after the other, each\n\
-         producer to a partition of its own, or all to one; then one consumer polls all of it, at least 100 messages at once.\n\
-         Everything shares the machine. The file is written by one thread, in writes as large as a batch, with a sync after each where the topic\n\
-         is `persisted`.\n\n\
+        "About {} MiB in each case, medians of three rounds in turn, {:?} build. Iggy's client sends batches that are confirmed\n\
+         one after the other, each producer to a partition of its own, or all to one; then one consumer polls all of it, at\n\
+         least 100 messages at once. Everything shares the machine. The file is written by one thread, in writes as large as a\n\
+         batch, with a sync after each where the topic is `persisted`.\n\n\
          | topic | payload | batch | producers / partitions | side | send, messages/s | send, MB/s | p50 / p99 of a batch, ms | poll, messages/s | file, MB/s |\n\
          |---|---:|---:|---:|---|---:|---:|---:|---:|---:|\n",
         arguments.mib, arguments.profile,
