@@ -194,11 +194,15 @@ impl Rivals {
     /// A message from each task at a time, all to one partition.
     async fn with_tasks(&mut self, load: Load) -> Outcome<f64> {
         let each = load.messages / load.rounds / PUBLISHERS;
-        let mut publishers = JoinSet::new();
-        let started = Instant::now();
+        let mut shares = Vec::new();
         for _ in 0..PUBLISHERS {
             let mut messages = Vec::new();
             self.add_messages(0, each, &mut messages);
+            shares.push(messages);
+        }
+        let mut publishers = JoinSet::new();
+        let started = Instant::now();
+        for messages in shares {
             let connector = Arc::clone(&self.connector);
             publishers.spawn(async move {
                 let topic = TopicAddress::new(STREAM, "persisted");
