@@ -4,7 +4,7 @@
 //! replace older ones, so the board stays as small as the number of partitions.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use guesthouse_connector::{Offset, PartitionId};
 use tokio::sync::Notify;
@@ -21,7 +21,8 @@ pub(crate) struct Board {
 #[derive(Debug, Default)]
 struct Wishes {
     commits: BTreeMap<PartitionId, (AssignmentId, Offset)>,
-    paused: BTreeSet<PartitionId>,
+    /// Shared with the poller, so that a look costs the same however many there are.
+    paused: Arc<BTreeSet<PartitionId>>,
     phase: Phase,
     is_rejoin_due: bool,
 }
@@ -54,16 +55,16 @@ impl Board {
     pub(crate) fn set_polling(&self, partition: PartitionId, polling: Polling) {
         let mut wishes = self.wishes();
         match polling {
-            Polling::Pause => wishes.paused.insert(partition),
-            Polling::Go => wishes.paused.remove(&partition),
+            Polling::Pause => Arc::make_mut(&mut wishes.paused).insert(partition),
+            Polling::Go => Arc::make_mut(&mut wishes.paused).remove(&partition),
         };
         drop(wishes);
         self.changed.notify_one();
     }
 
     /// The partitions that must not be polled.
-    pub(crate) fn paused(&self) -> BTreeSet<PartitionId> {
-        self.wishes().paused.clone()
+    pub(crate) fn paused(&self) -> Arc<BTreeSet<PartitionId>> {
+        Arc::clone(&self.wishes().paused)
     }
 
     /// Has the poller leave the group and join it anew.

@@ -1,14 +1,18 @@
 //! Counters of a running host: what came in, what became of it, per tenant.
 
+mod board;
+mod counting;
+
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
 use crate::dispatch::Handled;
-use crate::event::Tenant;
-use crate::handler::HandlerName;
 use crate::histogram::Histogram;
 use crate::outcome::OutcomeKind;
+
+pub(crate) use self::board::{CountersBoard, ShowTimes};
+pub(crate) use self::counting::{Arrivals, Counting};
 
 /// Most tenants that are counted by name; the rest is counted together under [`OTHER_TENANTS`].
 const TENANTS_MAX: usize = 10_000;
@@ -170,45 +174,6 @@ impl Counters {
         add_counts(self.failures.entry("publish".to_owned()).or_default(), &theirs.failures);
     }
 
-    pub(crate) fn undecodable(&mut self) {
-        self.received += 1;
-        self.undecodable += 1;
-        let by_outcome = self.dead_letters.entry("(decode)".to_owned()).or_default();
-        *by_outcome.entry(OutcomeKind::Undecodable.as_str().to_owned()).or_default() += 1;
-    }
-
-    pub(crate) fn handled(&mut self, tenant: &Tenant, handled: Handled, emits: usize) {
-        let counters = self.tenant(tenant);
-        *counters.of_mut(handled) += 1;
-        counters.emitted += emits as u64;
-    }
-
-    /// Many events of a tenant were handled now, without emits.
-    pub(crate) fn handled_quietly(&mut self, tenant: &Tenant, events: u64) {
-        if events > 0 {
-            self.tenant(tenant).handled += events;
-        }
-    }
-
-    /// What was counted as handled was not, because its emits were refused.
-    pub(crate) fn handled_after_all_not(&mut self, tenant: &Tenant, handled: Handled, emits: usize) {
-        let counters = self.tenant(tenant);
-        let count = counters.of_mut(handled);
-        *count = count.saturating_sub(1);
-        counters.emitted = counters.emitted.saturating_sub(emits as u64);
-    }
-
-    pub(crate) fn retried(&mut self, tenant: &Tenant) {
-        self.tenant(tenant).retried += 1;
-    }
-
-    pub(crate) fn dead(&mut self, tenant: &Tenant, handler: &HandlerName, outcome: OutcomeKind) {
-        let outcome = outcome.as_str();
-        *self.tenant(tenant).dead_letters.entry(outcome.to_owned()).or_default() += 1;
-        let by_outcome = self.dead_letters.entry(handler.as_str().to_owned()).or_default();
-        *by_outcome.entry(outcome.to_owned()).or_default() += 1;
-    }
-
     /// Adds the counts of another subscription.
     pub(crate) fn add(&mut self, other: &Self) {
         self.received += other.received;
@@ -261,49 +226,6 @@ impl Counters {
             ours.published += theirs.published;
             add_counts(&mut ours.failures, &theirs.failures);
         }
-    }
-
-    fn tenant(&mut self, tenant: &Tenant) -> &mut TenantCounters {
-        let full = self.tenants.len() >= TENANTS_MAX;
-        let name = tenant.as_str();
-        let known = self.tenants.contains_key(name);
-        let name = if full && !known { OTHER_TENANTS } else { name };
-        if !self.tenants.contains_key(name) {
-            self.tenants.insert(name.to_owned(), TenantCounters::default());
-        }
-        self.tenants.get_mut(name).expect("it was inserted just above")
-    }
-}
-
-/// Events that came one after another and are of one tenant, so that its name is looked up once.
-#[derive(Debug, Default)]
-pub(crate) struct Arrivals {
-    of: Option<Tenant>,
-    received: u64,
-    deliveries: u64,
-}
-
-impl Arrivals {
-    /// An event came that so many handlers want.
-    pub(crate) fn add(&mut self, tenant: &Tenant, deliveries: usize, counters: &mut Counters) {
-        counters.received += 1;
-        if deliveries == 0 {
-            counters.unmatched += 1;
-            counters.settled += 1;
-        }
-        if self.of.as_ref() != Some(tenant) {
-            std::mem::replace(self, Self { of: Some(tenant.clone()), ..Self::default() }).count_in(counters);
-        }
-        self.received += 1;
-        self.deliveries += deliveries as u64;
-    }
-
-    /// Counts what came for its tenant.
-    pub(crate) fn count_in(self, counters: &mut Counters) {
-        let Some(tenant) = self.of else { return };
-        let counters = counters.tenant(&tenant);
-        counters.received += self.received;
-        counters.deliveries += self.deliveries;
     }
 }
 

@@ -4,6 +4,7 @@
 //! asked what to do (calls to make, messages to publish, offsets to commit, polling to pause). It does no I/O and
 //! has no clock and no randomness of its own, so a simulation can drive it through every order of events.
 
+mod agenda;
 mod attempts;
 mod blocking;
 pub(crate) mod bounds;
@@ -20,6 +21,7 @@ mod reads;
 mod refusal;
 mod settings;
 mod shelving;
+mod showing;
 mod tenants;
 mod trust;
 mod turns;
@@ -47,8 +49,9 @@ use self::plan::{Plan, tell};
 use self::queues::{Batch, Company, Delivery, LaneId, Queues, Rest, Turn};
 use self::refusal::Emitter;
 use self::shelving::Shelving;
+use self::showing::Showing;
 use crate::codec::DecodeError;
-use crate::counters::{Arrivals, Counters, HandlerCounters};
+use crate::counters::{Arrivals, Counting};
 use crate::crash_journal::Suspects;
 use crate::event::{Message, SharedEvent, Tenant};
 use crate::handler::HandlerConfig;
@@ -114,7 +117,8 @@ pub(crate) struct Dispatcher {
     jobs: VecDeque<PublishJob>,
     suspects: Arc<Suspects>,
     shelving: Shelving,
-    counters: Counters,
+    counters: Counting,
+    showing: Showing,
     random: SmallRng,
     /// Scratch space of [`Self::read`].
     found: Vec<HandlerIndex>,
@@ -128,8 +132,8 @@ impl Dispatcher {
         settings: DispatchSettings,
         seed: u64,
     ) -> Self {
-        let routes =
-            Routes::new(handlers.iter().map(|(h, _)| (h.tenants.clone(), h.events.clone())).collect());
+        let routes = Routes::new(handlers.iter().map(|(h, _)| (h.tenants.clone(), h.events.clone())));
+        let showing = Showing::new(handlers.iter().map(|(h, _)| &h.name));
         Self {
             plans: handlers.into_iter().map(|(config, pool)| Plan::new(config, pool)).collect(),
             routes,
@@ -146,7 +150,8 @@ impl Dispatcher {
             jobs: VecDeque::new(),
             suspects: Arc::default(),
             shelving: Shelving::default(),
-            counters: Counters::default(),
+            counters: Counting::default(),
+            showing,
             random: SmallRng::seed_from_u64(seed),
             found: Vec::new(),
         }
@@ -166,7 +171,7 @@ impl Dispatcher {
     /// A partition is this host's from now on.
     pub(crate) fn assigned(&mut self, partition: PartitionKey, assignment: AssignmentId, now: Now) {
         // It may come back before it was handed over.
-        self.counters.given_back += self.partitions.revoke(partition) as u64;
+        self.counters.sums.given_back += self.partitions.revoke(partition) as u64;
         self.partitions.assign(partition, assignment, now.instant);
         self.unshelve(partition);
         self.shelve(partition, assignment);
@@ -190,7 +195,7 @@ impl Dispatcher {
     /// A partition is no longer this host's: what is not settled is given back, unsettled.
     pub(crate) fn revoked(&mut self, partition: PartitionKey) {
         let given_back = self.partitions.revoke(partition);
-        self.counters.given_back += given_back as u64;
+        self.counters.sums.given_back += given_back as u64;
         self.unshelve(partition);
         self.queues.resume_all();
         self.unblock();
@@ -198,12 +203,12 @@ impl Dispatcher {
 
     /// Messages expired before they were read.
     pub(crate) fn messages_expired(&mut self, messages: u64) {
-        self.counters.lost_to_retention += messages;
+        self.counters.sums.lost_to_retention += messages;
     }
 
     /// The offsets of a partition went back.
     pub(crate) fn log_went_back(&mut self) {
-        self.counters.log_went_back += 1;
+        self.counters.sums.log_went_back += 1;
     }
 
     /// Messages of a partition were read, in the order of their offsets.
@@ -251,9 +256,8 @@ impl Dispatcher {
         let parking = &self.shelving.parking;
         let turn = |key: &QueueKey| match plans.get(key.handler.0) {
             Some(plan) if !plan.may_call(&key.tenant) => Turn::Hold,
-            Some(plan) if has_room(&key.tenant) && !busy.contains(key) => {
-                Turn::Call(plan.batch_size(&key.tenant))
-            }
+            Some(_) if !has_room(&key.tenant) => Turn::NextTenant,
+            Some(plan) if !busy.contains(key) => Turn::Call(plan.batch_size(&key.tenant)),
             _ => Turn::Later,
         };
         self.queues.take_batch(pool, turn, |ticket| is_current(partitions, parking, ticket))
@@ -358,37 +362,12 @@ impl Dispatcher {
         self.calls.is_empty() && is_confirmed && !self.queues.has_ready()
     }
 
-    /// What was counted so far.
-    pub(crate) fn counters(&self) -> Counters {
-        let mut counters = self.counters.clone();
-        counters.unsettled = self.partitions.unsettled_events() as u64;
-        counters.partitions = self.partitions.count() as u64;
-        (counters.oldest_read_micros, counters.oldest_made_micros) = self.partitions.oldest();
-        let paused = self.partitions.paused().into_iter();
-        counters.paused_partitions = paused.map(|(why, count)| (why.as_str().to_owned(), count)).collect();
-        let (blocked, parked) = (self.queues.blocked_lanes(), self.shelving.counts());
-        for (at, plan) in self.plans.iter().enumerate() {
-            let blocked_lanes = blocked.get(&HandlerIndex(at)).copied().unwrap_or_default();
-            let (parked_lanes, parked_events, dropped_events) =
-                parked.get(plan.config.name.as_str()).copied().unwrap_or_default();
-            let handler = HandlerCounters {
-                blocked_lanes,
-                parked_lanes,
-                parked_events,
-                dropped_events,
-                ..plan.counters()
-            };
-            counters.handlers.insert(plan.config.name.as_str().to_owned(), handler);
-        }
-        counters
-    }
-
     fn route(&mut self, partition: PartitionKey, event: &SharedEvent, arrivals: &mut Arrivals, now: Now) {
         let mut found = std::mem::take(&mut self.found);
         self.routes.find(&event.tenant, &event.event_type, &mut found);
         if let Some(only) = &event.for_handler {
-            let is_meant = |plan: &Plan| plan.config.name.as_str() == &**only;
-            found.retain(|handler| self.plans.get(handler.0).is_some_and(is_meant));
+            let meant = self.showing.handler(only);
+            found.retain(|handler| Some(*handler) == meant);
         }
         let parts = u32::try_from(found.len()).unwrap_or(u32::MAX);
         if let Some(ticket) =
@@ -459,10 +438,12 @@ impl Dispatcher {
     fn learn(&mut self, key: &QueueKey, purpose: Purpose, tally: Tally, now: Now) {
         let Some(plan) = self.plans.get_mut(key.handler.0) else { return };
         let changes = plan.pauses.call_ended(&key.tenant, purpose, tally, now.instant);
+        self.showing.note(key.handler);
         self.take_changes(key.handler, changes);
     }
 
     fn take_changes(&mut self, handler: HandlerIndex, changes: Vec<(Whose, Change)>) {
+        self.showing.note(handler);
         for (whose, change) in changes {
             if let Some(plan) = self.plans.get(handler.0) {
                 tell(&plan.config, &whose, change);
@@ -526,7 +507,7 @@ impl Dispatcher {
             self.shelving.parking.settled(ticket.place().partition, place);
         }
         if let Some(Settled::Whole { origin_micros, .. }) = self.partitions.settle_part(ticket) {
-            self.counters.settled(now.unix_micros, origin_micros);
+            self.counters.sums.settled(now.unix_micros, origin_micros);
         }
     }
 }

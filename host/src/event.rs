@@ -29,6 +29,14 @@ impl Tenant {
         if name == Self::PLATFORM_ID { Self::Platform } else { Self::Named(name) }
     }
 
+    /// A copy that keeps no message alive, for whoever remembers the tenant for longer than its event.
+    pub(crate) fn detached(&self) -> Self {
+        match self {
+            Self::Platform => Self::Platform,
+            Self::Named(name) => Self::Named(ByteString::from(name.to_string())),
+        }
+    }
+
     /// The name as an envelope writes it.
     pub fn as_str(&self) -> &str {
         match self {

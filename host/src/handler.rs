@@ -1,5 +1,6 @@
 //! A handler: a named binding of a component to tenants and event types, with its limits and policies.
 
+use std::borrow::Borrow;
 use std::fmt;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -34,6 +35,12 @@ impl HandlerName {
 
     /// The name as text.
     pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl Borrow<str> for HandlerName {
+    fn borrow(&self) -> &str {
         &self.0
     }
 }

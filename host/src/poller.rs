@@ -25,6 +25,10 @@ use crate::state::forget::Forgetter;
 
 pub(crate) use self::membership::Membership;
 
+/// Events that a dispatcher takes in at once. Between two such parts it starts calls and hears of those that ended,
+/// so that reading does not run ahead of handling.
+const READ_EVENTS_MAX: usize = 1_000;
+
 /// Shortest wait after a round that found nothing.
 const IDLE_MIN: Duration = Duration::from_millis(1);
 
@@ -218,7 +222,7 @@ impl Poller {
             CursorStep::Messages { partition, messages } => {
                 failpoint!("poll.after_recv");
                 round.idle = IDLE_MIN;
-                vec![Input::Read(self.key(partition), self.decode(partition, messages))]
+                self.read(partition, messages)
             }
             CursorStep::Expired { partition, from, until } => {
                 tracing::error!(
@@ -304,7 +308,22 @@ impl Poller {
         tracing::warn!(topic = %self.source.topic, %partition, %offset, %error, "could not commit; events may be read again");
     }
 
-    fn decode(&self, partition: PartitionId, messages: Vec<ReceivedMessage>) -> Vec<Decoded> {
+    /// Decodes what was read, in parts that keep the dispatcher busy for a short time only.
+    fn read(&self, partition: PartitionId, messages: Vec<ReceivedMessage>) -> Vec<Input> {
+        let mut messages = messages.into_iter();
+        let mut inputs = Vec::with_capacity(messages.len().div_ceil(READ_EVENTS_MAX));
+        while messages.len() > 0 {
+            let part = messages.by_ref().take(READ_EVENTS_MAX);
+            inputs.push(Input::Read(self.key(partition), self.decode(partition, part)));
+        }
+        inputs
+    }
+
+    fn decode(
+        &self,
+        partition: PartitionId,
+        messages: impl Iterator<Item = ReceivedMessage>,
+    ) -> Vec<Decoded> {
         let decode = |received: ReceivedMessage| {
             let source = Source {
                 topic: Arc::clone(&self.source),
@@ -317,7 +336,7 @@ impl Poller {
             let message = Message { source, headers: received.headers, payload: received.payload };
             self.codec.decode(message).map_err(Box::new)
         };
-        SharedEvent::share(messages.into_iter().map(decode))
+        SharedEvent::share(messages.map(decode))
     }
 
     fn key(&self, partition: PartitionId) -> PartitionKey {

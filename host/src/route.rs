@@ -1,5 +1,7 @@
 //! Routing: which handlers get an event of a tenant and a type.
 
+mod routes;
+
 use std::collections::BTreeSet;
 use std::fmt;
 use std::str::FromStr;
@@ -7,6 +9,8 @@ use std::str::FromStr;
 use bytestring::ByteString;
 
 use crate::event::Tenant;
+
+pub(crate) use self::routes::Routes;
 
 /// Longest pattern, in bytes.
 const PATTERN_BYTES_MAX: usize = 128;
@@ -101,51 +105,6 @@ impl TenantScope {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub(crate) struct HandlerIndex(pub(crate) usize);
 
-/// The routes of one subscription.
-///
-/// Answers are remembered per type, so the cost per event does not grow with the number of patterns; the
-/// memory is bounded because types come from producers.
-#[derive(Debug)]
-pub(crate) struct Routes {
-    handlers: Vec<(TenantScope, Vec<Pattern>)>,
-    by_type: foldhash::HashMap<ByteString, Vec<HandlerIndex>>,
-}
-
-/// Most types whose handlers are remembered; beyond it they are worked out anew.
-const TYPES_REMEMBERED_MAX: usize = 4096;
-
-impl Routes {
-    /// Takes scope and patterns of each handler, in the order of their [`HandlerIndex`].
-    pub(crate) fn new(handlers: Vec<(TenantScope, Vec<Pattern>)>) -> Self {
-        Self { handlers, by_type: foldhash::HashMap::default() }
-    }
-
-    /// Writes the handlers of an event into `found`, in their order.
-    pub(crate) fn find(&mut self, tenant: &Tenant, event_type: &ByteString, found: &mut Vec<HandlerIndex>) {
-        found.clear();
-        let in_scope = |index: &HandlerIndex| {
-            self.handlers.get(index.0).is_some_and(|(scope, _)| scope.includes(tenant))
-        };
-        if let Some(known) = self.by_type.get(event_type) {
-            return found.extend(known.iter().copied().filter(in_scope));
-        }
-        let matching = self.matching(event_type);
-        found.extend(matching.iter().copied().filter(in_scope));
-        if self.by_type.len() >= TYPES_REMEMBERED_MAX {
-            self.by_type.clear();
-        }
-        // A copy, so that the memory does not keep a whole message alive.
-        self.by_type.insert(ByteString::from(event_type.to_string()), matching);
-    }
-
-    fn matching(&self, event_type: &str) -> Vec<HandlerIndex> {
-        let matches = |(_, (_, patterns)): &(usize, &(TenantScope, Vec<Pattern>))| {
-            patterns.iter().any(|pattern| pattern.matches(event_type))
-        };
-        self.handlers.iter().enumerate().filter(matches).map(|(index, _)| HandlerIndex(index)).collect()
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -167,21 +126,5 @@ mod tests {
             assert!(text.parse::<Pattern>().is_err(), "{text}");
         }
         assert!("x".repeat(129).parse::<Pattern>().is_err());
-    }
-
-    #[test]
-    fn platform_events_reach_only_handlers_that_ask_for_them() {
-        let any = || vec![Pattern::Any];
-        let only = TenantScope::Only(BTreeSet::from([ByteString::from_static("a")]));
-        let mut routes =
-            Routes::new(vec![(TenantScope::All, any()), (TenantScope::Platform, any()), (only, any())]);
-        let mut found = Vec::new();
-        let kind = ByteString::from_static("order.placed");
-        routes.find(&Tenant::Platform, &kind, &mut found);
-        assert_eq!(found, [HandlerIndex(1)]);
-        routes.find(&Tenant::Named("a".into()), &kind, &mut found);
-        assert_eq!(found, [HandlerIndex(0), HandlerIndex(2)]);
-        routes.find(&Tenant::Named("b".into()), &kind, &mut found);
-        assert_eq!(found, [HandlerIndex(0)]);
     }
 }

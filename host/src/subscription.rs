@@ -9,7 +9,7 @@ use tokio::task::JoinSet;
 
 use crate::board::{Board, Phase};
 use crate::codec::Codec;
-use crate::counters::Counters;
+use crate::counters::{Counters, CountersBoard, ShowTimes};
 use crate::dispatch::effects::PublishJob;
 use crate::dispatch::partitions::{Due, PartitionKey, Polling, TopicIndex};
 use crate::dispatch::{Dispatcher, Now};
@@ -30,9 +30,6 @@ const JOBS_MAX: usize = 4_096;
 
 /// Longest time between two looks at what is due.
 const TICK: Duration = Duration::from_millis(20);
-
-/// How often the counters are made visible.
-const COUNTERS_EVERY: Duration = Duration::from_millis(250);
 
 /// How long a leaving poller may take for its last commits.
 const LEAVE_MAX: Duration = Duration::from_secs(5);
@@ -67,7 +64,7 @@ pub(crate) struct View {
     pub(crate) groups: Vec<GroupAddress>,
     pub(crate) memberships: Vec<Arc<Membership>>,
     pub(crate) delivery: Arc<Delivery>,
-    pub(crate) counters: watch::Sender<Counters>,
+    pub(crate) counters: CountersBoard,
 }
 
 impl View {
@@ -78,7 +75,7 @@ impl View {
             memberships: groups.iter().map(|_| Arc::default()).collect(),
             groups,
             delivery: Arc::default(),
-            counters: watch::Sender::default(),
+            counters: CountersBoard::default(),
         }
     }
 
@@ -159,7 +156,11 @@ impl Subscription {
         };
         let ended = running.drive(&mut inputs, &mut reports, &mut run, (&mut pollers, &mut publishers)).await;
         running.leave(&mut inputs, &mut pollers).await;
-        let counters = running.show_counters();
+        let view = Arc::clone(&running.view);
+        let counters = view.counters.change(|shown| {
+            running.show_counters(shown);
+            shown.clone()
+        });
         match ended {
             Ended::Drained => {
                 if counters.unsettled > 0 {
@@ -243,7 +244,7 @@ impl Running {
         run: &mut watch::Receiver<Run>,
         (pollers, publishers): (&mut JoinSet<()>, &mut JoinSet<()>),
     ) -> Ended {
-        let mut counters_shown = Instant::now();
+        let mut show_times = ShowTimes::new();
         let jobs = self.jobs.clone();
         loop {
             let end = *run.borrow_and_update();
@@ -269,10 +270,8 @@ impl Running {
                 self.take_report(report);
             }
             self.act();
-            if counters_shown.elapsed() >= COUNTERS_EVERY {
-                counters_shown = Instant::now();
-                self.show_counters();
-            }
+            let view = Arc::clone(&self.view);
+            view.counters.change_when_due(&mut show_times, |shown| self.show_counters(shown));
         }
     }
 
@@ -435,12 +434,10 @@ impl Running {
         }
     }
 
-    fn show_counters(&self) -> Counters {
-        let mut counters = self.dispatcher.counters();
-        self.view.delivery.add_to(&mut counters);
-        self.view.memberships.iter().for_each(|membership| membership.add_to(&mut counters));
-        self.view.counters.send_replace(counters.clone());
-        counters
+    fn show_counters(&mut self, shown: &mut Counters) {
+        self.dispatcher.show_counters(shown);
+        self.view.delivery.add_to(shown);
+        self.view.memberships.iter().for_each(|membership| membership.add_to(shown));
     }
 }
 

@@ -106,13 +106,12 @@ impl GroupCursor {
     /// goes on with the next one.
     pub async fn step(
         &mut self,
-        wants: impl Fn(PartitionId) -> bool + Send,
+        wants: impl Fn(PartitionId) -> bool + Send + Sync,
     ) -> Result<CursorStep, ConnectorError> {
         if let Some(step) = self.announced.pop_front() {
             return step;
         }
-        let wanted = self.positions.in_turn(wants);
-        match self.proceed(&wanted).await {
+        match self.proceed(&wants).await {
             Ok(step) => Ok(step),
             Err(error) => self.fall_back(error),
         }
@@ -182,7 +181,10 @@ impl GroupCursor {
         left
     }
 
-    async fn proceed(&mut self, wanted: &[PartitionId]) -> Result<CursorStep, ConnectorError> {
+    async fn proceed(
+        &mut self,
+        wants: &(impl Fn(PartitionId) -> bool + Sync),
+    ) -> Result<CursorStep, ConnectorError> {
         self.connect().await?;
         for _ in 0..SYNCS_PER_STEP_MAX {
             self.sync_if_due().await?;
@@ -195,7 +197,7 @@ impl GroupCursor {
             if !gained.is_empty() {
                 return self.begin(&gained).await;
             }
-            if let Turn::Step(step) = self.poll_in_turn(wanted).await? {
+            if let Turn::Step(step) = self.poll_in_turn(wants).await? {
                 return Ok(step);
             }
         }
@@ -264,12 +266,18 @@ impl GroupCursor {
     }
 
     /// Polls the wanted partitions one after another until one has messages.
-    async fn poll_in_turn(&mut self, wanted: &[PartitionId]) -> Result<Turn, ConnectorError> {
-        for partition in wanted {
-            let Some(next) = self.positions.take_turn(*partition) else {
-                continue;
-            };
-            match self.poll(*partition, next).await? {
+    async fn poll_in_turn(
+        &mut self,
+        wants: &(impl Fn(PartitionId) -> bool + Sync),
+    ) -> Result<Turn, ConnectorError> {
+        let mut first = None;
+        for _ in 0..self.positions.count() {
+            // Until it is the turn of the first one again.
+            let turn = self.positions.next_in_turn(wants).filter(|next| first != Some(*next));
+            let Some(partition) = turn else { break };
+            first.get_or_insert(partition);
+            let Some(next) = self.positions.take_turn(partition) else { break };
+            match self.poll(partition, next).await? {
                 Polled::NotOwner => {
                     if let Some(connection) = &mut self.connection {
                         connection.sync_soon();
@@ -279,13 +287,13 @@ impl GroupCursor {
                 Polled::Messages { messages, last_offset } => {
                     let back = match messages.is_empty() {
                         true => last_offset
-                            .and_then(|last| self.positions.note_end(*partition, last, Instant::now())),
-                        false => self.positions.note_messages(*partition),
+                            .and_then(|last| self.positions.note_end(partition, last, Instant::now())),
+                        false => self.positions.note_messages(partition),
                     };
                     if let Some(back) = back {
-                        return self.begin_again(*partition, back).await.map(Turn::Step);
+                        return self.begin_again(partition, back).await.map(Turn::Step);
                     }
-                    if let Some(step) = self.deliver(*partition, messages) {
+                    if let Some(step) = self.deliver(partition, messages) {
                         return Ok(Turn::Step(step));
                     }
                 }

@@ -1,6 +1,7 @@
 //! Which partitions a member reads and how far it is in each: decisions without I/O or a clock.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Bound;
 use std::time::Duration;
 
 use tokio::time::Instant;
@@ -135,13 +136,13 @@ impl Positions {
         self.lingering.remove(&partition);
     }
 
-    /// The owned partitions that are wanted, beginning after the one polled last.
-    pub(super) fn in_turn(&self, wants: impl Fn(PartitionId) -> bool) -> Vec<PartitionId> {
-        let wanted = self.owned.keys().copied().filter(|partition| wants(*partition));
-        let (mut later, mut turns): (Vec<_>, Vec<_>) =
-            wanted.partition(|partition| Some(*partition) <= self.last_polled);
-        turns.append(&mut later);
-        turns
+    /// The owned and wanted partition whose turn it is: the next one after the one polled last. Costs the same however
+    /// many are owned, where most of them are wanted.
+    pub(super) fn next_in_turn(&self, wants: &impl Fn(PartitionId) -> bool) -> Option<PartitionId> {
+        let wanted = |partition: &PartitionId| wants(*partition);
+        let Some(last) = self.last_polled else { return self.owned.keys().copied().find(wanted) };
+        let later = self.owned.range((Bound::Excluded(last), Bound::Unbounded));
+        later.chain(self.owned.range(..=last)).map(|(partition, _)| *partition).find(wanted)
     }
 
     /// Where to poll a partition next; remembers that it had its turn. `None` when it is not owned.
@@ -190,6 +191,11 @@ impl Positions {
         self.give_up(partition);
     }
 
+    /// How many partitions are owned.
+    pub(super) fn count(&self) -> usize {
+        self.owned.len()
+    }
+
     /// The owned partitions.
     pub(super) fn owned(&self) -> impl Iterator<Item = PartitionId> {
         self.owned.keys().copied()
@@ -229,11 +235,18 @@ mod tests {
     #[test]
     fn wanted_partitions_take_turns() {
         let mut positions = owning(0..4);
-        assert_eq!(positions.in_turn(|_| true), ids([0, 1, 2, 3]));
-        positions.take_turn(PartitionId(1));
-        assert_eq!(positions.in_turn(|_| true), ids([2, 3, 0, 1]));
-        assert_eq!(positions.in_turn(|id| id.0 % 2 == 1), ids([3, 1]));
+        let mut turns = |wants: &dyn Fn(PartitionId) -> bool, count: usize| -> Vec<PartitionId> {
+            let turn = |_| {
+                let next = positions.next_in_turn(&wants)?;
+                positions.take_turn(next).map(|_| next)
+            };
+            (0..count).filter_map(turn).collect()
+        };
+        assert_eq!(turns(&|_| true, 6), ids([0, 1, 2, 3, 0, 1]));
+        assert_eq!(turns(&|id| id.0 % 2 == 1, 3), ids([3, 1, 3]));
+        assert_eq!(turns(&|_| false, 1), []);
         assert_eq!(positions.take_turn(PartitionId(9)), None);
+        assert_eq!(Positions::default().next_in_turn(&|_| true), None);
     }
 
     #[test]

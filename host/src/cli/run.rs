@@ -6,7 +6,7 @@ use std::time::Duration;
 use anyhow::{Context, bail};
 use clap::Args;
 use tokio::sync::oneshot;
-use tokio::time::{MissedTickBehavior, interval};
+use tokio::time::{Instant, MissedTickBehavior, interval};
 
 use super::signals::Signals;
 use super::{ConfigArgs, Environment};
@@ -15,6 +15,10 @@ use crate::host::Host;
 
 /// How often the report is written.
 const REPORT_EVERY: Duration = Duration::from_secs(1);
+
+/// Writing it takes at most one part in so many of the time: the report of many thousands of handlers is written less
+/// often.
+const REPORT_SHARE: u32 = 20;
 
 #[derive(Debug, Args)]
 pub(super) struct RunArgs {
@@ -61,9 +65,11 @@ async fn serve(host: Host, signals: &mut Signals, report: Option<&Path>) -> anyh
                 None => bail!("ended at once by a second signal; what was not committed will be read again"),
             },
             _ = report_due.tick(), if report.is_some() => {
+                let began = Instant::now();
                 if let Err(error) = write_report(report, &handle.counters()).await {
                     tracing::warn!(error = format!("{error:#}"), "the report is out of date");
                 }
+                report_due.reset_after(REPORT_EVERY.max(began.elapsed() * REPORT_SHARE));
             }
         }
     }

@@ -133,7 +133,7 @@ impl Dispatcher {
         let share = facts.duration / u32::try_from(events).unwrap_or(u32::MAX).max(1);
         let share = u64::try_from(share.as_micros()).unwrap_or(u64::MAX);
         let plan = self.plans.get_mut(call.key.handler.0);
-        let mut attempts = Attempts { counters: &mut self.counters, plan, share_micros: share };
+        let mut attempts = Attempts { counters: &mut self.counters.sums, plan, share_micros: share };
         attempts.count(OutcomeKind::Done, events.saturating_sub(answers.len()));
         for (_, answer) in answers {
             if let Answer::Ended(outcome) = answer {
@@ -152,7 +152,7 @@ impl Dispatcher {
             Verdict::GiveBackFor(wait) => Rest::Until(now.instant + wait),
             Verdict::RetryAfter(_) | Verdict::DeadLetter => Rest::Over,
         };
-        self.counters.batches_split += u64::from(rest == Rest::Over);
+        self.counters.sums.batches_split += u64::from(rest == Rest::Over);
         let company = if rest == Rest::Over { Company::Alone } else { Company::Shared };
         let again = |(lane, delivery)| (lane, Delivery { company, ..delivery }, rest);
         let items = call.items.into_iter().map(again).collect();

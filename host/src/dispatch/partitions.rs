@@ -7,6 +7,7 @@ use std::time::Instant;
 use foldhash::{HashMap, HashMapExt};
 use guesthouse_connector::{Offset, PartitionId};
 
+use super::agenda::{Agenda, Listed, commit_interval};
 use super::bounds::{HostLoad, Load};
 use super::parking::ParkedPlace;
 use super::reads::Reads;
@@ -136,6 +137,7 @@ struct Held {
     offered_at: Instant,
     settled_since: u32,
     polling: Polling,
+    listed: Listed,
 }
 
 /// All partitions that are assigned now.
@@ -145,12 +147,15 @@ pub(crate) struct Partitions {
     held: HashMap<PartitionKey, Held>,
     tenants: TenantGauges,
     host: Arc<HostLoad>,
+    host_was_full: bool,
+    agenda: Agenda,
 }
 
 impl Partitions {
     pub(crate) fn new(settings: DispatchSettings) -> Self {
         let (tenants, host) = (TenantGauges::new(settings.tenant), HostLoad::new(settings.host));
-        Self { settings, held: HashMap::new(), tenants, host: Arc::new(host) }
+        let (held, agenda) = (HashMap::new(), Agenda::default());
+        Self { settings, held, tenants, host: Arc::new(host), host_was_full: false, agenda }
     }
 
     /// Shares the load of a host with other subscriptions, before anything is read.
@@ -160,7 +165,8 @@ impl Partitions {
 
     /// Starts a new ledger for a partition. One that was already held starts again.
     pub(crate) fn assign(&mut self, partition: PartitionKey, assignment: AssignmentId, now: Instant) {
-        let held = Held {
+        self.agenda.forget(partition);
+        let mut held = Held {
             assignment,
             tenure: Tenure::Open,
             full_lanes: 0,
@@ -173,7 +179,9 @@ impl Partitions {
             offered_at: now,
             settled_since: 0,
             polling: Polling::Go,
+            listed: Listed::default(),
         };
+        self.agenda.touch(partition, &mut held.listed);
         self.held.insert(partition, held);
     }
 
@@ -188,6 +196,7 @@ impl Partitions {
     pub(crate) fn open(&mut self, partition: PartitionKey) {
         if let Some(held) = self.held.get_mut(&partition) {
             held.is_closed = false;
+            self.agenda.touch(partition, &mut held.listed);
         }
     }
 
@@ -197,6 +206,7 @@ impl Partitions {
         if let Some(held) = self.held.get_mut(&partition) {
             held.tenure = Tenure::HandingOver { until: now + self.settings.hand_over };
             held.offered = None;
+            self.agenda.leave(partition);
         }
     }
 
@@ -215,12 +225,14 @@ impl Partitions {
                     || (held.ledger.unsettled_events() == 0 && held.offered == held.ledger.watermark())
             }
         };
-        self.held.iter().filter(|(_, held)| is_over(held)).map(|(key, _)| *key).collect()
+        let leaving = self.agenda.leaving().iter().copied();
+        leaving.filter(|key| self.held.get(key).is_some_and(is_over)).collect()
     }
 
     /// Forgets a partition and tells how many of its events were not settled. Their tickets go stale.
     pub(crate) fn revoke(&mut self, partition: PartitionKey) -> usize {
         let Some(held) = self.held.remove(&partition) else { return 0 };
+        self.agenda.forget(partition);
         for (bytes, tenant) in held.ledger.unsettled() {
             self.unload(bytes, tenant);
         }
@@ -237,9 +249,12 @@ impl Partitions {
     ) -> Option<Ticket> {
         let held = self.held.get_mut(&partition).filter(|held| held.tenure == Tenure::Open)?;
         let place = Place { partition, assignment: held.assignment };
+        self.agenda.touch(partition, &mut held.listed);
         if event.parts == 0 {
             held.settled_since = held.settled_since.saturating_add(1);
-            return Some(Ticket { place, stand: Stand::Ledger(held.ledger.enter(event, None)) });
+            let entry = held.ledger.enter(event, None);
+            self.progressed(partition);
+            return Some(Ticket { place, stand: Stand::Ledger(entry) });
         }
         self.host.add(event.bytes);
         let (slot, stopped) = tenant.map(|tenant| self.tenants.add(tenant, event.bytes, place)).unzip();
@@ -262,9 +277,24 @@ impl Partitions {
         let settled = held.ledger.settle_part(entry);
         if let Settled::Whole { bytes, tenant, .. } = settled {
             held.settled_since = held.settled_since.saturating_add(1);
+            self.progressed(ticket.place.partition);
             self.unload(bytes, tenant);
         }
         Some(settled)
+    }
+
+    /// Events of a partition were settled: it has room again, and may have something to commit.
+    fn progressed(&mut self, partition: PartitionKey) {
+        let interval = commit_interval(self.settings.commit_interval, self.held.len());
+        let Some(held) = self.held.get_mut(&partition) else { return };
+        self.agenda.touch(partition, &mut held.listed);
+        if held.ledger.watermark() == held.offered {
+            return;
+        }
+        self.agenda.commit_by(partition, &mut held.listed, held.offered_at + interval);
+        if held.settled_since >= self.settings.commit_events_max {
+            self.agenda.commit_now(partition, &mut held.listed);
+        }
     }
 
     /// A lane that a place brings events for is full, or no longer.
@@ -274,6 +304,7 @@ impl Partitions {
             Polling::Pause => held.full_lanes.saturating_add(1),
             Polling::Go => held.full_lanes.saturating_sub(1),
         };
+        self.touch(place.partition);
     }
 
     /// An event is no longer under way.
@@ -283,7 +314,14 @@ impl Partitions {
         for place in freed {
             if let Some(held) = self.at_mut(place) {
                 held.full_tenants = held.full_tenants.saturating_sub(1);
+                self.touch(place.partition);
             }
+        }
+    }
+
+    fn touch(&mut self, partition: PartitionKey) {
+        if let Some(held) = self.held.get_mut(&partition) {
+            self.agenda.touch(partition, &mut held.listed);
         }
     }
 
@@ -301,19 +339,27 @@ impl Partitions {
     ///
     /// This is the one place where "settled" becomes "committed".
     pub(crate) fn take_commits(&mut self, due: Due, now: Instant) -> Vec<Commit> {
+        let interval = commit_interval(self.settings.commit_interval, self.held.len());
+        let due_now = self.agenda.take_commits(now);
+        let keys = if due == Due::All { self.held.keys().copied().collect() } else { due_now };
         let mut commits = Vec::new();
-        for (key, held) in &mut self.held {
+        for key in keys {
+            let Some(held) = self.held.get_mut(&key) else { continue };
+            held.listed.not_committing();
             let watermark = held.ledger.watermark();
             let Some(offset) = watermark.filter(|_| watermark != held.offered) else { continue };
             let is_due = due == Due::All
                 || held.tenure != Tenure::Open
                 || held.settled_since >= self.settings.commit_events_max
-                || now.saturating_duration_since(held.offered_at) >= self.settings.commit_interval;
+                || now.saturating_duration_since(held.offered_at) >= interval;
             if is_due {
                 held.offered = watermark;
                 held.offered_at = now;
                 held.settled_since = 0;
-                commits.push(Commit { partition: *key, assignment: held.assignment, offset });
+                commits.push(Commit { partition: key, assignment: held.assignment, offset });
+            } else {
+                // It was committed after it was listed, because it had progress enough.
+                self.agenda.commit_by(key, &mut held.listed, held.offered_at + interval);
             }
         }
         commits
@@ -323,8 +369,13 @@ impl Partitions {
     /// goes on at half of them.
     pub(crate) fn take_polling_changes(&mut self) -> Vec<(PartitionKey, Polling)> {
         let (bound, host_is_full) = (self.settings.partition(), self.host.is_full());
+        let touched = self.agenda.take_touched();
+        let host_has_changed = std::mem::replace(&mut self.host_was_full, host_is_full) != host_is_full;
+        let keys = if host_has_changed { self.held.keys().copied().collect() } else { touched };
         let mut changes = Vec::new();
-        for (key, held) in &mut self.held {
+        for key in keys {
+            let Some(held) = self.held.get_mut(&key) else { continue };
+            held.listed.not_touched();
             let load = Load { events: held.ledger.remembered_events(), bytes: held.ledger.unsettled_bytes() };
             held.is_full = bound.is_full(load, held.is_full);
             let is_full = host_is_full || held.is_full || held.full_lanes > 0 || held.full_tenants > 0;
@@ -332,7 +383,7 @@ impl Partitions {
             let wanted = if pauses { Polling::Pause } else { Polling::Go };
             if wanted != held.polling {
                 held.polling = wanted;
-                changes.push((*key, wanted));
+                changes.push((key, wanted));
             }
         }
         changes
@@ -516,6 +567,21 @@ mod tests {
         assert_eq!(partitions.paused(), [(Fullness::Tenant, 1)].into());
         partitions.settle_part(tickets[0]);
         assert_eq!(partitions.take_polling_changes(), [(KEY, Polling::Go)]);
+    }
+
+    #[test]
+    fn only_partitions_that_have_changed_are_looked_at() {
+        let (mut partitions, start) = partitions(DispatchSettings::default());
+        (0..1_000).for_each(|number| {
+            let key = PartitionKey { topic: TopicIndex(1), partition: PartitionId(number) };
+            partitions.assign(key, AssignmentId(1), start);
+        });
+        assert_eq!(partitions.take_polling_changes(), []);
+        let ticket = partitions.enter(KEY, event(0, 1), None).unwrap();
+        partitions.settle_part(ticket);
+        assert_eq!(partitions.agenda.take_touched(), [KEY]);
+        let later = start + Duration::from_secs(60);
+        assert_eq!(partitions.agenda.take_commits(later), [KEY]);
     }
 
     #[test]

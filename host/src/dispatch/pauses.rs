@@ -129,7 +129,7 @@ impl Pauses {
             self.tenants.retain(|_, breaker| !breaker.is_healthy());
         }
         if self.tenants.len() < TENANTS_MAX {
-            self.tenants.insert(tenant.clone(), Breaker::of_one(&self.policy));
+            self.tenants.insert(tenant.detached(), Breaker::of_one(&self.policy));
         }
     }
 }

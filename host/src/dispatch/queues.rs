@@ -22,8 +22,12 @@ use crate::lane::{OrderKey, QueueKey};
 use crate::route::HandlerIndex;
 use crate::sandbox::{PerPool, Pool};
 
-/// Queues that are kept when they are empty, so that a tenant's next event finds its own again.
-const IDLE_QUEUES_MAX: usize = 4096;
+/// What a queue takes that waits empty for its tenant's next event, about.
+const QUEUE_BYTES: usize = 512;
+/// Queues that wait empty may take one part in so many of the bytes that may be under way.
+const IDLE_SHARE: usize = 8;
+/// Queues that may wait empty, however little may be under way.
+const IDLE_QUEUES_MIN: usize = 4_096;
 
 /// One event on its way to one handler.
 #[derive(Debug, Clone)]
@@ -74,6 +78,8 @@ pub(crate) enum Turn {
     Call(usize),
     /// Let the others go first.
     Later,
+    /// Let the other tenants go first, for no queue of this one can use its turn.
+    NextTenant,
     /// Wait until [`Queues::resume`].
     Hold,
 }
@@ -113,6 +119,10 @@ struct Queue {
     in_ring: bool,
     /// Whether it waits for [`Queues::resume`] outside of the ring.
     held: bool,
+    /// Whether it stands among those that are looked at when there are too many.
+    is_listed: bool,
+    /// Whether it had something to run since it was last looked at.
+    is_used: bool,
 }
 
 /// Deliveries taken for one guest call, all of one queue, lane by lane.
@@ -134,6 +144,9 @@ pub(crate) struct Queues {
     rests: BinaryHeap<Reverse<(Instant, LaneId)>>,
     /// Queues that wait for [`Self::resume`].
     held: HashMap<HandlerIndex, Vec<usize>>,
+    /// Queues that were empty once, in the order in which they are looked at when there are too many.
+    idle: VecDeque<usize>,
+    queues_max: usize,
     /// Lanes that are stopped.
     blocked: Vec<LaneId>,
     lane_bound: Bound,
@@ -152,6 +165,8 @@ impl Queues {
             weights: settings.tenant_weights.clone(),
             rests: BinaryHeap::new(),
             held: HashMap::new(),
+            idle: VecDeque::new(),
+            queues_max: (settings.host.bytes_max / IDLE_SHARE / QUEUE_BYTES).max(IDLE_QUEUES_MIN),
             blocked: Vec::new(),
             lane_bound: settings.lane,
             fillings: Vec::new(),
@@ -193,6 +208,10 @@ impl Queues {
                 Turn::Later => {
                     self.turns.of_mut(pool).passed_over(queue_at);
                     passed_over += 1;
+                    continue;
+                }
+                Turn::NextTenant => {
+                    passed_over += self.turns.of_mut(pool).tenant_passed_over(queue_at);
                     continue;
                 }
                 Turn::Hold => {
@@ -423,6 +442,7 @@ impl Queues {
         if let Some(at) = self.queue_known(handler, tenant) {
             return at;
         }
+        let tenant = tenant.detached();
         let queue = Queue {
             key: QueueKey { handler, tenant: tenant.clone() },
             trust: Trust::of_newcomer(best),
@@ -431,13 +451,15 @@ impl Queues {
             ready: VecDeque::new(),
             in_ring: false,
             held: false,
+            is_listed: false,
+            is_used: true,
         };
         let at = self.queues.insert(queue);
         if self.by_handler.len() <= handler.0 {
             self.by_handler.resize_with(handler.0 + 1, HashMap::new);
         }
         if let Some(by_tenant) = self.by_handler.get_mut(handler.0) {
-            by_tenant.insert(tenant.clone(), at);
+            by_tenant.insert(tenant, at);
         }
         at
     }
@@ -488,17 +510,85 @@ impl Queues {
         self.forget_if_idle(lane.queue);
     }
 
+    /// Keeps a queue that has nothing to run for its tenant's next event, and forgets the one that was not used for
+    /// longest when there are too many.
     fn forget_if_idle(&mut self, queue_at: usize) {
-        let idle = self
-            .queues
-            .get(queue_at)
-            .is_some_and(|queue| queue.lanes_open == 0 && !queue.in_ring && !queue.held);
-        if idle
-            && self.queues.len() > IDLE_QUEUES_MAX
+        let Some(queue) = self.queues.get_mut(queue_at).filter(|queue| queue.is_idle()) else { return };
+        queue.is_used = true;
+        if !queue.is_listed {
+            queue.is_listed = true;
+            self.idle.push_back(queue_at);
+        }
+        while self.queues.len() > self.queues_max
+            && let Some(at) = self.idle.pop_front()
+        {
+            self.forget_unless_used(at);
+        }
+    }
+
+    /// One that was used since the last look comes again after all others.
+    fn forget_unless_used(&mut self, queue_at: usize) {
+        let Some(queue) = self.queues.get_mut(queue_at) else { return };
+        if std::mem::take(&mut queue.is_used) {
+            self.idle.push_back(queue_at);
+            return;
+        }
+        queue.is_listed = false;
+        if queue.is_idle()
             && let Some(queue) = self.queues.try_remove(queue_at)
             && let Some(by_tenant) = self.by_handler.get_mut(queue.key.handler.0)
         {
             by_tenant.remove(&queue.key.tenant);
         }
+    }
+}
+
+impl Queue {
+    /// Whether it has nothing to run.
+    fn is_idle(&self) -> bool {
+        self.lanes_open == 0 && !self.in_ring && !self.held
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use guesthouse_connector::{Offset, PartitionId};
+
+    use super::*;
+    use crate::dispatch::partitions::{AssignmentId, PartitionKey, Partitions, TopicIndex};
+    use crate::ledger::Entering;
+    use crate::sandbox::fixtures::event;
+
+    /// The queues that have handled one event of each tenant, in this order, and may remember two.
+    fn after(tenants: &[&str]) -> Queues {
+        let settings = DispatchSettings::default();
+        let mut queues = Queues { queues_max: 2, ..Queues::new(&settings) };
+        let key = PartitionKey { topic: TopicIndex(0), partition: PartitionId(0) };
+        let mut partitions = Partitions::new(settings);
+        partitions.assign(key, AssignmentId(1), Instant::now());
+        let entering = Entering { offset: Offset(0), parts: 1, bytes: 1, origin_micros: 0 };
+        for tenant in tenants {
+            let delivery = Delivery {
+                event: event("e", tenant).into(),
+                ticket: partitions.enter(key, entering, None).unwrap(),
+                attempts: 0,
+                first_failure: None,
+                company: Company::Shared,
+                deaths: 0,
+            };
+            queues.push(HandlerIndex(0), Pool::Waiting, OrderKey::Whole, delivery);
+            let batch = queues.take_batch(Pool::Waiting, |_| Turn::Call(1), |_| true).unwrap();
+            batch.items.iter().for_each(|(lane, _)| queues.release(*lane, Rest::Over));
+        }
+        queues
+    }
+
+    #[test]
+    fn of_the_queues_that_wait_empty_those_in_use_are_remembered() {
+        let queues = after(&["a", "b", "a", "c", "a", "d", "a", "e"]);
+        assert_eq!(queues.queues.len(), 2);
+        assert!(queues.queue_known(HandlerIndex(0), &Tenant::Named("e".into())).is_some());
+        assert!(queues.queue_known(HandlerIndex(0), &Tenant::Named("b".into())).is_none());
+        assert!(after(&["a", "b"]).queue_known(HandlerIndex(0), &Tenant::Named("a".into())).is_some());
     }
 }

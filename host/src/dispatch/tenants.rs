@@ -9,7 +9,7 @@ use crate::event::Tenant;
 use crate::ledger::TenantSlot;
 
 /// Tenants that are kept with nothing under way, so that their next event finds its gauge again.
-const IDLE_TENANTS_MAX: usize = 4_096;
+const IDLE_TENANTS_MAX: usize = 65_536;
 
 /// The gauges of all tenants with something under way.
 #[derive(Debug)]
@@ -30,8 +30,9 @@ impl TenantGauges {
         let slot = match self.slots.get(tenant) {
             Some(slot) => *slot,
             None => {
+                let tenant = tenant.detached();
                 let slot = self.gauges.insert((tenant.clone(), Gauge::default()));
-                self.slots.insert(tenant.clone(), slot);
+                self.slots.insert(tenant, slot);
                 slot
             }
         };

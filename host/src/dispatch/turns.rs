@@ -99,6 +99,17 @@ impl Turns {
         self.dropped();
     }
 
+    /// No queue of the tenant can use the turn: all of them wait for another one. Tells how many they are.
+    pub(super) fn tenant_passed_over(&mut self, queue: usize) -> usize {
+        self.queues += 1;
+        let Some(share) = self.front() else { return 1 };
+        share.queues.push_front(queue);
+        share.passed_over = 0;
+        let queues = share.queues.len();
+        self.ring.rotate_left(1);
+        queues
+    }
+
     /// The queue did not need its turn and is gone.
     pub(super) fn dropped(&mut self) {
         let Some(share) = self.front() else { return };
@@ -221,6 +232,20 @@ mod tests {
         assert_eq!(turns.take(), Some(1));
         turns.dropped();
         assert_eq!(turns.take(), Some(2), "the other tenant is next, for all queues of the first were asked");
+    }
+
+    #[test]
+    fn a_tenant_that_can_use_no_turn_is_passed_over_at_once() {
+        let mut turns = Turns::default();
+        for (queue, name) in ["a", "a", "a", "b"].iter().enumerate() {
+            turns.enter(&tenant(name), queue);
+        }
+        turns.begin();
+        assert_eq!(turns.take(), Some(0));
+        assert_eq!((turns.tenant_passed_over(0), turns.queues()), (3, 4));
+        assert_eq!(turns.take(), Some(3));
+        turns.passed_over(3);
+        assert_eq!(turns.take(), Some(0), "it keeps its place among its own");
     }
 
     #[test]

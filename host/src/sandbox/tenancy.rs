@@ -31,9 +31,7 @@ pub(crate) struct Tenancy {
 
 impl Tenancy {
     fn new(tenant: &Tenant) -> Self {
-        // A copy of the name, so that it does not keep a whole message alive.
-        let tenant = Tenant::from_name(tenant.as_str().to_owned().into());
-        Self { tenant, unanswered: PerPool::default(), idle: Mutex::default() }
+        Self { tenant: tenant.detached(), unanswered: PerPool::default(), idle: Mutex::default() }
     }
 
     /// Whose it is.

@@ -8,7 +8,7 @@ fn stage(settings: DispatchSettings) -> Stage {
     Stage::bounded(vec![(handler(OrderBy::Tenant, 2), Pool::Computing)], settings)
 }
 
-fn paused(stage: &Stage) -> Vec<(String, u64)> {
+fn paused(stage: &mut Stage) -> Vec<(String, u64)> {
     stage.dispatcher.counters().paused_partitions.into_iter().collect()
 }
 
@@ -20,7 +20,7 @@ fn a_full_lane_stops_the_polling_and_nothing_else() {
     stage.end(&stuck, CallResult::Failed(retry()));
     stage.read(&["a", "a", "a"]);
     assert_eq!(stage.dispatcher.take_polling_changes(), [(PARTITION, Polling::Pause)]);
-    assert_eq!(paused(&stage), [("lane".to_owned(), 1)]);
+    assert_eq!(paused(&mut stage), [("lane".to_owned(), 1)]);
     stage.end(&first, CallResult::Answered(Vec::new()));
     assert_eq!(stage.commit(), Some(0), "commits go on");
     assert_eq!(stage.dispatcher.take_polling_changes(), []);
@@ -29,7 +29,7 @@ fn a_full_lane_stops_the_polling_and_nothing_else() {
     assert_eq!(offsets(&next), [1, 2]);
     assert_eq!(stage.dispatcher.take_polling_changes(), [(PARTITION, Polling::Go)], "half of it has gone");
     stage.end(&next, CallResult::Answered(Vec::new()));
-    assert_eq!(paused(&stage), []);
+    assert_eq!(paused(&mut stage), []);
 }
 
 #[test]
@@ -52,7 +52,7 @@ fn a_tenant_is_full_with_what_is_not_settled_wherever_it_is() {
     stage.read(&["a", "a", "a", "a"]);
     let call = stage.call();
     assert_eq!(stage.dispatcher.take_polling_changes(), [(PARTITION, Polling::Pause)]);
-    assert_eq!(paused(&stage), [("tenant".to_owned(), 1)]);
+    assert_eq!(paused(&mut stage), [("tenant".to_owned(), 1)]);
     stage.end(&call, CallResult::Answered(vec![(0, Answer::Ended(Outcome::Done(vec![emit()])))]));
     assert_eq!(stage.dispatcher.take_polling_changes(), [], "an emit is not confirmed");
     let job = stage.dispatcher.next_job().expect("an emit is to be published");

@@ -255,7 +255,7 @@ impl Stall {
         self.settle();
     }
 
-    fn counts(&self) -> (u64, u64, u64) {
+    fn counts(&mut self) -> (u64, u64, u64) {
         let counters = self.stage.dispatcher.counters();
         let handler = &counters.handlers["everything"];
         (handler.parked_lanes, handler.parked_events, handler.dropped_events)

@@ -623,7 +623,7 @@ impl Member {
         self.unconfirmed.is_empty() && self.inbox.is_empty() && self.fetches.is_empty()
     }
 
-    pub(super) fn pauses(&self) -> u64 {
+    pub(super) fn pauses(&mut self) -> u64 {
         self.dispatcher.counters().handlers.values().map(|handler| handler.pauses).sum()
     }
 }

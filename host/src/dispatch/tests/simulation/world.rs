@@ -323,7 +323,7 @@ impl World {
 
     /// A host dies with all that it had in hand. The broker may notice at once or later.
     fn crash(&mut self, at: usize) {
-        let member = self.members.swap_remove(at);
+        let mut member = self.members.swap_remove(at);
         self.trace.note(format_args!("{} dies", member.seat));
         self.oracle.tally.crashes += 1;
         self.oracle.tally.pauses += member.pauses();
@@ -345,7 +345,7 @@ impl World {
         };
         self.act(at, Due::All);
         self.store(at);
-        let member = self.members.swap_remove(at);
+        let mut member = self.members.swap_remove(at);
         self.trace.note(format_args!("{} leaves", member.seat));
         self.oracle.tally.pauses += member.pauses();
         self.oracle.tally.repeats_max += member.exposed_by_death(&self.broker);
@@ -420,7 +420,7 @@ impl World {
         self.journals.clear();
         self.start_member();
         self.settle(|_| false);
-        let counters = self.members.iter().map(|member| member.pauses()).sum::<u64>();
+        let counters = self.members.iter_mut().map(|member| member.pauses()).sum::<u64>();
         self.oracle.tally.pauses += counters;
         assert!(
             self.members.iter().all(|m| m.is_at_rest() && m.owes_nothing()),
