@@ -54,8 +54,11 @@ pub struct ConnectorConfig {
     pub replication_factor: u8,
     /// What to trust when `remote.tls_enabled` is set.
     pub tls: TlsConfig,
-    /// How many messages one poll asks for at most.
+    /// How many messages one poll asks for at most. It asks for so many only while there are as many to read.
     pub poll_messages_max: u32,
+    /// How many bytes one poll should bring at most, by the size of the messages before; a single message may be larger.
+    #[serde(skip)]
+    pub poll_bytes_max: u64,
     /// How messages are put together into requests.
     #[serde(skip)]
     pub batching: Batching,
@@ -197,7 +200,8 @@ impl Default for ConnectorConfig {
             partitions: 8,
             replication_factor: 1,
             tls: TlsConfig::default(),
-            poll_messages_max: 1_000,
+            poll_messages_max: 10_000,
+            poll_bytes_max: 8 << 20,
             batching: Batching::default(),
             timeouts: Timeouts::default(),
             remote_password: None,

@@ -62,6 +62,7 @@ mod line;
 mod link;
 mod message;
 mod partitioning;
+mod poll_size;
 mod publisher;
 mod status;
 mod topology;

@@ -18,6 +18,7 @@ use crate::config::ConnectorConfig;
 use crate::endpoint::Endpoint;
 use crate::error::ConnectorError;
 use crate::line::Line;
+use crate::poll_size::PollBounds;
 use crate::publisher::Publisher;
 use crate::topology::TopicSpec;
 
@@ -40,7 +41,7 @@ pub(crate) struct Link {
     reading: Arc<Line>,
     publisher: Publisher,
     partition_counts: PartitionCounts,
-    poll_messages_max: u32,
+    poll_bounds: PollBounds,
     /// Made by the first [`publish`](Self::publish) to it when it does not exist.
     home: Home,
     _watch: JoinSet<()>,
@@ -61,7 +62,10 @@ impl Link {
             reading,
             publisher,
             partition_counts: PartitionCounts::default(),
-            poll_messages_max: config.poll_messages_max,
+            poll_bounds: PollBounds {
+                messages_max: config.poll_messages_max,
+                bytes_max: config.poll_bytes_max,
+            },
             home: Home::of(config),
             _watch: tasks,
         })
@@ -72,9 +76,9 @@ impl Link {
         &self.endpoint
     }
 
-    /// How many messages one poll asks for at most.
-    pub(crate) const fn poll_messages_max(&self) -> u32 {
-        self.poll_messages_max
+    /// How much one poll asks for at most.
+    pub(crate) const fn poll_bounds(&self) -> PollBounds {
+        self.poll_bounds
     }
 
     pub(crate) async fn ping(&self) -> Result<(), ConnectorError> {

@@ -198,6 +198,7 @@ fn resolve(root: &Section<'_>) -> Config {
     let replays_dir = root.section("replays", runtime::replays_dir);
     let dispatch = root.section("dispatch", runtime::dispatch);
     connector.poll_messages_max = dispatch.poll_events_max;
+    connector.poll_bytes_max = dispatch.poll_bytes_max() as u64;
     let subscriptions = subscriptions::read(root, &dead_letters, serialization);
     let metrics_listen = root.section("metrics", watch::metrics_listen);
     let health = root.section("health", watch::health);

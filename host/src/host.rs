@@ -440,6 +440,7 @@ fn assemble(
         components,
         sandbox: sandbox.clone(),
         connector: Arc::clone(connector),
+        waiting_bytes_max: 2 * config.dispatch.poll_bytes_max(),
         topology: config.topology.clone().into(),
         parked_suffix,
         forgetter,

@@ -10,7 +10,7 @@ use guesthouse_connector::{
     ConnectorError, CursorStep, GroupAddress, GroupCursor, IggyConnector, Offset, PartitionId,
     ReceivedMessage, StoreOutcome,
 };
-use tokio::sync::mpsc;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 
 use self::membership::{End, Stage};
 use crate::board::{Board, Phase};
@@ -28,6 +28,12 @@ pub(crate) use self::membership::Membership;
 /// Events that a dispatcher takes in at once. Between two such parts it starts calls and hears of those that ended,
 /// so that reading does not run ahead of handling.
 const READ_EVENTS_MAX: usize = 1_000;
+
+/// What an event takes beside the bytes of its message, about.
+const EVENT_BYTES: usize = 512;
+
+/// What the room for reads is counted in.
+const ROOM_BYTES: usize = 1 << 10;
 
 /// Shortest wait after a round that found nothing.
 const IDLE_MIN: Duration = Duration::from_millis(1);
@@ -49,8 +55,8 @@ pub(crate) enum Input {
     Overtaken(PartitionKey, AssignmentId),
     /// A partition is no longer ours, and no offset of it is taken any more.
     Revoked(PartitionKey),
-    /// Messages were read.
-    Read(PartitionKey, Vec<Decoded>),
+    /// Messages were read. They take room among what waits for the dispatcher until it takes them.
+    Read(PartitionKey, Vec<Decoded>, Option<Room>),
     /// This many messages of a partition expired before they were read.
     Expired(u64),
     /// The offsets of a partition went back; it is revoked next.
@@ -65,6 +71,41 @@ pub(crate) enum Input {
     Fetched(Fetched),
 }
 
+/// The room that a read takes among those that wait for the dispatcher, until all parts of it are taken.
+pub(crate) type Room = Arc<OwnedSemaphorePermit>;
+
+/// How much of what was read may wait for the dispatcher, in units of [`ROOM_BYTES`]. A larger read waits until nothing
+/// else does.
+#[derive(Debug)]
+pub(crate) struct Waiting {
+    room: Arc<Semaphore>,
+    units_max: u32,
+}
+
+impl Waiting {
+    /// Room for so many bytes.
+    pub(crate) fn new(bytes_max: usize) -> Self {
+        let units_max = units(bytes_max);
+        Self { room: Arc::new(Semaphore::new(usize::try_from(units_max).unwrap_or(usize::MAX))), units_max }
+    }
+
+    /// Waits until there is room for messages; none when nobody takes them any more.
+    async fn room_for(&self, messages: &[ReceivedMessage]) -> Option<Room> {
+        let bytes = |message: &ReceivedMessage| message.payload.len() + message.headers.0.len() + EVENT_BYTES;
+        let wanted = units(messages.iter().map(bytes).sum()).min(self.units_max);
+        Arc::clone(&self.room).acquire_many_owned(wanted).await.ok().map(Arc::new)
+    }
+
+    /// Nobody takes anything any more: whoever waits stops waiting.
+    pub(crate) fn close(&self) {
+        self.room.close();
+    }
+}
+
+fn units(bytes: usize) -> u32 {
+    u32::try_from(bytes.div_ceil(ROOM_BYTES)).unwrap_or(u32::MAX).max(1)
+}
+
 /// Reads one topic as a member of the subscription's group.
 #[derive(Debug)]
 pub(crate) struct Poller {
@@ -75,6 +116,7 @@ pub(crate) struct Poller {
     pub(crate) connector: Arc<dyn IggyConnector>,
     pub(crate) board: Arc<Board>,
     pub(crate) inputs: mpsc::Sender<Input>,
+    pub(crate) waiting: Arc<Waiting>,
     pub(crate) membership: Arc<Membership>,
     /// Whom to tell about confirmed commits, when handlers of the subscription use state.
     pub(crate) forgetter: Option<Arc<Forgetter>>,
@@ -222,7 +264,10 @@ impl Poller {
             CursorStep::Messages { partition, messages } => {
                 failpoint!("poll.after_recv");
                 round.idle = IDLE_MIN;
-                self.read(partition, messages)
+                let Some(room) = self.waiting.room_for(&messages).await else {
+                    return std::ops::ControlFlow::Break(());
+                };
+                self.read(partition, messages, &room)
             }
             CursorStep::Expired { partition, from, until } => {
                 tracing::error!(
@@ -309,12 +354,13 @@ impl Poller {
     }
 
     /// Decodes what was read, in parts that keep the dispatcher busy for a short time only.
-    fn read(&self, partition: PartitionId, messages: Vec<ReceivedMessage>) -> Vec<Input> {
+    fn read(&self, partition: PartitionId, messages: Vec<ReceivedMessage>, room: &Room) -> Vec<Input> {
         let mut messages = messages.into_iter();
         let mut inputs = Vec::with_capacity(messages.len().div_ceil(READ_EVENTS_MAX));
         while messages.len() > 0 {
             let part = messages.by_ref().take(READ_EVENTS_MAX);
-            inputs.push(Input::Read(self.key(partition), self.decode(partition, part)));
+            let decoded = self.decode(partition, part);
+            inputs.push(Input::Read(self.key(partition), decoded, Some(Arc::clone(room))));
         }
         inputs
     }
@@ -351,5 +397,53 @@ impl Round {
         self.assignments.insert(partition, assignment);
         self.refused.remove(&partition);
         assignment
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use bytes::Bytes;
+    use guesthouse_connector::RawHeaders;
+
+    use super::*;
+
+    fn message(payload_bytes: usize) -> ReceivedMessage {
+        ReceivedMessage {
+            id: 1,
+            offset: Offset(0),
+            timestamp_micros: 0,
+            origin_timestamp_micros: 0,
+            headers: RawHeaders(Bytes::new()),
+            payload: vec![0; payload_bytes].into(),
+        }
+    }
+
+    #[tokio::test]
+    async fn what_waits_for_the_dispatcher_is_bounded_in_bytes() {
+        let waiting = Waiting::new(8 << 10);
+        let read = [message(6 << 10)];
+        let room = waiting.room_for(&read).await.unwrap();
+        let (parts, mut next) = ([Arc::clone(&room), room], Box::pin(waiting.room_for(&read)));
+        let mut is_ready = || futures_poll(next.as_mut());
+        assert!(!is_ready());
+        let [first, last] = parts;
+        drop(first);
+        assert!(!is_ready(), "a part of the read still waits");
+        drop(last);
+        assert!(is_ready());
+    }
+
+    #[tokio::test]
+    async fn a_read_larger_than_all_room_takes_all_of_it() {
+        let waiting = Waiting::new(8 << 10);
+        let room = waiting.room_for(&[message(1 << 20)]).await;
+        assert!(room.is_some());
+        waiting.close();
+        assert!(waiting.room_for(&[message(1)]).await.is_none());
+    }
+
+    fn futures_poll(future: std::pin::Pin<&mut impl Future>) -> bool {
+        let mut context = std::task::Context::from_waker(std::task::Waker::noop());
+        future.poll(&mut context).is_ready()
     }
 }

@@ -16,7 +16,7 @@ use crate::dispatch::{Dispatcher, Now};
 use crate::event::{SourceTopic, Tenant};
 use crate::failpoint::failpoint;
 use crate::parked::{Keeper, ParkedBoard};
-use crate::poller::{Input, Membership, Poller};
+use crate::poller::{Input, Membership, Poller, Waiting};
 use crate::publisher::{Delivery, Publisher};
 use crate::sandbox::{AdmittedComponent, CallReport, GuestCall, Pool, Sandbox, TenancyCache};
 use crate::spans::AttemptSpans;
@@ -46,6 +46,8 @@ pub(crate) struct Subscription {
     pub(crate) components: Vec<Arc<AdmittedComponent>>,
     pub(crate) sandbox: Sandbox,
     pub(crate) connector: Arc<dyn IggyConnector>,
+    /// Bytes that were read and may wait for the dispatcher.
+    pub(crate) waiting_bytes_max: usize,
     /// The topics of the stream as configured.
     pub(crate) topology: Arc<[TopicSpec]>,
     pub(crate) view: Arc<View>,
@@ -114,6 +116,7 @@ struct Running {
     sandbox: Sandbox,
     tenancies: TenancyCache,
     boards: Vec<Arc<Board>>,
+    waiting: Arc<Waiting>,
     /// One for each topic, or none where nothing is parked.
     parked_boards: Vec<Arc<ParkedBoard>>,
     jobs: mpsc::Sender<PublishJob>,
@@ -133,7 +136,8 @@ impl Subscription {
         let (reports_tx, mut reports) = mpsc::channel(report_slots.max(1));
         let (jobs_tx, jobs) = mpsc::channel(JOBS_MAX);
         let boards: Vec<Arc<Board>> = self.topics.iter().map(|_| Arc::default()).collect();
-        let mut pollers = self.spawn_pollers(&boards, &inputs_tx);
+        let waiting = Arc::new(Waiting::new(self.waiting_bytes_max));
+        let mut pollers = self.spawn_pollers(&boards, &inputs_tx, &waiting);
         let mut publishers = JoinSet::new();
         let parked_boards = self.spawn_keepers(&inputs_tx, &mut publishers);
         publishers.spawn(self.publisher().run(jobs, inputs_tx));
@@ -148,6 +152,7 @@ impl Subscription {
             tenancies: self.sandbox.tenancy_cache(),
             sandbox: self.sandbox,
             boards,
+            waiting,
             parked_boards,
             jobs: jobs_tx,
             reports: reports_tx,
@@ -207,7 +212,12 @@ impl Subscription {
         boards
     }
 
-    fn spawn_pollers(&self, boards: &[Arc<Board>], inputs: &mpsc::Sender<Input>) -> JoinSet<()> {
+    fn spawn_pollers(
+        &self,
+        boards: &[Arc<Board>],
+        inputs: &mpsc::Sender<Input>,
+        waiting: &Arc<Waiting>,
+    ) -> JoinSet<()> {
         let mut pollers = JoinSet::new();
         let memberships = &self.view.memberships;
         for (at, ((source, board), membership)) in self.topics.iter().zip(boards).zip(memberships).enumerate()
@@ -220,6 +230,7 @@ impl Subscription {
                 connector: Arc::clone(&self.connector),
                 board: Arc::clone(board),
                 inputs: inputs.clone(),
+                waiting: Arc::clone(waiting),
                 membership: Arc::clone(membership),
                 forgetter: self.forgetter.clone(),
             };
@@ -310,7 +321,10 @@ impl Running {
             Input::Revoked(partition) => self.dispatcher.revoked(partition),
             Input::ReadBack(read) => self.dispatcher.read_back(read, now()),
             Input::Fetched(fetched) => self.dispatcher.fetched(fetched, now()),
-            Input::Read(partition, messages) => self.dispatcher.read(partition, messages, now()),
+            Input::Read(partition, messages, room) => {
+                self.dispatcher.read(partition, messages, now());
+                drop(room);
+            }
             Input::Expired(messages) => self.dispatcher.messages_expired(messages),
             Input::Refused(effect, reason) => self.dispatcher.refused(effect, reason, now()),
             Input::WentBack => self.dispatcher.log_went_back(),
@@ -428,6 +442,7 @@ impl Running {
         }
         // Nobody listens any more: a poller that waits to be heard stops waiting.
         inputs.close();
+        self.waiting.close();
         let all_left = async { while pollers.join_next().await.is_some() {} };
         if tokio::time::timeout(LEAVE_MAX, all_left).await.is_err() {
             tracing::warn!("some pollers did not leave in time; the broker will notice");

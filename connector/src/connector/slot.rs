@@ -113,7 +113,7 @@ impl<H: Home> IggyConnector for H {
 
     async fn open_group_cursor(&self, group: &GroupAddress) -> Result<GroupCursor, ConnectorError> {
         let link = self.slot().connected()?;
-        GroupCursor::open(Arc::clone(link.endpoint()), group, link.poll_messages_max()).await
+        GroupCursor::open(Arc::clone(link.endpoint()), group, link.poll_bounds()).await
     }
 
     async fn ensure_topics(&self, stream: &str, topics: &[TopicSpec]) -> Result<(), ConnectorError> {

@@ -15,6 +15,7 @@ use crate::client::{Client, GroupTarget, Polled, Range, Reader};
 use crate::endpoint::Endpoint;
 use crate::error::ConnectorError;
 use crate::message::ReceivedMessage;
+use crate::poll_size::PollBounds;
 
 /// How often the assignment is asked for; it also keeps the membership alive.
 const SYNC_INTERVAL: Duration = Duration::from_secs(1);
@@ -36,7 +37,7 @@ pub struct GroupCursor {
     endpoint: Arc<Endpoint>,
     group: GroupTarget,
     reader: Reader,
-    poll_messages_max: u32,
+    poll_bounds: PollBounds,
     connection: Option<Connection>,
     positions: Positions,
     /// Steps that are told before anything else happens.
@@ -71,7 +72,7 @@ impl GroupCursor {
     pub(crate) async fn open(
         endpoint: Arc<Endpoint>,
         group: &GroupAddress,
-        poll_messages_max: u32,
+        poll_bounds: PollBounds,
     ) -> Result<Self, ConnectorError> {
         let group = GroupTarget::new(group)?;
         let client = Client::open(&endpoint).await?;
@@ -83,7 +84,7 @@ impl GroupCursor {
             endpoint,
             reader: group.reader(),
             group,
-            poll_messages_max,
+            poll_bounds,
             connection: Some(Connection::new(client)),
             positions: Positions::default(),
             announced: VecDeque::new(),
@@ -277,7 +278,8 @@ impl GroupCursor {
             let Some(partition) = turn else { break };
             first.get_or_insert(partition);
             let Some(next) = self.positions.take_turn(partition) else { break };
-            match self.poll(partition, next).await? {
+            let asked = self.positions.poll_size(partition, self.poll_bounds);
+            match self.poll(partition, next, asked).await? {
                 Polled::NotOwner => {
                     if let Some(connection) = &mut self.connection {
                         connection.sync_soon();
@@ -285,6 +287,7 @@ impl GroupCursor {
                     return Ok(Turn::Again);
                 }
                 Polled::Messages { messages, last_offset } => {
+                    self.positions.note_poll(partition, asked, &messages);
                     let back = match messages.is_empty() {
                         true => last_offset
                             .and_then(|last| self.positions.note_end(partition, last, Instant::now())),
@@ -302,11 +305,16 @@ impl GroupCursor {
         Ok(Turn::Step(CursorStep::Empty))
     }
 
-    async fn poll(&self, partition: PartitionId, next: Offset) -> Result<Polled, ConnectorError> {
+    async fn poll(
+        &self,
+        partition: PartitionId,
+        next: Offset,
+        messages_max: u32,
+    ) -> Result<Polled, ConnectorError> {
         let Some(Connection { client, .. }) = &self.connection else {
             return Err(ConnectorError::NotConnected);
         };
-        let range = Range { from: next, messages_max: self.poll_messages_max };
+        let range = Range { from: next, messages_max };
         client.poll(&self.group.target, partition, &self.reader, range).await
     }
 

@@ -8,6 +8,8 @@ use tokio::time::Instant;
 
 use super::Assignment;
 use crate::address::{Offset, PartitionId};
+use crate::message::ReceivedMessage;
+use crate::poll_size::{PollBounds, PollSize};
 
 /// How long a partition must be seen to end before our position until we believe that it lost messages. Some servers
 /// show a partition as empty for a moment after they started.
@@ -38,6 +40,7 @@ struct Position {
     /// Whether it goes on from where somebody stopped, so that nothing may be missing before the next message.
     continues: bool,
     ends_early: Option<EarlyEnd>,
+    poll_size: PollSize,
 }
 
 /// A partition was seen to end before our position.
@@ -98,7 +101,13 @@ impl Positions {
         let stored = stored.filter(|_| !self.went_back.remove(&partition));
         self.lingering.remove(&partition);
         let next = stored.map_or(Offset(0), Offset::next);
-        let position = Position { next, stored, continues: stored.is_some(), ends_early: None };
+        let position = Position {
+            next,
+            stored,
+            continues: stored.is_some(),
+            ends_early: None,
+            poll_size: PollSize::default(),
+        };
         self.owned.insert(partition, position);
         Assignment { partition, next }
     }
@@ -150,6 +159,19 @@ impl Positions {
         let position = self.owned.get(&partition)?;
         self.last_polled = Some(partition);
         Some(position.next)
+    }
+
+    /// How many messages the next poll of a partition asks for.
+    pub(super) fn poll_size(&self, partition: PartitionId, bounds: PollBounds) -> u32 {
+        let size = self.owned.get(&partition).map(|position| position.poll_size);
+        size.unwrap_or_default().next(bounds)
+    }
+
+    /// Takes note of what a poll brought that asked for so many messages.
+    pub(super) fn note_poll(&mut self, partition: PartitionId, asked: u32, messages: &[ReceivedMessage]) {
+        if let Some(position) = self.owned.get_mut(&partition) {
+            position.poll_size.learn(asked, messages);
+        }
     }
 
     /// Moves on behind the messages that were read, and tells from where on messages are missing before the first.

@@ -12,6 +12,7 @@ use crate::consumer::SubscriberMessage;
 use crate::error::ConnectorError;
 use crate::groups::{GroupMember, GroupSummary};
 use crate::message::ReceivedMessage;
+use crate::poll_size::PollSize;
 use crate::topology::{PartitionState, TopicState};
 
 /// Reads one partition from its beginning.
@@ -21,6 +22,7 @@ pub(crate) struct PartitionSubscriber {
     topic: TopicAddress,
     partition: PartitionId,
     next: Offset,
+    size: PollSize,
     read_ahead: std::vec::IntoIter<ReceivedMessage>,
 }
 
@@ -113,6 +115,7 @@ impl Link {
             topic,
             partition,
             next: Offset(0),
+            size: PollSize::default(),
             read_ahead: Vec::new().into_iter(),
         })
     }
@@ -128,9 +131,10 @@ impl Link {
 impl MessageSubscriber for PartitionSubscriber {
     async fn receive(&mut self) -> Result<Option<ReceivedMessage>, ConnectorError> {
         if self.read_ahead.len() == 0 {
-            let messages_max = self.link.poll_messages_max;
-            let read = self.link.read_from(&self.topic, self.partition, self.next, messages_max);
-            self.read_ahead = read.await?.into_iter();
+            let asked = self.size.next(self.link.poll_bounds);
+            let read = self.link.read_from(&self.topic, self.partition, self.next, asked).await?;
+            self.size.learn(asked, &read);
+            self.read_ahead = read.into_iter();
         }
         let message = self.read_ahead.next();
         if let Some(message) = &message {

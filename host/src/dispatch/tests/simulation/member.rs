@@ -212,7 +212,7 @@ impl Member {
         holding.next += read.len() as u64;
         let count = read.len();
         if count > 0 {
-            self.inbox.push_back(Input::Read(self.setting.key(partition), read));
+            self.inbox.push_back(Input::Read(self.setting.key(partition), read, None));
         }
         count
     }
@@ -258,7 +258,7 @@ impl Member {
                 self.forget(self.setting.number(key));
                 self.dispatcher.revoked(key);
             }
-            Input::Read(key, messages) => self.is_read(key, messages, now),
+            Input::Read(key, messages, _) => self.is_read(key, messages, now),
             Input::Published(effects) => {
                 for effect in effects {
                     self.dispatcher.published(effect, now);
@@ -283,7 +283,7 @@ impl Member {
             Input::TakenAway(key) => format!("{} is taken away", number(key)),
             Input::Overtaken(key, assignment) => format!("{} is overtaken as {}", number(key), assignment.0),
             Input::Revoked(key) => format!("{} is revoked", number(key)),
-            Input::Read(key, messages) => format!("{} of {}", messages.len(), number(key)),
+            Input::Read(key, messages, _) => format!("{} of {}", messages.len(), number(key)),
             Input::ReadBack(read) => format!("{} parked of {}", read.records.len(), number(&read.partition)),
             Input::Fetched(fetched) => format!("{} fetched of {}", fetched.events.len(), fetched.lane),
             other => format!("{other:?}"),
