@@ -20,6 +20,7 @@ use iggy::prelude::{
     AutoLogin, Client as _, Credentials, Identifier, IggyError, SystemClient as _, TcpClient,
     TcpClientConfig, TcpClientReconnectionConfig,
 };
+use secrecy::SecretString;
 use tokio::time::timeout;
 use tracing::debug;
 
@@ -78,7 +79,8 @@ impl Client {
 
     async fn open_one(endpoint: &Arc<Endpoint>, address: &str) -> Result<Self, ConnectorError> {
         let what = || format!("connecting to {address}");
-        let sdk = TcpClient::create(Arc::new(sdk_config(endpoint, address)))
+        let secret = secret(endpoint).await;
+        let sdk = TcpClient::create(Arc::new(sdk_config(endpoint, address, secret)))
             .map_err(|error| Fault::new(error).describe(what()))?;
         match timeout(endpoint.timeouts.connect, sdk.connect()).await {
             Ok(Ok(())) => Ok(Self { sdk, endpoint: Arc::clone(endpoint), usable: AtomicBool::new(true) }),
@@ -171,12 +173,20 @@ fn identifier(what: &str, name: &str) -> Result<Identifier, ConnectorError> {
     })
 }
 
-fn sdk_config(endpoint: &Endpoint, address: &str) -> TcpClientConfig {
+/// What this login is made with. A file is read where it may block.
+async fn secret(endpoint: &Arc<Endpoint>) -> SecretString {
+    if !endpoint.login.secret().is_of_a_file() {
+        return endpoint.login.secret().known_last();
+    }
+    let reader = Arc::clone(endpoint);
+    let read = tokio::task::spawn_blocking(move || reader.login.secret().current()).await;
+    read.unwrap_or_else(|_| endpoint.login.secret().known_last())
+}
+
+fn sdk_config(endpoint: &Endpoint, address: &str, secret: SecretString) -> TcpClientConfig {
     let credentials = match &endpoint.login {
-        Login::Password { username, password } => {
-            Credentials::UsernamePassword(username.clone(), password.clone())
-        }
-        Login::Token(token) => Credentials::PersonalAccessToken(token.clone()),
+        Login::Password { username, .. } => Credentials::UsernamePassword(username.clone(), secret),
+        Login::Token(_) => Credentials::PersonalAccessToken(secret),
     };
     let tls = endpoint.tls.as_ref();
     let ca_file = tls.and_then(|tls| tls.ca_file.as_ref());

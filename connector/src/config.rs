@@ -68,9 +68,15 @@ pub struct ConnectorConfig {
     /// Takes the place of `remote.password`, for programs that keep secrets apart.
     #[serde(skip)]
     pub remote_password: Option<SecretString>,
+    /// Where the password is read again before each login, so that it can be changed without a restart.
+    #[serde(skip)]
+    pub remote_password_file: Option<PathBuf>,
     /// A personal access token that takes the place of `remote.username` and the password.
     #[serde(skip)]
     pub remote_token: Option<SecretString>,
+    /// Where the token is read again before each login.
+    #[serde(skip)]
+    pub remote_token_file: Option<PathBuf>,
     /// Who the root user of the embedded broker is.
     #[serde(skip)]
     pub embedded_credentials: EmbeddedCredentials,
@@ -121,6 +127,9 @@ pub struct TlsConfig {
 /// How long to wait for the broker.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Timeouts {
+    /// For brokers elsewhere to answer for the first time, by programs that start beside them and can wait; default 60 s.
+    /// A connector by itself tries once.
+    pub first_answer: Duration,
     /// For one address to accept a connection and the login; default 10 s.
     pub connect: Duration,
     /// For the answer to one request; default 30 s, and never more than that. A shorter one gives up earlier, but the
@@ -205,7 +214,9 @@ impl Default for ConnectorConfig {
             batching: Batching::default(),
             timeouts: Timeouts::default(),
             remote_password: None,
+            remote_password_file: None,
             remote_token: None,
+            remote_token_file: None,
             embedded_credentials: EmbeddedCredentials::default(),
         }
     }
@@ -232,6 +243,7 @@ impl Default for RemoteConnectorConfig {
 impl Default for Timeouts {
     fn default() -> Self {
         Self {
+            first_answer: Duration::from_secs(60),
             connect: Duration::from_secs(10),
             request: Duration::from_secs(30),
             shutdown: Duration::from_secs(10),

@@ -307,6 +307,7 @@ fn joined(config: &ConnectorConfig) -> Result<ConnectorConfig, ConnectorError> {
         username: running.username,
         ..RemoteConnectorConfig::default()
     };
+    joined.remote_password_file = None;
     joined.remote_password = match (&config.embedded_credentials.password, running.password_file) {
         (Some(password), _) => Some(password.clone()),
         (None, Some(file)) => Some(read_password(&file)?),

@@ -9,13 +9,11 @@ use secrecy::{ExposeSecret, SecretString};
 
 use crate::config::{ConnectorConfig, RemoteConnectorConfig, Timeouts, TlsConfig};
 use crate::error::ConnectorError;
+use crate::secret::{CREDENTIAL_BYTES_MAX, Secret};
 use crate::status::{ConnectionStatus, SharedStatus};
 
 /// The longest that the SDK itself waits for an answer; a longer timeout of ours would never fire.
 const REQUEST_TIMEOUT_MAX: Duration = Duration::from_secs(30);
-
-/// The most bytes of a user name, a password or a token; a login carries their lengths in one byte each.
-const CREDENTIAL_BYTES_MAX: usize = 255;
 
 /// A broker, or the brokers of one cluster, shared by all connections to it.
 pub(crate) struct Endpoint {
@@ -36,9 +34,18 @@ pub(crate) struct Endpoint {
 #[derive(Debug)]
 pub(crate) enum Login {
     /// A user.
-    Password { username: String, password: SecretString },
+    Password { username: String, password: Secret },
     /// Whoever the personal access token was made for.
-    Token(SecretString),
+    Token(Secret),
+}
+
+impl Login {
+    /// The password or the token.
+    pub(crate) const fn secret(&self) -> &Secret {
+        match self {
+            Self::Password { password: secret, .. } | Self::Token(secret) => secret,
+        }
+    }
 }
 
 impl Endpoint {
@@ -56,7 +63,7 @@ impl Endpoint {
 
     /// The endpoint of a broker on this machine.
     pub(crate) fn local(address: String, username: String, password: SecretString) -> Self {
-        let login = Login::Password { username, password };
+        let login = Login::Password { username, password: Secret::new(password, None) };
         Self::new(vec![address], login, None, Timeouts::default())
     }
 
@@ -185,7 +192,7 @@ fn login(config: &ConnectorConfig) -> Result<Login, ConnectorError> {
         }
         Some(token) => {
             check_credential("remote.token", token.expose_secret())?;
-            Ok(Login::Token(token.clone()))
+            Ok(Login::Token(Secret::new(token.clone(), config.remote_token_file.clone())))
         }
         None if !has_password => Err(ConnectorError::Config(
             "remote.password is empty, set it or name a secret that holds it; there is no default".to_owned(),
@@ -193,6 +200,7 @@ fn login(config: &ConnectorConfig) -> Result<Login, ConnectorError> {
         None => {
             check_credential("remote.username", &config.remote.username)?;
             check_credential("remote.password", password.expose_secret())?;
+            let password = Secret::new(password, config.remote_password_file.clone());
             Ok(Login::Password { username: config.remote.username.clone(), password })
         }
     }
@@ -249,7 +257,7 @@ mod tests {
         let Login::Password { password, .. } = &endpoint.unwrap().login else {
             panic!("expected a password")
         };
-        assert_eq!(password.expose_secret(), "other");
+        assert_eq!(password.current().expose_secret(), "other");
     }
 
     #[test]

@@ -35,14 +35,24 @@ pub enum CursorStep {
         /// The messages.
         messages: Vec<ReceivedMessage>,
     },
-    /// Messages of a partition expired before they were read: those from one offset on, up to another one, which is the
-    /// next that is read.
+    /// Messages of a partition expired or were purged before they were read: those from one offset on, up to another one,
+    /// which is the next that is read.
     Expired {
         /// Which partition.
         partition: PartitionId,
         /// The first message that is gone.
         from: Offset,
         /// The first one that is there.
+        until: Offset,
+    },
+    /// The stored offset of a partition went back, because the group was deleted or put back or its topic was made anew:
+    /// messages from one offset on, up to another one, had been handled and are read again.
+    Repeated {
+        /// Which partition.
+        partition: PartitionId,
+        /// The first message that is read again.
+        from: Offset,
+        /// The first one that was not handled before.
         until: Offset,
     },
     /// The offsets of a partition went back: the broker forgot messages, or the topic was purged. The partition is

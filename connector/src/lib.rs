@@ -64,6 +64,7 @@ mod message;
 mod partitioning;
 mod poll_size;
 mod publisher;
+mod secret;
 mod status;
 mod topology;
 

@@ -48,6 +48,10 @@ pub struct Counters {
     pub paused_partitions: BTreeMap<String, u64>,
     /// Messages that the broker dropped, because they were old or too many, before they were read.
     pub lost_to_retention: u64,
+    /// Messages that are handled again, because the stored offset of the group went back: it was deleted or put back, or its
+    /// topic was made anew. At most so many: a host knows what it has committed itself.
+    #[serde(default)]
+    pub handled_again: u64,
     /// Times that the offsets of a partition went back, because the broker forgot messages or the topic was purged.
     pub log_went_back: u64,
     /// When the oldest of the messages that are not settled now was read, and when the oldest was made by its
@@ -61,6 +65,9 @@ pub struct Counters {
     pub attempts: BTreeMap<String, Histogram>,
     /// Times that a poller became a member of its group.
     pub joins: u64,
+    /// Offsets of partitions that the broker has stored: commits.
+    #[serde(default)]
+    pub commits: u64,
     /// Times that it ceased to be one, by reason: `lost` or `stopped`.
     pub membership_ends: BTreeMap<String, u64>,
     /// What could not be done at once, by stage (`read`, `commit`, `publish`) and stable code. All of it is repeated.
@@ -81,6 +88,10 @@ pub struct Counters {
     pub dead_letters: BTreeMap<String, BTreeMap<String, u64>>,
     /// How each handler is.
     pub handlers: BTreeMap<String, HandlerCounters>,
+    /// Failures of what the host itself keeps or does, by the cause of health that they are. All of it is repeated, or
+    /// told because it cannot be.
+    #[serde(default)]
+    pub troubles: BTreeMap<String, u64>,
 }
 
 /// What was published to a topic.
@@ -186,6 +197,7 @@ impl Counters {
         self.partitions += other.partitions;
         add_counts(&mut self.paused_partitions, &other.paused_partitions);
         self.lost_to_retention += other.lost_to_retention;
+        self.handled_again += other.handled_again;
         self.log_went_back += other.log_went_back;
         self.oldest_read_micros = earlier(self.oldest_read_micros, other.oldest_read_micros);
         self.oldest_made_micros = earlier(self.oldest_made_micros, other.oldest_made_micros);
@@ -206,6 +218,7 @@ impl Counters {
         for (handler, theirs) in &other.dead_letters {
             add_counts(self.dead_letters.entry(handler.clone()).or_default(), theirs);
         }
+        add_counts(&mut self.troubles, &other.troubles);
         // A handler belongs to one subscription.
         self.handlers.extend(other.handlers.iter().map(|(name, theirs)| (name.clone(), theirs.clone())));
     }
@@ -216,6 +229,7 @@ impl Counters {
             self.attempts.entry(outcome.clone()).or_default().add(theirs);
         }
         self.joins += other.joins;
+        self.commits += other.commits;
         add_counts(&mut self.membership_ends, &other.membership_ends);
         for (stage, theirs) in &other.failures {
             add_counts(self.failures.entry(stage.clone()).or_default(), theirs);

@@ -13,23 +13,32 @@ mod tests;
 
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{self, Read};
-use std::os::unix::fs::{FileExt, OpenOptionsExt};
+use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard};
 
 use foldhash::HashMap;
+use rustix::fs::FallocateFlags;
+use rustix::io::Errno;
 
 use self::mark::Marker;
 use self::record::{Past, SUSPECT_BYTES, Suspect};
 use crate::event::Message;
 use crate::handler::HandlerName;
+use crate::known_stores::Acquaintance;
+use crate::mender::Mend;
 use crate::sandbox::CallEvent;
+use crate::state::Surroundings;
+use crate::trouble::{About, Watch};
 
 pub(crate) use mark::EventMark;
 
 /// Deaths of the host with an event in a guest, after which that event does not run again, unless otherwise configured.
 pub(crate) const DEATHS_MAX: u32 = 3;
+
+/// Journals bear no ids: one that is there is the one that was.
+const JOURNAL_ID: u64 = 1;
 
 /// Processes that may keep their journals in one directory.
 const JOURNALS_MAX: u32 = 256;
@@ -91,14 +100,17 @@ impl Suspects {
 /// The journal of this process. Others leave it alone while it is open.
 #[derive(Debug)]
 pub(crate) struct CrashJournal {
-    file: File,
+    /// Another one takes its place only when it was removed.
+    file: RwLock<File>,
+    path: PathBuf,
+    slots: usize,
     epoch: u32,
     /// Suspects that may still run, with their places in the file.
     suspects: Mutex<HashMap<EventMark, usize>>,
     suspects_left: AtomicUsize,
     /// Held by the one suspect that runs.
     running_suspect: Mutex<()>,
-    write_failed: AtomicBool,
+    watch: Watch,
 }
 
 /// A call under way. Dropping it clears a suspect, since the process outlived it.
@@ -120,6 +132,7 @@ impl CrashJournal {
         dir: &Path,
         slots: usize,
         deaths_max: u32,
+        surroundings: &Surroundings,
     ) -> Result<(Self, Suspects), CrashJournalError> {
         let error = |path: &Path| {
             let path = path.to_owned();
@@ -128,43 +141,15 @@ impl CrashJournal {
         fs::create_dir_all(dir).map_err(error(dir))?;
         for number in 0..JOURNALS_MAX {
             let path = dir.join(format!("crash-{number}.journal"));
+            let is_new = !path.exists();
             if let Some(file) = lock(&path).map_err(error(&path))? {
-                return Self::start(file, slots, deaths_max).map_err(error(&path));
+                let past = read(&file).map_err(error(&path))?;
+                note_loss(surroundings, &path, is_new, past.is_readable());
+                let opened = Opened { file, path: path.clone(), past, slots, deaths_max };
+                return opened.start(surroundings).map_err(error(&path));
             }
         }
         Err(CrashJournalError::Taken { dir: dir.to_owned() })
-    }
-
-    fn start(mut file: File, slots: usize, deaths_max: u32) -> io::Result<(Self, Suspects)> {
-        let mut bytes = Vec::new();
-        file.read_to_end(&mut bytes)?;
-        let mut past = Past::read(&bytes);
-        past.count_death();
-        // The deaths first. If this process dies between the two writes, the next one finds them counted.
-        file.write_all_at(&past.suspects_bytes(), record::SUSPECTS_AT)?;
-        let epoch = past.epoch().wrapping_add(1);
-        file.write_all_at(&record::header(epoch), 0)?;
-        file.set_len(record::slot_at(slots))?;
-        let deaths: HashMap<EventMark, u32> = past.suspects().map(|(_, s)| (s.mark, s.deaths)).collect();
-        let left = past.suspects().filter(|(_, suspect)| suspect.deaths < deaths_max);
-        let left: HashMap<EventMark, usize> = left.map(|(place, suspect)| (suspect.mark, place)).collect();
-        if !left.is_empty() {
-            let (suspects, condemned) = (left.len(), deaths.len() - left.len());
-            tracing::warn!(
-                suspects,
-                condemned,
-                "the last host died while events were in guests; they run alone"
-            );
-        }
-        let journal = Self {
-            file,
-            epoch,
-            suspects_left: AtomicUsize::new(left.len()),
-            suspects: Mutex::new(left),
-            running_suspect: Mutex::new(()),
-            write_failed: AtomicBool::new(false),
-        };
-        Ok((journal, Suspects::new(deaths, deaths_max)))
     }
 
     /// Notes that events go into a guest, on the thread that owns the slot. A suspect waits for the one that runs.
@@ -222,10 +207,108 @@ impl CrashJournal {
 
     /// A journal that cannot be written protects less; events go on.
     fn write(&self, bytes: &[u8], at: u64) {
-        if let Err(error) = self.file.write_all_at(bytes, at)
-            && !self.write_failed.swap(true, Ordering::Relaxed)
-        {
-            tracing::error!(%error, "cannot write the crash journal; an event that kills the host may not be recognised");
+        if let Err(error) = self.file().write_all_at(bytes, at) {
+            self.watch.fails(&error);
+        }
+    }
+
+    fn file(&self) -> RwLockReadGuard<'_, File> {
+        self.file.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Whether its path still leads to the open file: nobody finds again what is written to a removed one.
+    fn is_in_place(&self) -> bool {
+        let places = [self.file().metadata(), fs::metadata(&self.path)]
+            .map(|found| found.map(|found| (found.dev(), found.ino())).ok());
+        places[0].is_some() && places[0] == places[1]
+    }
+
+    /// Puts a copy of the open file, which was removed, back in its place.
+    fn put_back(&self) -> io::Result<()> {
+        let mut bytes = vec![0; usize::try_from(record::slot_at(0)).unwrap_or_default()];
+        self.file().read_exact_at(&mut bytes, 0)?;
+        if let Some(dir) = self.path.parent() {
+            fs::create_dir_all(dir)?;
+        }
+        let file = lock(&self.path)?.ok_or_else(|| io::Error::other("another process has its place"))?;
+        file.write_all_at(&bytes, 0)?;
+        reserve(&file, self.slots)?;
+        *self.file.write().unwrap_or_else(PoisonError::into_inner) = file;
+        Ok(())
+    }
+}
+
+/// A journal that was just opened.
+struct Opened {
+    file: File,
+    path: PathBuf,
+    past: Past,
+    slots: usize,
+    deaths_max: u32,
+}
+
+impl Opened {
+    fn start(self, surroundings: &Surroundings) -> io::Result<(CrashJournal, Suspects)> {
+        let Self { file, path, mut past, slots, deaths_max } = self;
+        past.count_death();
+        // The deaths first. If this process dies between the two writes, the next one finds them counted.
+        file.write_all_at(&past.suspects_bytes(), record::SUSPECTS_AT)?;
+        let epoch = past.epoch().wrapping_add(1);
+        file.write_all_at(&record::header(epoch), 0)?;
+        reserve(&file, slots)?;
+        let deaths: HashMap<EventMark, u32> = past.suspects().map(|(_, s)| (s.mark, s.deaths)).collect();
+        let left = past.suspects().filter(|(_, suspect)| suspect.deaths < deaths_max);
+        let left: HashMap<EventMark, usize> = left.map(|(place, suspect)| (suspect.mark, place)).collect();
+        if !left.is_empty() {
+            let (suspects, condemned) = (left.len(), deaths.len() - left.len());
+            tracing::warn!(
+                suspects,
+                condemned,
+                "the last host died while events were in guests; they run alone"
+            );
+        }
+        let about = About {
+            cause: "journal_unwritable",
+            subject: format!("the crash journal {}", path.display()),
+            consequence: "events go on, but one that kills the host may not be recognised until it can be written",
+        };
+        let journal = CrashJournal {
+            file: RwLock::new(file),
+            path,
+            slots,
+            epoch,
+            suspects_left: AtomicUsize::new(left.len()),
+            suspects: Mutex::new(left),
+            running_suspect: Mutex::new(()),
+            watch: surroundings.troubles.watch(about),
+        };
+        Ok((journal, Suspects::new(deaths, deaths_max)))
+    }
+}
+
+impl Mend for CrashJournal {
+    fn is_failing(&self) -> bool {
+        self.watch.is_failing()
+    }
+
+    fn check(&self) {
+        if !self.is_in_place() {
+            self.watch.fails(&"the file was removed or replaced while it was open");
+        }
+    }
+
+    fn mend(&self) {
+        let mended = if self.is_in_place() {
+            // The header is the same all the time, so nobody minds that it is written again.
+            self.file()
+                .write_all_at(&record::header(self.epoch), 0)
+                .and_then(|()| reserve(&self.file(), self.slots))
+        } else {
+            self.put_back()
+        };
+        match mended {
+            Ok(()) => self.watch.works(),
+            Err(error) => self.watch.fails(&error),
         }
     }
 }
@@ -236,6 +319,45 @@ impl Drop for InCall<'_> {
             self.journal.leave(self.slot);
             self.journal.acquit(mark);
         }
+    }
+}
+
+fn read(mut file: &File) -> io::Result<Past> {
+    let mut bytes = Vec::new();
+    file.read_to_end(&mut bytes)?;
+    Ok(Past::read(&bytes))
+}
+
+/// Gives the file the length that it needs, and takes the room on the disk now: it would be missing when the disk is
+/// full and events fail.
+fn reserve(file: &File, slots: usize) -> io::Result<()> {
+    let bytes = record::slot_at(slots);
+    file.set_len(bytes)?;
+    match rustix::fs::fallocate(file, FallocateFlags::empty(), 0, bytes) {
+        // Not every file system can promise that.
+        Ok(()) | Err(Errno::OPNOTSUPP | Errno::NOSYS) => Ok(()),
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// Says aloud when a journal says nothing of a past that there was.
+fn note_loss(surroundings: &Surroundings, path: &Path, is_new: bool, is_readable: bool) {
+    let name = path.display().to_string();
+    let was_there = match surroundings.known.as_ref().map(|known| known.meet(&name, JOURNAL_ID)) {
+        Some(Ok(Acquaintance::Same)) => true,
+        Some(Err(error)) => {
+            tracing::warn!(path = name, %error, "cannot remember that there is a crash journal; should it be lost, nobody will notice");
+            false
+        }
+        _ => false,
+    };
+    if (is_new && was_there) || (!is_new && !is_readable) {
+        let lost = format!(
+            "the crash journal {name} says nothing of earlier lives of the host: it was removed or emptied, and events \
+             that killed the host are not recognised by what they did before"
+        );
+        tracing::warn!("{lost}");
+        surroundings.troubles.happened("journal_lost", &name, lost);
     }
 }
 

@@ -201,6 +201,11 @@ impl Dispatcher {
         self.unblock();
     }
 
+    /// Messages are handled again, for the stored offset of their partition went back.
+    pub(crate) fn messages_repeated(&mut self, messages: u64) {
+        self.counters.sums.handled_again += messages;
+    }
+
     /// Messages expired before they were read.
     pub(crate) fn messages_expired(&mut self, messages: u64) {
         self.counters.sums.lost_to_retention += messages;

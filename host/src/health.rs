@@ -6,6 +6,7 @@
 
 pub(crate) mod judge;
 pub(crate) mod observer;
+pub(crate) mod pulse;
 mod trend;
 
 use std::time::Duration;
@@ -28,6 +29,9 @@ pub struct HealthSettings {
     pub dead_letters_window: Duration,
     /// How long a partition with messages before it may stand still.
     pub stuck_after: Duration,
+    /// How long a subscription may have messages in hand and settle none, or settle messages and commit nothing, beyond
+    /// what its slowest handler may take.
+    pub progress_within: Duration,
 }
 
 impl Default for HealthSettings {
@@ -38,6 +42,7 @@ impl Default for HealthSettings {
             dead_letters_max: 100,
             dead_letters_window: Duration::from_secs(300),
             stuck_after: Duration::from_secs(300),
+            progress_within: Duration::from_secs(30),
         }
     }
 }

@@ -1,6 +1,7 @@
 //! The host: opens the connection, admits the components, and runs every subscription until it is told to stop.
 
 mod handle;
+mod opening;
 mod running;
 
 use std::future::Future;
@@ -11,7 +12,6 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use guesthouse_connector::{
     ConnectorError, Durability, GroupAddress, IggyConnector, TopicAddress, TopicSpec, TopologyManager,
-    connector,
 };
 use tokio::sync::watch;
 use tokio::task::JoinSet;
@@ -27,11 +27,14 @@ use crate::dispatch::effects::Effects;
 use crate::endpoint::{Endpoint, EndpointError};
 use crate::event::SourceTopic;
 use crate::handler::{HandlerConfig, HandlerName};
+use crate::health::pulse::{self, Pulse};
 use crate::health::{Observation, Observer};
+use crate::mender;
 use crate::sandbox::{AdmissionError, AdmittedComponent, GuestSpec, Sandbox, SandboxError};
 use crate::state::forget::Forgetter;
 use crate::state::{StateError, StateStore};
 use crate::subscription::{Run, Subscription, SubscriptionError, View};
+use crate::trouble::Troubles;
 
 pub use self::handle::HostHandle;
 pub use self::running::RunningHost;
@@ -61,6 +64,7 @@ enum Ownership {
 #[derive(Debug)]
 struct Around {
     observer: Observer,
+    pulses: Vec<Pulse>,
     endpoint: Option<Endpoint>,
 }
 
@@ -164,6 +168,9 @@ impl HostBuilder {
 
     /// Starts the sandbox, admits every component, opens the connection and sees to the topics. Reads nothing yet.
     ///
+    /// Waits for a server elsewhere that does not answer yet, as long as
+    /// [`Timeouts::first_answer`](guesthouse_connector::Timeouts::first_answer) says.
+    ///
     /// # Errors
     /// When any of it fails; nothing keeps running then.
     pub async fn build(self) -> Result<Host, BuildError> {
@@ -174,14 +181,7 @@ impl HostBuilder {
         let admitted = admit_all(&sandbox, &config).await?;
         let state = open_state(&sandbox, &config).await?;
         let suspects = open_journal(&sandbox, &config).await?;
-        let (connector, ownership) = match self.connector {
-            Some(shared) => (shared, Ownership::Shared),
-            None => (open(&config).await?, Ownership::Owned),
-        };
-        if let Err(error) = ensure_topics(connector.as_ref(), &mut config).await {
-            close(connector.as_ref(), ownership).await;
-            return Err(BuildError::Connect(error));
-        }
+        let (connector, ownership) = opening::open(self.connector, &mut config).await?;
         let endpoint = match config.metrics_listen.map(Endpoint::bind) {
             None => None,
             Some(bound) => match bound.await {
@@ -213,6 +213,9 @@ impl HostBuilder {
         let stream = config.connector.stream_name.as_str();
         let observer = Observer {
             settings: config.health.clone(),
+            stream: stream.to_owned(),
+            topics: config.topology.clone(),
+            troubles: sandbox.troubles().clone(),
             topology: TopologyManager::new(Arc::clone(&connector), stream, config.topology.clone()),
             connector: Arc::clone(&connector),
             views: views.clone(),
@@ -224,13 +227,15 @@ impl HostBuilder {
             dead_letter_topic: config.dead_letters.topic.as_str().into(),
             connector: Arc::downgrade(&connector),
             observation,
-            health: Arc::new(config.health),
+            troubles: sandbox.troubles().clone(),
+            health: Arc::new(config.health.clone()),
             endpoint: endpoint.as_ref().map(Endpoint::address),
             control: control.clone(),
             has_ended,
         };
         let drain = config.dispatch.drain;
-        let around = Around { observer, endpoint };
+        let pulses = pulses(&config, &handle.views, sandbox.troubles());
+        let around = Around { observer, pulses, endpoint };
         Ok(Host { connector, ownership, sandbox, subscriptions, around, drain, control, handle, ended })
     }
 }
@@ -260,21 +265,36 @@ impl Host {
         }
         let mut around = JoinSet::new();
         around.spawn(self.around.observer.run());
+        around.spawn(pulse::run(self.around.pulses));
+        around.spawn(mender::run(self.sandbox.to_mend()));
         if let Some(endpoint) = self.around.endpoint {
             around.spawn(endpoint.run(self.handle.clone()));
         }
         let ended = supervise((&mut tasks, &mut around), shutdown, &self.control, self.drain).await;
         tasks.shutdown().await;
         around.shutdown().await;
-        let sandbox = self.sandbox;
+        let (troubles, sandbox) = (self.sandbox.troubles().clone(), self.sandbox);
         // Guests in the middle of a call are stopped; the threads are joined off the async ones.
         if tokio::task::spawn_blocking(move || sandbox.shutdown()).await.is_err() {
             tracing::error!("the sandbox did not stop in order");
         }
         close(self.connector.as_ref(), self.ownership).await;
         self.ended.send_replace(Ended::Yes);
-        ended.map(|counters| RunReport { counters })
+        let counters = ended?;
+        Ok(RunReport { counters: Counters { troubles: troubles.counts_by_name(), ..counters } })
     }
+}
+
+/// One for each subscription. A handler may take its deadline for one event, and events may wait in memory to be tried
+/// again; both come on top of what is configured.
+fn pulses(config: &Config, views: &[Arc<View>], troubles: &Troubles) -> Vec<Pulse> {
+    let pulse = |view: &Arc<View>| {
+        let ours = config.handlers.iter().filter(|handler| handler.subscription == view.subscription);
+        let longest = ours.map(|handler| handler.limits.deadline + handler.retry.in_memory_max).max();
+        let patience = config.health.progress_within.saturating_add(longest.unwrap_or_default());
+        Pulse::new(Arc::clone(view), patience, troubles)
+    };
+    views.iter().map(pulse).collect()
 }
 
 /// Waits for the subscriptions to end, and asks them to when `shutdown` completes.
@@ -302,12 +322,6 @@ async fn supervise(
             _ = run.changed() => {}
         }
     }
-}
-
-async fn open(config: &Config) -> Result<Arc<dyn IggyConnector>, BuildError> {
-    let connector = connector(config.connector.mode);
-    connector.connect(&config.connector).await.map_err(BuildError::Connect)?;
-    Ok(connector)
 }
 
 async fn close(connector: &dyn IggyConnector, ownership: Ownership) {
@@ -444,5 +458,7 @@ fn assemble(
         topology: config.topology.clone().into(),
         parked_suffix,
         forgetter,
+        troubles: sandbox.troubles().clone(),
+        journal_dir: config.sandbox.journal_dir.clone(),
     }
 }

@@ -32,6 +32,7 @@
 mod board;
 pub mod cli;
 mod codec;
+mod commit_record;
 pub mod compiler;
 mod config;
 mod counters;
@@ -50,8 +51,10 @@ pub mod health;
 mod histogram;
 mod host;
 mod identity;
+mod known_stores;
 mod lane;
 mod ledger;
+mod mender;
 mod metrics;
 mod outcome;
 mod parked;
@@ -67,6 +70,7 @@ mod subscription;
 pub mod telemetry;
 mod transport;
 pub mod trial;
+mod trouble;
 mod verdict;
 
 pub use codec::{Codec, Format, Format as SerializationFormat, RawCodec, RawEventType, RawTenant};

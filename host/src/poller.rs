@@ -1,10 +1,11 @@
 //! The poller: owns one group cursor, reads and decodes what it may, and stores offsets when told.
 
 mod membership;
+mod owed;
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use guesthouse_connector::{
     ConnectorError, CursorStep, GroupAddress, GroupCursor, IggyConnector, Offset, PartitionId,
@@ -12,9 +13,11 @@ use guesthouse_connector::{
 };
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 
-use self::membership::{End, Stage};
+use self::membership::{End, Failure, Stage};
+use self::owed::{OwedCommits, Urgency};
 use crate::board::{Board, Phase};
 use crate::codec::Codec;
+use crate::commit_record::CommitRecord;
 use crate::dispatch::Decoded;
 use crate::dispatch::effects::EffectId;
 use crate::dispatch::partitions::{AssignmentId, PartitionKey, TopicIndex};
@@ -22,6 +25,7 @@ use crate::event::{Message, SharedEvent, Source, SourceTopic};
 use crate::failpoint::failpoint;
 use crate::parked::{Fetched, ReadBack};
 use crate::state::forget::Forgetter;
+use crate::trouble::{Troubles, Watch};
 
 pub(crate) use self::membership::Membership;
 
@@ -44,6 +48,9 @@ const IDLE_MAX: Duration = Duration::from_millis(10);
 /// Waits between attempts to open a cursor that the broker refuses.
 const REFUSED_WAIT: Duration = Duration::from_secs(2);
 
+/// How long a commit may be under way, whatever holds it up.
+const COMMIT_WITHIN: Duration = Duration::from_secs(30);
+
 /// What the tasks around a dispatcher tell it.
 #[derive(Debug)]
 pub(crate) enum Input {
@@ -59,6 +66,8 @@ pub(crate) enum Input {
     Read(PartitionKey, Vec<Decoded>, Option<Room>),
     /// This many messages of a partition expired before they were read.
     Expired(u64),
+    /// This many messages of a partition are handled again.
+    Repeated(u64),
     /// The offsets of a partition went back; it is revoked next.
     WentBack,
     /// Effects are confirmed.
@@ -120,6 +129,11 @@ pub(crate) struct Poller {
     pub(crate) membership: Arc<Membership>,
     /// Whom to tell about confirmed commits, when handlers of the subscription use state.
     pub(crate) forgetter: Option<Arc<Forgetter>>,
+    /// Over the commits of this topic.
+    pub(crate) commits: Watch,
+    pub(crate) troubles: Troubles,
+    /// What was committed, for the next life of the host, where that is kept.
+    pub(crate) record: Option<CommitRecord>,
 }
 
 /// What a poller keeps while it holds a cursor.
@@ -131,6 +145,7 @@ struct Round {
     refused: HashSet<PartitionId>,
     assignments_made: u64,
     idle: Duration,
+    owed: OwedCommits,
 }
 
 impl Poller {
@@ -142,7 +157,7 @@ impl Poller {
         let Some(mut cursor) = self.open().await else { return };
         let mut round = Round::default();
         while self.board.phase() < Phase::Leaving {
-            self.store_commits(&mut cursor, &mut round).await;
+            self.store_commits(&mut cursor, &mut round, Urgency::InTime).await;
             if self.board.take_rejoin() {
                 let Some(anew) = self.rejoin(cursor, &mut round).await else { return };
                 cursor = anew;
@@ -151,25 +166,44 @@ impl Poller {
                 break;
             }
         }
-        self.store_commits(&mut cursor, &mut round).await;
+        self.store_commits(&mut cursor, &mut round, Urgency::Last).await;
+        if let Some((partitions, _)) = round.owed.owed(Instant::now()) {
+            tracing::warn!(topic = %self.source.topic, partitions, "the last commits could not be stored; events since the ones before are handled again");
+        }
         self.membership.end(End::Stopped);
         self.leave(cursor).await;
+        if let Some(record) = &self.record {
+            record.write().await;
+        }
     }
 
     async fn open(&self) -> Option<GroupCursor> {
         let group = GroupAddress { topic: self.source.address(), group: self.group.clone() };
         loop {
             match self.connector.open_group_cursor(&group).await {
-                Ok(cursor) => return Some(cursor),
+                Ok(mut cursor) => {
+                    for (partition, stored) in self.committed_before().await {
+                        cursor.remember(partition, stored);
+                    }
+                    return Some(cursor);
+                }
                 Err(error) => {
-                    self.membership.failed(Stage::Read, &error);
-                    tracing::error!(topic = %self.source.topic, %error, "cannot join the group");
+                    if self.membership.failed(Stage::Read, &error) == Failure::New {
+                        tracing::error!(topic = %self.source.topic, %error, "cannot join the group; it is tried again until it succeeds");
+                    }
                 }
             }
             if !self.rest(REFUSED_WAIT).await {
                 return None;
             }
         }
+    }
+
+    /// What earlier lives of the host have committed, as far as that is on record.
+    async fn committed_before(&self) -> Vec<(PartitionId, Offset)> {
+        let Some(record) = self.record.clone() else { return Vec::new() };
+        // A record that cannot be read says nothing, and has said so.
+        tokio::task::spawn_blocking(move || record.read()).await.unwrap_or_default()
     }
 
     /// Gives all partitions back and joins the group again.
@@ -223,9 +257,10 @@ impl Poller {
         match step {
             Ok(step) => self.take(step, cursor, round).await,
             Err(error) => {
-                self.membership.failed(Stage::Read, &error);
+                if self.membership.failed(Stage::Read, &error) == Failure::New {
+                    tracing::error!(topic = %self.source.topic, %error, "cannot read; it is tried again until it succeeds");
+                }
                 self.membership.end(End::Lost);
-                tracing::error!(topic = %self.source.topic, %error, "cannot read");
                 if self.rest(REFUSED_WAIT).await {
                     std::ops::ControlFlow::Continue(())
                 } else {
@@ -269,25 +304,10 @@ impl Poller {
                 };
                 self.read(partition, messages, &room)
             }
-            CursorStep::Expired { partition, from, until } => {
-                tracing::error!(
-                    topic = %self.source.topic,
-                    %partition,
-                    %from,
-                    %until,
-                    "lost-to-retention: messages expired before they were handled; keep them longer"
-                );
-                vec![Input::Expired(until.0.saturating_sub(from.0))]
-            }
+            CursorStep::Expired { partition, from, until } => vec![self.expired(partition, (from, until))],
+            CursorStep::Repeated { partition, from, until } => vec![self.repeated(partition, (from, until))],
             CursorStep::WentBack { partition, expected, last } => {
-                tracing::error!(
-                    topic = %self.source.topic,
-                    %partition,
-                    %expected,
-                    %last,
-                    "log-went-back: the broker forgot messages, or the topic was purged; reading all that it holds now"
-                );
-                vec![Input::WentBack]
+                vec![self.went_back(partition, (expected, last))]
             }
             CursorStep::Empty => {
                 self.membership.begin();
@@ -295,9 +315,10 @@ impl Poller {
                 Vec::new()
             }
             CursorStep::Disconnected { error, wait } => {
-                self.membership.failed(Stage::Read, &error);
+                if self.membership.failed(Stage::Read, &error) == Failure::New {
+                    tracing::warn!(topic = %self.source.topic, %error, ?wait, "lost the broker; connecting again");
+                }
                 self.membership.end(End::Lost);
-                tracing::warn!(topic = %self.source.topic, %error, ?wait, "lost the broker; connecting again");
                 Vec::new()
             }
         };
@@ -309,6 +330,46 @@ impl Poller {
         std::ops::ControlFlow::Continue(())
     }
 
+    fn expired(&self, partition: PartitionId, (from, until): (Offset, Offset)) -> Input {
+        let messages = until.0.saturating_sub(from.0);
+        let lost = format!(
+            "{messages} messages of topic {}, partition {partition}, offsets {from} to {until}, are gone before group {} handled them: \
+             they expired or were purged",
+            self.source.topic, self.group
+        );
+        tracing::error!("lost-to-retention: {lost}; keep them longer");
+        self.troubles.happened("messages_lost", &self.place(partition), lost);
+        Input::Expired(messages)
+    }
+
+    fn repeated(&self, partition: PartitionId, (from, until): (Offset, Offset)) -> Input {
+        let messages = until.0.saturating_sub(from.0);
+        let again = format!(
+            "the stored offset of group {} in topic {}, partition {partition}, went back: the group was deleted or put back, or the \
+             topic was purged or made anew; up to {messages} messages, offsets {from} to {until}, are handled again",
+            self.group, self.source.topic
+        );
+        tracing::warn!("group-went-back: {again}");
+        self.troubles.happened("group_went_back", &self.place(partition), again);
+        Input::Repeated(messages)
+    }
+
+    fn went_back(&self, partition: PartitionId, (expected, last): (Offset, Offset)) -> Input {
+        let lost = format!(
+            "topic {}, partition {partition}, ends at offset {last} where offset {expected} was expected: the broker forgot messages, \
+             or the topic was purged; all that it holds now is read",
+            self.source.topic
+        );
+        tracing::error!("log-went-back: {lost}");
+        self.troubles.happened("messages_lost", &self.place(partition), lost);
+        Input::WentBack
+    }
+
+    /// Names a partition in what is told of it.
+    fn place(&self, partition: PartitionId) -> String {
+        format!("{}/{}/{partition}", self.source.topic, self.group)
+    }
+
     async fn idle(&self, round: &mut Round) {
         round.idle = (round.idle * 2).clamp(IDLE_MIN, IDLE_MAX);
         tokio::select! {
@@ -317,40 +378,74 @@ impl Poller {
         }
     }
 
-    async fn store_commits(&self, cursor: &mut GroupCursor, round: &mut Round) {
-        for (partition, (assignment, offset)) in self.board.take_commits() {
-            // A commit from before the partition went and came back says nothing about its new owner's progress.
-            if round.assignments.get(&partition) != Some(&assignment) {
-                continue;
-            }
+    /// Stores what is asked for, and what was refused before once its rest is over.
+    async fn store_commits(&self, cursor: &mut GroupCursor, round: &mut Round, urgency: Urgency) {
+        let now = Instant::now();
+        round.owed.add(self.board.take_commits(), now);
+        // A commit from before the partition went and came back says nothing about its new owner's progress.
+        let Round { owed, assignments, .. } = round;
+        owed.retain(|partition, assignment| assignments.get(&partition) == Some(&assignment));
+        for (partition, assignment, offset) in round.owed.due(urgency, now) {
             failpoint!("terminal.before_commit");
             match cursor.store_offset(partition, offset).await {
                 Ok(StoreOutcome::Stored) => {
                     round.refused.remove(&partition);
+                    round.owed.paid(partition);
                     self.committed(partition, offset);
                 }
                 Ok(StoreOutcome::NotOwner) => {
                     tracing::info!(topic = %self.source.topic, %partition, "another member owns the partition now");
                     round.refused.insert(partition);
+                    round.owed.paid(partition);
                     // Nobody listens any more when the host has ended, and then nobody needs to know.
                     let _ended = self.inputs.send(Input::Overtaken(self.key(partition), assignment)).await;
                 }
-                Err(error) => self.commit_failed(partition, offset, &error),
+                Err(error) => {
+                    round.owed.failed(now);
+                    self.commit_failed(partition, offset, &error);
+                    if error.is_transient() {
+                        // The others would share its fate.
+                        break;
+                    }
+                }
             }
+        }
+        self.judge_commits(round);
+        if let Some(record) = &self.record {
+            record.write_if_due(now).await;
+        }
+    }
+
+    /// Says when commits are held up for too long, and when they are not any more.
+    fn judge_commits(&self, round: &Round) {
+        match round.owed.owed(Instant::now()) {
+            None => self.commits.works(),
+            Some((partitions, since)) if since >= COMMIT_WITHIN && !self.commits.is_failing() => {
+                let since = humantime::format_duration(Duration::from_secs(since.as_secs()));
+                self.commits.fails(&format!("the commits of {partitions} partitions wait for {since}"));
+            }
+            Some(_) => {}
         }
     }
 
     fn committed(&self, partition: PartitionId, offset: Offset) {
         failpoint!("commit.after_ack");
+        self.membership.committed();
         if let Some(forgetter) = &self.forgetter {
             forgetter.confirmed(&self.source, partition, offset);
+        }
+        if let Some(record) = &self.record {
+            record.note(partition, offset);
         }
         tracing::trace!(topic = %self.source.topic, %partition, %offset, "committed");
     }
 
     fn commit_failed(&self, partition: PartitionId, offset: Offset, error: &ConnectorError) {
         self.membership.failed(Stage::Commit, error);
-        tracing::warn!(topic = %self.source.topic, %partition, %offset, %error, "could not commit; events may be read again");
+        // A lost connection is the business of the next step, which tells it.
+        if !error.is_transient() {
+            self.commits.fails(&format!("partition {partition}, offset {offset}: {error}"));
+        }
     }
 
     /// Decodes what was read, in parts that keep the dispatcher busy for a short time only.

@@ -53,8 +53,11 @@ use crate::crash_journal::{CrashJournal, CrashJournalError, DEATHS_MAX, Suspects
 use crate::dedup::DedupWindow;
 use crate::event::Tenant;
 use crate::handler::HandlerName;
+use crate::known_stores::KnownStores;
+use crate::mender::Mend;
 use crate::route::TenantScope;
-use crate::state::{StateError, StateSettings, StateStore};
+use crate::state::{StateError, StateSettings, StateStore, Surroundings};
+use crate::trouble::Troubles;
 
 pub(crate) use admission::Structure;
 pub use admission::{AdmissionError, Part, StructureError};
@@ -189,6 +192,7 @@ struct Inner {
     codes: Codes,
     workshop: Arc<Workshop>,
     courier: Arc<Courier>,
+    surroundings: Surroundings,
     threads: Mutex<Threads>,
 }
 
@@ -207,7 +211,9 @@ impl Sandbox {
         let engine = engine::engine().map_err(engine_error)?;
         let courier = Arc::new(Courier::start().map_err(SandboxError::Thread)?);
         let admission = Admission::new(&engine, settings, Arc::clone(&courier)).map_err(engine_error)?;
-        let codes = Codes::new(&engine, settings);
+        let known = settings.journal_dir.as_deref().map(KnownStores::new);
+        let surroundings = Surroundings { troubles: Troubles::default(), known };
+        let codes = Codes::new(&engine, settings, &surroundings.troubles);
         let workers = worker_count(settings.workers);
         let (clock, clock_thread) = Clock::start(engine).map_err(SandboxError::Thread)?;
         let threads = PerPool { computing: workers, waiting: settings.waiting_workers.max(1) };
@@ -218,6 +224,7 @@ impl Sandbox {
             codes,
             workshop,
             courier,
+            surroundings,
             threads: Mutex::new(Threads { workers: Vec::new(), clock: Some(clock_thread) }),
         };
         // From here on a failure drops `inner`, which ends the threads that were started.
@@ -242,7 +249,7 @@ impl Sandbox {
         if let Some(store) = state.get() {
             return Ok(Arc::clone(store));
         }
-        let store = crate::state::open(settings)?;
+        let store = crate::state::open(settings, self.inner.surroundings.clone())?;
         Ok(Arc::clone(self.inner.workshop.state.get_or_init(|| store)))
     }
 
@@ -257,10 +264,26 @@ impl Sandbox {
         deaths_max: Option<u32>,
     ) -> Result<Suspects, CrashJournalError> {
         let slots = self.inner.threads.lock().unwrap_or_else(PoisonError::into_inner).workers.len();
-        let (journal, suspects) = CrashJournal::open(dir, slots, deaths_max.unwrap_or(u32::MAX))?;
+        let surroundings = &self.inner.surroundings;
+        let (journal, suspects) =
+            CrashJournal::open(dir, slots, deaths_max.unwrap_or(u32::MAX), surroundings)?;
         // One that was opened before goes on, and this one is closed.
-        drop(self.inner.workshop.journal.set(journal));
+        drop(self.inner.workshop.journal.set(Arc::new(journal)));
         Ok(suspects)
+    }
+
+    /// What does not work now of what the sandbox and the host around it keep.
+    pub(crate) fn troubles(&self) -> &Troubles {
+        &self.inner.surroundings.troubles
+    }
+
+    /// The stores and files that are open so far, for somebody to look after.
+    pub(crate) fn to_mend(&self) -> Vec<Arc<dyn Mend>> {
+        let mut things: Vec<Arc<dyn Mend>> = vec![self.inner.codes.to_mend()];
+        let Workshop { state, journal, .. } = &*self.inner.workshop;
+        things.extend(state.get().map(|state| Arc::clone(state) as Arc<dyn Mend>));
+        things.extend(journal.get().map(|journal| Arc::clone(journal) as Arc<dyn Mend>));
+        things
     }
 
     /// Compiles a component, unless its code is at hand, and checks it against its grants and limits.

@@ -17,7 +17,6 @@ pub(crate) mod redis_server;
 mod tests;
 
 use std::collections::BTreeMap;
-use std::fmt;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -30,6 +29,9 @@ use self::redis::RedisStore;
 use self::seen::{Remember, Seen};
 use crate::handler::HandlerName;
 use crate::identity::EventKey;
+use crate::known_stores::{Acquaintance, KnownStores};
+use crate::mender::Mend;
+use crate::trouble::Troubles;
 
 /// Keys that [`StateStore::keys_after`] returns at most.
 pub(crate) const PAGE_KEYS_MAX: usize = 1_000;
@@ -49,6 +51,8 @@ pub enum StateSettings {
     Redis {
         /// `redis://[user:password@]host:port/database`
         url: SecretString,
+        /// The file that the URL is read from, and read again when the server does not let the host in.
+        url_file: Option<PathBuf>,
     },
 }
 
@@ -201,7 +205,7 @@ pub(crate) enum Applied {
 /// [`Self::open`] begins each call of a guest whose handler keeps marks, reads follow, and at most one [`Self::apply`]
 /// ends it. Reads take at most about `wait`, and never longer than [`WAIT_MAX`]. [`Self::forget_marks`] and
 /// [`Self::forget_seen`] are called now and then, from a thread for blocking work.
-pub(crate) trait StateStore: fmt::Debug + Send + Sync {
+pub(crate) trait StateStore: Mend {
     /// Looks at a namespace and for done-marks.
     fn open(&self, namespace: &Namespace, marks: &[MarkId], wait: Duration) -> Result<Opened, StateError>;
 
@@ -249,13 +253,47 @@ pub(crate) fn now_micros() -> u64 {
     u64::try_from(since.as_micros()).unwrap_or(u64::MAX)
 }
 
+/// What a store tells of itself, and to whom.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Surroundings {
+    /// Who hears when it fails.
+    pub(crate) troubles: Troubles,
+    /// Who knows which store was there before, where somebody does.
+    pub(crate) known: Option<KnownStores>,
+}
+
+impl Surroundings {
+    /// Says aloud when a store that was just opened is not the one that was there before.
+    fn note_opened(&self, place: &str, id: u64) {
+        match self.known.as_ref().map(|known| known.meet(place, id)) {
+            Some(Ok(Acquaintance::Other)) => {
+                let lost = format!(
+                    "the state of handlers in {place} is not the one that was there before, which is gone: handlers \
+                     begin with what is in it, and events that they had handled may be handled again"
+                );
+                tracing::warn!("{lost}; bring the old one back, or go on with this one");
+                self.troubles.happened("state_lost", place, lost);
+            }
+            Some(Err(error)) => {
+                tracing::warn!(place, %error, "cannot remember which state of handlers is used; should it be lost, nobody will notice");
+            }
+            Some(Ok(Acquaintance::First | Acquaintance::Same)) | None => {}
+        }
+    }
+}
+
 /// Opens the store. Blocks until the file is checked or the server has answered.
 ///
 /// # Errors
 /// When the file cannot be used or the server does not let this host in.
-pub(crate) fn open(settings: &StateSettings) -> Result<Arc<dyn StateStore>, StateError> {
+pub(crate) fn open(
+    settings: &StateSettings,
+    surroundings: Surroundings,
+) -> Result<Arc<dyn StateStore>, StateError> {
     Ok(match settings {
-        StateSettings::Embedded { path } => Arc::new(EmbeddedStore::open(path)?),
-        StateSettings::Redis { url } => Arc::new(RedisStore::open(url)?),
+        StateSettings::Embedded { path } => Arc::new(EmbeddedStore::open(path, surroundings)?),
+        StateSettings::Redis { url, url_file } => {
+            Arc::new(RedisStore::open(url, url_file.clone(), surroundings)?)
+        }
     })
 }

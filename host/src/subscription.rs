@@ -1,5 +1,6 @@
 //! A running subscription: the thin shell that drives its dispatcher with pollers, guests and a publisher.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
@@ -9,6 +10,7 @@ use tokio::task::JoinSet;
 
 use crate::board::{Board, Phase};
 use crate::codec::Codec;
+use crate::commit_record::CommitRecord;
 use crate::counters::{Counters, CountersBoard, ShowTimes};
 use crate::dispatch::effects::PublishJob;
 use crate::dispatch::partitions::{Due, PartitionKey, Polling, TopicIndex};
@@ -21,6 +23,7 @@ use crate::publisher::{Delivery, Publisher};
 use crate::sandbox::{AdmittedComponent, CallReport, GuestCall, Pool, Sandbox, TenancyCache};
 use crate::spans::AttemptSpans;
 use crate::state::forget::Forgetter;
+use crate::trouble::{About, Troubles};
 
 /// Inputs that wait for the dispatcher. Pollers wait when it is full.
 const INPUTS_MAX: usize = 64;
@@ -55,6 +58,10 @@ pub(crate) struct Subscription {
     pub(crate) parked_suffix: Option<String>,
     /// Forgets the done-marks of handlers that use state, when there are such handlers.
     pub(crate) forgetter: Option<Arc<Forgetter>>,
+    /// Who hears what does not work.
+    pub(crate) troubles: Troubles,
+    /// Where it is put on record what is committed, if anywhere.
+    pub(crate) journal_dir: Option<PathBuf>,
 }
 
 /// What others may see of a running subscription.
@@ -84,6 +91,12 @@ impl View {
     /// Whether it reads all its topics.
     pub(crate) fn is_member(&self) -> bool {
         self.memberships.iter().all(|membership| membership.is_held())
+    }
+
+    /// Why it does not read a topic, when that is known.
+    pub(crate) fn why_no_member(&self) -> Option<String> {
+        let unheld = self.memberships.iter().filter(|membership| !membership.is_held());
+        unheld.filter_map(|membership| membership.reason()).next()
     }
 
     /// Whether it reads all its topics and can publish what it must.
@@ -233,6 +246,15 @@ impl Subscription {
                 waiting: Arc::clone(waiting),
                 membership: Arc::clone(membership),
                 forgetter: self.forgetter.clone(),
+                commits: self.troubles.watch(About {
+                    cause: "commits_refused",
+                    subject: format!("the commits of group {} in topic {}", self.group, source.topic),
+                    consequence: "events go on, and what is not committed is handled again after a restart; it is tried again until it succeeds",
+                }),
+                troubles: self.troubles.clone(),
+                record: self.journal_dir.as_deref().map(|dir| {
+                    CommitRecord::new(dir, &GroupAddress::new(source.address(), self.group.as_str()))
+                }),
             };
             pollers.spawn(poller.run());
         }
@@ -327,6 +349,7 @@ impl Running {
             }
             Input::Expired(messages) => self.dispatcher.messages_expired(messages),
             Input::Refused(effect, reason) => self.dispatcher.refused(effect, reason, now()),
+            Input::Repeated(messages) => self.dispatcher.messages_repeated(messages),
             Input::WentBack => self.dispatcher.log_went_back(),
             Input::Published(effects) => {
                 let now = now();

@@ -101,6 +101,13 @@ impl BrokerProgram {
         self.child.wait().expect("a killed child ends");
     }
 
+    /// Starts it again on the same port and an empty directory; its password is another one.
+    pub async fn start_empty(&mut self) {
+        self.data = tempfile::tempdir().expect("a temporary directory can be made");
+        self.start_again().await;
+        self.access = Access::to_running(self.data.path()).await;
+    }
+
     /// Starts it again on the same directory and port.
     pub async fn start_again(&mut self) {
         let address: SocketAddr = self.access.address.parse().expect("it was written by a socket address");

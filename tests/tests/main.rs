@@ -14,12 +14,14 @@ mod stories {
     mod embedded_crash;
     mod embedding;
     mod foreign_clients;
+    mod full_disk;
     mod hand_over;
     mod health;
     mod host_crash;
     mod http;
     mod isolation;
     mod languages;
+    mod late_broker;
     mod library;
     mod long_faults;
     mod mistakes;

@@ -6,7 +6,7 @@ use async_trait::async_trait;
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep_until, timeout};
-use tracing::debug;
+use tracing::{debug, error, warn};
 
 use super::hands::Hands;
 use super::{ConsumerCursor, SubscriberMessage};
@@ -159,6 +159,15 @@ impl Member {
             Ok(CursorStep::Messages { partition, messages }) => self.hands.take(partition, messages),
             Ok(CursorStep::Revoked(partitions)) => self.hands.revoke(&partitions),
             Ok(CursorStep::Empty) => self.step_at = Instant::now() + IDLE_PAUSE,
+            Ok(CursorStep::Expired { partition, from, until }) => {
+                error!(group = %self.group, %partition, %from, %until, "messages are gone before they were handled: they expired or were purged");
+            }
+            Ok(CursorStep::Repeated { partition, from, until }) => {
+                warn!(group = %self.group, %partition, %from, %until, "the stored offset went back: messages are handled again");
+            }
+            Ok(CursorStep::WentBack { partition, expected, last }) => {
+                error!(group = %self.group, %partition, %expected, %last, "the broker forgot messages, or the topic was purged; reading all that it holds now");
+            }
             Ok(step) => debug!(group = %self.group, ?step, "group cursor"),
             Err(error) => {
                 debug!(group = %self.group, %error, "group cursor");

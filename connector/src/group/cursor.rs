@@ -7,7 +7,7 @@ use std::time::Duration;
 use tokio::time::{Instant, sleep_until};
 use tracing::{info, warn};
 
-use super::positions::{Positions, WayBack};
+use super::positions::{Found, Positions, WayBack};
 use super::{CursorStep, StoreOutcome};
 use crate::address::{GroupAddress, Offset, PartitionId};
 use crate::backoff::Backoff;
@@ -44,6 +44,8 @@ pub struct GroupCursor {
     announced: VecDeque<Result<CursorStep, ConnectorError>>,
     backoff: Backoff,
     retry_at: Instant,
+    /// Whether it failed since it last had its assignment.
+    is_out: bool,
 }
 
 #[derive(Debug)]
@@ -90,6 +92,7 @@ impl GroupCursor {
             announced: VecDeque::new(),
             backoff: Backoff::new(WAIT_FIRST, WAIT_LONGEST),
             retry_at: Instant::now(),
+            is_out: false,
         })
     }
 
@@ -147,6 +150,13 @@ impl GroupCursor {
             StoreOutcome::NotOwner => connection.sync_soon(),
         }
         Ok(outcome)
+    }
+
+    /// Remembers an offset that an earlier member of the group, such as one of the same host in its last life, stored. Should
+    /// the broker know of an older one or none, [`CursorStep::Repeated`] or [`CursorStep::Expired`] tells what
+    /// follows from that. To be called before the first step.
+    pub fn remember(&mut self, partition: PartitionId, stored: Offset) {
+        self.positions.remember(partition, stored);
     }
 
     /// Whether the broker may still take offsets of a partition: it is this member's, or was until the group gave it to
@@ -249,6 +259,7 @@ impl GroupCursor {
         connection.note_synced(assignment.generation);
         self.positions.set_target(assignment.partitions);
         self.backoff.reset();
+        self.is_out = false;
         Ok(())
     }
 
@@ -296,6 +307,12 @@ impl GroupCursor {
                     if let Some(back) = back {
                         return self.begin_again(partition, back).await.map(Turn::Step);
                     }
+                    if let Some(last) = last_offset.filter(|_| messages.is_empty())
+                        && let Some(from) = self.positions.note_nothing(partition, last, Instant::now())
+                    {
+                        let until = last.next();
+                        return Ok(Turn::Step(CursorStep::Expired { partition, from, until }));
+                    }
                     if let Some(step) = self.deliver(partition, messages) {
                         return Ok(Turn::Step(step));
                     }
@@ -318,16 +335,18 @@ impl GroupCursor {
         client.poll(&self.group.target, partition, &self.reader, range).await
     }
 
-    /// Moves on behind the messages, if there are any, and tells them, after what is missing before them.
+    /// Moves on behind the messages, if there are any, and tells them, after what is to be known about those before them.
     fn deliver(&mut self, partition: PartitionId, messages: Vec<ReceivedMessage>) -> Option<CursorStep> {
         let (first, last) = (messages.first()?.offset, messages.last()?.offset);
-        let missing = self.positions.advance(partition, first, last);
+        let found = self.positions.advance(partition, first, last);
         let step = CursorStep::Messages { partition, messages };
-        let Some(from) = missing else {
-            return Some(step);
+        let told = match found {
+            None => return Some(step),
+            Some(Found::Gone { from }) => CursorStep::Expired { partition, from, until: first },
+            Some(Found::HandledBefore { until }) => CursorStep::Repeated { partition, from: first, until },
         };
         self.announced.push_back(Ok(step));
-        Some(CursorStep::Expired { partition, from, until: first })
+        Some(told)
     }
 
     /// Forgets how far the group was in a partition whose offsets went back. The stored offset goes first: it would let
@@ -357,7 +376,10 @@ impl GroupCursor {
         let wait = self.backoff.next(rand::random());
         self.retry_at = Instant::now() + wait;
         self.connection = None;
-        warn!(group = %self.group.address, %error, ?wait, "connection given up");
+        // One line for each outage: whoever steps tells the rest.
+        if !std::mem::replace(&mut self.is_out, true) {
+            warn!(group = %self.group.address, %error, ?wait, "connection given up; connecting again until it succeeds");
+        }
         let told = match ends_membership {
             true => Err(error),
             false => Ok(CursorStep::Disconnected { error, wait }),

@@ -29,6 +29,8 @@ pub(super) struct Positions {
     /// Partitions that the group took from us on this connection, with the offset that was stored then as far as this
     /// member knows. The broker may still take our last offsets.
     lingering: BTreeMap<PartitionId, Option<Offset>>,
+    /// The last stored offset that this member ever knew of in each partition.
+    remembered: BTreeMap<PartitionId, Offset>,
     last_polled: Option<PartitionId>,
 }
 
@@ -39,6 +41,12 @@ struct Position {
     stored: Option<Offset>,
     /// Whether it goes on from where somebody stopped, so that nothing may be missing before the next message.
     continues: bool,
+    /// The offset that was stored before, when the one that is stored now lies before it.
+    stored_before: Option<Offset>,
+    /// Messages that were told to be gone end here.
+    told_gone: Option<Offset>,
+    /// Since when the partition is seen to have nothing from our position on although it ends behind it.
+    empty_since: Option<Instant>,
     ends_early: Option<EarlyEnd>,
     poll_size: PollSize,
 }
@@ -48,6 +56,15 @@ struct Position {
 struct EarlyEnd {
     since: Instant,
     last: Offset,
+}
+
+/// What the offset of a message says about those before it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Found {
+    /// Messages from here on, up to it, are gone.
+    Gone { from: Offset },
+    /// Messages from it on, up to here, were handled before.
+    HandledBefore { until: Offset },
 }
 
 /// Offsets of a partition that went back.
@@ -98,13 +115,20 @@ impl Positions {
 
     /// Begins a gained partition after the stored offset.
     pub(super) fn begin(&mut self, partition: PartitionId, stored: Option<Offset>) -> Assignment {
-        let stored = stored.filter(|_| !self.went_back.remove(&partition));
+        let has_gone_back = self.went_back.remove(&partition);
+        let stored = stored.filter(|_| !has_gone_back);
         self.lingering.remove(&partition);
         let next = stored.map_or(Offset(0), Offset::next);
+        let before = self.remembered.remove(&partition);
+        self.remembered.extend(stored.map(|stored| (partition, stored)));
         let position = Position {
             next,
             stored,
             continues: stored.is_some(),
+            // Offsets that went back with their messages say nothing any more.
+            stored_before: before.filter(|before| !has_gone_back && stored.is_none_or(|now| now < *before)),
+            told_gone: None,
+            empty_since: None,
             ends_early: None,
             poll_size: PollSize::default(),
         };
@@ -125,8 +149,15 @@ impl Positions {
         known.map(|(partition, position)| (*partition, position.stored)).collect()
     }
 
+    /// Remembers an offset that was stored in an earlier life of this member.
+    pub(super) fn remember(&mut self, partition: PartitionId, offset: Offset) {
+        let known = self.remembered.entry(partition).or_insert(offset);
+        *known = (*known).max(offset);
+    }
+
     /// Remembers an offset that this member stored.
     pub(super) fn note_stored(&mut self, partition: PartitionId, offset: Offset) {
+        self.remembered.insert(partition, offset);
         if let Some(position) = self.owned.get_mut(&partition) {
             position.stored = Some(offset);
         } else if let Some(stored) = self.lingering.get_mut(&partition) {
@@ -174,15 +205,42 @@ impl Positions {
         }
     }
 
-    /// Moves on behind the messages that were read, and tells from where on messages are missing before the first.
-    pub(super) fn advance(&mut self, partition: PartitionId, first: Offset, last: Offset) -> Option<Offset> {
+    /// Moves on behind the messages that were read, and tells what the first of them says about those before it.
+    pub(super) fn advance(&mut self, partition: PartitionId, first: Offset, last: Offset) -> Option<Found> {
         let position = self.owned.get_mut(&partition)?;
-        let expected = position.next;
-        let is_gap = position.continues && first > expected;
+        let (unhandled, before) = (position.unhandled(), position.stored_before.take());
         position.next = last.next();
         position.continues = true;
-        position.ends_early = None;
-        is_gap.then_some(expected)
+        (position.ends_early, position.empty_since) = (None, None);
+        match (before, unhandled) {
+            (Some(before), _) if first <= before => Some(Found::HandledBefore { until: before.next() }),
+            (_, Some(from)) if first > from => Some(Found::Gone { from }),
+            _ => None,
+        }
+    }
+
+    /// Notes that a poll from our position on found nothing, although the partition was seen to end at `last`. Tells when
+    /// that has been so for long enough to be believed: which messages are gone that nobody had handled, up to the end.
+    pub(super) fn note_nothing(
+        &mut self,
+        partition: PartitionId,
+        last: Offset,
+        now: Instant,
+    ) -> Option<Offset> {
+        let position = self.owned.get_mut(&partition)?;
+        let from = position.unhandled().filter(|from| *from < last.next() && position.next < last.next());
+        let Some(from) = from else {
+            position.empty_since = None;
+            return None;
+        };
+        // A message may have come between the poll and the look at the end; the next poll finds it.
+        let since = *position.empty_since.get_or_insert(now);
+        if now.duration_since(since) < END_BELIEVED_AFTER {
+            return None;
+        }
+        position.told_gone = Some(last.next());
+        position.empty_since = None;
+        Some(from)
     }
 
     /// Notes where an empty poll saw the partition end. Tells when that has been before our position for long enough to
@@ -221,6 +279,17 @@ impl Positions {
     /// The owned partitions.
     pub(super) fn owned(&self) -> impl Iterator<Item = PartitionId> {
         self.owned.keys().copied()
+    }
+}
+
+impl Position {
+    /// The first message that nobody of the group has handled, where that is known.
+    fn unhandled(&self) -> Option<Offset> {
+        let handled = match self.stored_before {
+            Some(before) => Some(before.next()),
+            None => self.continues.then_some(self.next),
+        };
+        handled.max(self.told_gone.filter(|_| handled.is_some()))
     }
 }
 
@@ -296,8 +365,9 @@ mod tests {
     fn messages_that_are_missing_before_the_next_one_are_noticed() {
         let mut positions = owning(0..1);
         positions.begin(PartitionId(0), Some(Offset(9)));
-        assert_eq!(positions.advance(PartitionId(0), Offset(15), Offset(20)), Some(Offset(10)));
-        assert_eq!(positions.advance(PartitionId(0), Offset(30), Offset(30)), Some(Offset(21)));
+        let gone = |from| Some(Found::Gone { from: Offset(from) });
+        assert_eq!(positions.advance(PartitionId(0), Offset(15), Offset(20)), gone(10));
+        assert_eq!(positions.advance(PartitionId(0), Offset(30), Offset(30)), gone(21));
     }
 
     #[test]
@@ -340,5 +410,67 @@ mod tests {
         positions.note_end(partition, Offset(7), Instant::now());
         let back = WayBack { expected: Offset(100), last: Offset(7) };
         assert_eq!(positions.note_messages(partition), Some(back));
+    }
+
+    #[test]
+    fn a_group_that_was_deleted_or_put_back_reads_again_what_it_had_handled() {
+        let partition = PartitionId(0);
+        let mut positions = owning(0..1);
+        positions.note_stored(partition, Offset(99));
+        positions.give_up(partition);
+        assert_eq!(positions.begin(partition, None).next, Offset(0));
+        let again = Some(Found::HandledBefore { until: Offset(100) });
+        assert_eq!(positions.advance(partition, Offset(0), Offset(49)), again);
+        assert_eq!(positions.advance(partition, Offset(50), Offset(120)), None, "it is told once");
+        positions.note_stored(partition, Offset(120));
+        positions.give_up(partition);
+        positions.begin(partition, Some(Offset(59)));
+        let again = Some(Found::HandledBefore { until: Offset(121) });
+        assert_eq!(positions.advance(partition, Offset(60), Offset(70)), again);
+        positions.give_up(partition);
+        positions.begin(partition, Some(Offset(400)));
+        assert_eq!(positions.advance(partition, Offset(401), Offset(401)), None, "another member read on");
+    }
+
+    #[test]
+    fn what_was_purged_while_the_member_was_away_is_gone() {
+        let partition = PartitionId(0);
+        let mut positions = Positions::default();
+        positions.set_target([partition]);
+        positions.remember(partition, Offset(99));
+        positions.begin(partition, None);
+        let gone = Some(Found::Gone { from: Offset(100) });
+        assert_eq!(positions.advance(partition, Offset(300), Offset(301)), gone);
+
+        let mut empty = Positions::default();
+        empty.remember(partition, Offset(99));
+        empty.begin(partition, None);
+        let start = Instant::now();
+        assert_eq!(empty.note_nothing(partition, Offset(299), start), None);
+        assert_eq!(empty.note_nothing(partition, Offset(299), start + Duration::from_secs(4)), None);
+        let believed = start + END_BELIEVED_AFTER;
+        assert_eq!(empty.note_nothing(partition, Offset(299), believed), Some(Offset(100)));
+        assert_eq!(empty.note_nothing(partition, Offset(299), believed + END_BELIEVED_AFTER), None);
+        assert_eq!(empty.advance(partition, Offset(300), Offset(300)), None, "it was told");
+
+        let mut running = owning(0..1);
+        running.advance(partition, Offset(0), Offset(9));
+        running.note_nothing(partition, Offset(29), start);
+        assert_eq!(running.note_nothing(partition, Offset(29), believed), Some(Offset(10)));
+        assert_eq!(
+            running.advance(partition, Offset(35), Offset(35)),
+            Some(Found::Gone { from: Offset(30) })
+        );
+    }
+
+    #[test]
+    fn a_new_group_misses_nothing() {
+        let partition = PartitionId(0);
+        let (mut positions, start) = (owning(0..1), Instant::now());
+        assert_eq!(positions.note_nothing(partition, Offset(0), start), None);
+        assert_eq!(positions.note_nothing(partition, Offset(0), start + END_BELIEVED_AFTER), None);
+        assert_eq!(positions.note_nothing(partition, Offset(50), start), None);
+        assert_eq!(positions.note_nothing(partition, Offset(50), start + END_BELIEVED_AFTER), None);
+        assert_eq!(positions.advance(partition, Offset(70), Offset(70)), None);
     }
 }

@@ -15,6 +15,8 @@ mod consumer;
 #[cfg(test)]
 mod failover;
 #[cfg(test)]
+mod gone_back;
+#[cfg(test)]
 mod group;
 #[cfg(test)]
 mod groups;

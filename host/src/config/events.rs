@@ -15,6 +15,9 @@ use crate::codec::Format;
 /// Most partitions of a topic that a broker accepts.
 pub(super) const PARTITIONS_MAX: u32 = 1_000;
 
+/// The longest wait for a server that is not up yet.
+const WAIT_MAX: Duration = Duration::from_secs(24 * 60 * 60);
+
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 const GIGABYTE: u64 = 1_000_000_000;
 /// Longest retention, a hundred years, so that ages stay far from what a broker's clock can hold.
@@ -157,7 +160,11 @@ fn read_remote(section: &Section<'_>, effect: Effect, config: &mut ConnectorConf
     let has_password = section.has("password") || section.has("password_file");
     let has_token = section.has("token") || section.has("token_file");
     config.remote_password = section.secret("password", "password_file");
+    config.remote_password_file = section.file("password_file");
     config.remote_token = section.secret("token", "token_file");
+    config.remote_token_file = section.file("token_file");
+    let first_answer = config.timeouts.first_answer;
+    config.timeouts.first_answer = section.value("wait_max", first_answer, duration_or_zero(WAIT_MAX));
     if effect == Effect::Used && has_password && has_token {
         section.refuse("token", "expected a token or a password, not both");
     }

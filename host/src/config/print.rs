@@ -84,6 +84,7 @@ struct Remote<'a> {
     tls_enabled: bool,
     tls_domain: Option<&'a str>,
     tls_ca_file: Option<String>,
+    wait_max: String,
 }
 
 #[derive(Serialize)]
@@ -210,6 +211,7 @@ struct Health {
     dead_letters_max: u64,
     dead_letters_window: String,
     stuck_after: String,
+    progress_within: String,
 }
 
 #[derive(Serialize)]
@@ -301,6 +303,7 @@ impl<'a> Root<'a> {
                 dead_letters_max: config.health.dead_letters_max,
                 dead_letters_window: time(config.health.dead_letters_window),
                 stuck_after: time(config.health.stuck_after),
+                progress_within: time(config.health.progress_within),
             },
             sandbox: Sandbox::of(&config.sandbox),
         }
@@ -340,7 +343,9 @@ impl State {
             StateSettings::Embedded { path } => {
                 Self { store: "embedded", path: Some(path.display().to_string()), redis_url: None }
             }
-            StateSettings::Redis { url } => Self { store: "redis", path: None, redis_url: mask(Some(url)) },
+            StateSettings::Redis { url, .. } => {
+                Self { store: "redis", path: None, redis_url: mask(Some(url)) }
+            }
         }
     }
 }
@@ -374,6 +379,7 @@ impl<'a> Iggy<'a> {
                 tls_enabled: remote.tls_enabled,
                 tls_domain: connector.tls.domain.as_deref(),
                 tls_ca_file: connector.tls.ca_file.as_ref().map(|file| file.display().to_string()),
+                wait_max: time(connector.timeouts.first_answer),
             },
             batching: PrintedBatching {
                 linger: time(connector.batching.linger),

@@ -128,7 +128,7 @@ fn state(section: &Section<'_>) -> StateSettings {
                     .refuse("redis_url", "is missing, expected redis://[user:password@]host:port/database");
             }
             let url = section.secret("redis_url", "redis_url_file").unwrap_or_default();
-            StateSettings::Redis { url }
+            StateSettings::Redis { url, url_file: section.file("redis_url_file") }
         }
     }
 }

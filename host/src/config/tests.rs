@@ -375,7 +375,9 @@ sandbox:
 #[test]
 fn state_is_kept_in_a_file_or_in_redis() {
     let state = |text: &str| parse(text, &[("URL", "redis://h:1/2")]).unwrap().sandbox.state;
-    let StateSettings::Redis { url } = state("sandbox: {state: {store: redis, redis_url: '${URL}'}}") else {
+    let StateSettings::Redis { url, url_file: None } =
+        state("sandbox: {state: {store: redis, redis_url: '${URL}'}}")
+    else {
         panic!("expected Redis")
     };
     assert_eq!(url.expose_secret(), "redis://h:1/2");

@@ -24,6 +24,7 @@ pub(super) fn health(section: &Section<'_>) -> HealthSettings {
         dead_letters_max: section.value("dead_letters_max", default.dead_letters_max, number(0..=u64::MAX)),
         dead_letters_window: section.value("dead_letters_window", default.dead_letters_window, duration),
         stuck_after: section.value("stuck_after", default.stuck_after, duration),
+        progress_within: section.value("progress_within", default.progress_within, duration),
     }
 }
 

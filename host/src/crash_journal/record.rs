@@ -105,6 +105,11 @@ impl Past {
         past
     }
 
+    /// Whether there was a process before.
+    pub(super) fn is_readable(&self) -> bool {
+        self.epoch > 0
+    }
+
     /// Counts the death of the last process against the events that may have caused it: the suspects that ran
     /// alone, or, where none did, all that were in a guest. Doing it again changes nothing.
     pub(super) fn count_death(&mut self) {

@@ -47,7 +47,8 @@ fn event(offset: u64) -> CallEvent {
 /// A process: opens the journal, runs calls to their end, and dies in others. Tells the deaths that the events from
 /// zero on have seen.
 fn live(dir: &TempDir, ended: &[&[u64]], died_in: &[&[u64]]) -> Vec<u32> {
-    let (journal, suspects) = CrashJournal::open(dir.path(), SLOTS, DEATHS_MAX).unwrap();
+    let (journal, suspects) =
+        CrashJournal::open(dir.path(), SLOTS, DEATHS_MAX, &Surroundings::default()).unwrap();
     let events = |offsets: &[u64]| offsets.iter().map(|offset| event(*offset)).collect::<Vec<_>>();
     let mut scratch = Vec::new();
     for call in ended {
@@ -76,7 +77,8 @@ fn a_killer_is_told_from_those_that_died_with_it() {
 fn another_handler_is_not_suspected() {
     let dir = TempDir::new().unwrap();
     live(&dir, &[], &[&[0]]);
-    let (_journal, suspects) = CrashJournal::open(dir.path(), SLOTS, DEATHS_MAX).unwrap();
+    let (_journal, suspects) =
+        CrashJournal::open(dir.path(), SLOTS, DEATHS_MAX, &Surroundings::default()).unwrap();
     let other = HandlerName::new("other").unwrap();
     assert_eq!(suspects.deaths(&other, &event(0).event.message), 0);
 }
@@ -84,7 +86,7 @@ fn another_handler_is_not_suspected() {
 #[test]
 fn each_process_has_a_journal_of_its_own_and_finds_the_first_free_one() {
     let dir = TempDir::new().unwrap();
-    let (first, _) = CrashJournal::open(dir.path(), SLOTS, DEATHS_MAX).unwrap();
+    let (first, _) = CrashJournal::open(dir.path(), SLOTS, DEATHS_MAX, &Surroundings::default()).unwrap();
     live(&dir, &[], &[&[1]]);
     assert_eq!(live(&dir, &[], &[])[1], 1);
     drop(first);
@@ -136,4 +138,48 @@ fn the_longest_suspected_give_way_to_the_latest() {
         live(&dir, &[], &calls.iter().map(Vec::as_slice).collect::<Vec<_>>());
     }
     assert_eq!(live(&dir, &[], &[])[0], 0);
+}
+
+#[test]
+fn a_journal_that_is_removed_is_put_back_with_what_it_knew_and_an_emptied_one_is_told() {
+    let dir = TempDir::new().unwrap();
+    live(&dir, &[], &[&[1]]);
+    let known = Some(crate::known_stores::KnownStores::new(dir.path()));
+    let surroundings = Surroundings { known, ..Surroundings::default() };
+    let causes = || surroundings.troubles.now().into_iter().map(|(cause, _)| cause).collect::<Vec<_>>();
+    let open = || CrashJournal::open(dir.path(), SLOTS, DEATHS_MAX, &surroundings).unwrap();
+    let (journal, suspects) = open();
+    assert_eq!(suspects.deaths.len(), 1);
+    let file = dir.path().join("crash-0.journal");
+    fs::remove_file(&file).unwrap();
+    journal.check();
+    assert_eq!(causes(), ["journal_unwritable"]);
+    journal.mend();
+    assert_eq!((causes(), journal.is_failing()), (Vec::new(), false));
+    drop(journal);
+    let (journal, suspects) = open();
+    assert_eq!(suspects.deaths.len(), 1, "what it knew was put back");
+    drop(journal);
+
+    fs::write(&file, b"").unwrap();
+    drop(open());
+    assert_eq!(causes(), ["journal_lost"]);
+}
+
+#[test]
+fn a_journal_that_cannot_be_written_is_told_until_it_can() {
+    let dir = TempDir::new().unwrap();
+    let surroundings = Surroundings::default();
+    let (journal, _) = CrashJournal::open(dir.path(), SLOTS, DEATHS_MAX, &surroundings).unwrap();
+    let readable = File::open(&journal.path).unwrap();
+    let writable = std::mem::replace(&mut *journal.file.write().unwrap(), readable);
+    journal.leave(0);
+    journal.leave(1);
+    journal.mend();
+    let told = surroundings.troubles.now();
+    assert!(matches!(&told[..], [("journal_unwritable", _)]), "{told:?}");
+    assert_eq!(surroundings.troubles.counts()["journal_unwritable"], 3);
+    *journal.file.write().unwrap() = writable;
+    journal.mend();
+    assert_eq!(surroundings.troubles.now(), []);
 }

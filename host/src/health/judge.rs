@@ -17,6 +17,8 @@ pub(crate) struct Facts<'a> {
     pub(crate) is_finished: bool,
     pub(crate) connection: Option<ConnectionStatus>,
     pub(crate) subscriptions: Vec<SubscriptionFacts<'a>>,
+    /// What the host noticed of itself: the cause of each, and its reason.
+    pub(crate) troubles: Vec<(&'static str, String)>,
     pub(crate) observation: &'a Observation,
     pub(crate) settings: &'a HealthSettings,
 }
@@ -27,16 +29,28 @@ pub(crate) struct SubscriptionFacts<'a> {
     pub(crate) name: &'a str,
     /// Whether it is a member of its groups.
     pub(crate) is_member: bool,
+    /// Why it is not, when that is known.
+    pub(crate) why_no_member: Option<String>,
     pub(crate) counters: Cow<'a, Counters>,
 }
 
 /// The names of all causes there are, worst first.
-pub(crate) const CAUSES: [&str; 13] = [
+pub(crate) const CAUSES: [&str; 23] = [
     "stopped",
     "broker_unreachable",
     "topic_missing",
     "not_reading",
+    "no_progress",
+    "state_unwritable",
+    "state_lost",
+    "commits_refused",
+    "messages_lost",
+    "group_went_back",
+    "topic_made_again",
     "topic_unwritable",
+    "journal_unwritable",
+    "journal_lost",
+    "cache_unwritable",
     "breaker_open",
     "lane_blocked",
     "lag",
@@ -45,6 +59,20 @@ pub(crate) const CAUSES: [&str; 13] = [
     "partition_unread",
     "topology_drift",
     "not_observed",
+];
+
+/// Nothing is settled, or nothing committed, for too long.
+const NO_PROGRESS: &str = "no_progress";
+
+/// The causes that explain why nothing is settled or committed.
+const EXPLANATIONS: [&str; 7] = [
+    "broker_unreachable",
+    "not_reading",
+    "state_unwritable",
+    "commits_refused",
+    "topic_unwritable",
+    "breaker_open",
+    "lane_blocked",
 ];
 
 /// What was found: how bad it is, its name, and the same for people.
@@ -75,6 +103,7 @@ impl Facts<'_> {
             self.judge_reader(&mut findings, reader);
         }
         self.judge_topology(&mut findings);
+        self.judge_troubles(&mut findings);
         findings.0.sort_by_key(|(status, ..)| std::cmp::Reverse(*status));
         findings
     }
@@ -94,9 +123,11 @@ impl Facts<'_> {
     }
 
     fn judge_subscription(&self, findings: &mut Findings, subscription: &SubscriptionFacts<'_>) {
-        let SubscriptionFacts { name, is_member, counters } = subscription;
+        let SubscriptionFacts { name, is_member, why_no_member, counters } = subscription;
         if !is_member && !self.is_finished {
-            findings.unhealthy("not_reading", format!("subscription {name} is not a member of its group"));
+            let why = why_no_member.as_ref().map(|why| format!(": {why}")).unwrap_or_default();
+            let reason = format!("subscription {name} is not a member of its group{why}");
+            findings.unhealthy("not_reading", reason);
         }
         for (topic, messages) in &counters.unwritable_topics {
             findings.degraded(
@@ -158,6 +189,19 @@ impl Facts<'_> {
                     stuck.partition, stuck.lag
                 ),
             );
+        }
+    }
+
+    /// What the host noticed itself. That nothing gets on is a cause of its own only where no other one explains it.
+    fn judge_troubles(&self, findings: &mut Findings) {
+        for (cause, reason) in self.troubles.iter().filter(|(cause, _)| *cause != NO_PROGRESS) {
+            findings.degraded(cause, reason.clone());
+        }
+        let is_explained = EXPLANATIONS.iter().any(|cause| findings.has(cause));
+        for (cause, reason) in
+            self.troubles.iter().filter(|(cause, _)| *cause == NO_PROGRESS && !is_explained)
+        {
+            findings.unhealthy(cause, reason.clone());
         }
     }
 

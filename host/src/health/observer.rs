@@ -1,10 +1,11 @@
 //! The observer: asks the broker every few seconds what the host cannot know by itself.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use guesthouse_connector::{
-    ConnectorError, ConsumerGroupManager, GroupAddress, GroupPosition, IggyConnector, TopicReport,
+    ConnectorError, ConsumerGroupManager, GroupAddress, GroupPosition, IggyConnector, TopicReport, TopicSpec,
     TopologyManager,
 };
 use tokio::sync::watch;
@@ -13,6 +14,7 @@ use tokio::time::{MissedTickBehavior, interval};
 use super::HealthSettings;
 use super::trend::{Growth, Progress, Stuck};
 use crate::subscription::View;
+use crate::trouble::Troubles;
 
 /// What one look at the broker showed.
 #[derive(Debug, Clone, Default)]
@@ -44,6 +46,10 @@ pub(crate) struct Observer {
     pub(crate) settings: HealthSettings,
     pub(crate) connector: Arc<dyn IggyConnector>,
     pub(crate) topology: TopologyManager,
+    /// The stream and its topics as configured: what is missing of them is made again.
+    pub(crate) stream: String,
+    pub(crate) topics: Vec<TopicSpec>,
+    pub(crate) troubles: Troubles,
     pub(crate) views: Vec<Arc<View>>,
     pub(crate) seen: watch::Sender<Observation>,
 }
@@ -53,6 +59,8 @@ pub(crate) struct Observer {
 struct Trends {
     progress: Progress,
     growth: Vec<Growth>,
+    /// The topics that cannot be made again, and why, as it was said last.
+    refused: BTreeMap<String, String>,
 }
 
 impl Observer {
@@ -79,7 +87,10 @@ impl Observer {
 
     async fn ask(&self, seen: &mut Observation, trends: &mut Trends) -> Result<(), ConnectorError> {
         self.connector.ping().await?;
-        let reports = self.topology.report().await?;
+        let mut reports = self.topology.report().await?;
+        if reports.iter().any(|report| report.state.is_none()) && self.make_again(&reports, trends).await {
+            reports = self.topology.report().await?;
+        }
         seen.drift = reports.into_iter().filter(|report| !report.is_as_expected()).collect();
         let groups = ConsumerGroupManager::new(Arc::clone(&self.connector));
         for view in &self.views {
@@ -97,6 +108,36 @@ impl Observer {
             }
         }
         Ok(())
+    }
+
+    /// Makes the topics that are missing, and says whether any is there again. Nobody waits for it: a topic that cannot be
+    /// made stays a cause, and is tried again by the next look.
+    async fn make_again(&self, reports: &[TopicReport], trends: &mut Trends) -> bool {
+        let is_missing = |spec: &&TopicSpec| {
+            reports.iter().any(|report| report.state.is_none() && report.topic == spec.name)
+        };
+        let mut is_any_there = false;
+        for spec in self.topics.iter().filter(is_missing) {
+            let topic = &spec.name;
+            match self.connector.ensure_topics(&self.stream, std::slice::from_ref(spec)).await {
+                Ok(()) => {
+                    trends.refused.remove(topic);
+                    is_any_there = true;
+                    let made = format!(
+                        "topic {topic} did not exist and was made again, empty: it was deleted, or the broker lost what it had"
+                    );
+                    tracing::warn!("{made}");
+                    self.troubles.happened("topic_made_again", topic, made);
+                }
+                Err(error) => {
+                    let reason = error.to_string();
+                    if trends.refused.insert(topic.clone(), reason.clone()).as_ref() != Some(&reason) {
+                        tracing::error!(topic, %error, "cannot make the topic again; it is tried again, and `guesthouse topology apply` does the same");
+                    }
+                }
+            }
+        }
+        is_any_there
     }
 
     fn dead_letters(&self, trends: &mut Trends) -> Vec<u64> {

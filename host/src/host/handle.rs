@@ -1,6 +1,7 @@
 //! The handle by which others look at a host and stop it.
 
 use std::borrow::Cow;
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
@@ -12,6 +13,7 @@ use super::Ended;
 use crate::counters::Counters;
 use crate::health::{Facts, Findings, HealthSettings, Observation, SubscriptionFacts};
 use crate::subscription::{Run, View};
+use crate::trouble::Troubles;
 
 /// Looks at a host and stops it. Cheap to clone; dropping it changes nothing, and keeping it keeps nothing open.
 #[derive(Debug, Clone)]
@@ -21,6 +23,7 @@ pub struct HostHandle {
     pub(super) dead_letter_topic: Arc<str>,
     pub(super) connector: Weak<dyn IggyConnector>,
     pub(super) observation: watch::Receiver<Observation>,
+    pub(super) troubles: Troubles,
     pub(super) health: Arc<HealthSettings>,
     pub(super) endpoint: Option<SocketAddr>,
     pub(super) control: watch::Sender<Run>,
@@ -81,12 +84,14 @@ impl HostHandle {
         let facts = self.views.iter().zip(&counters).map(|(view, counters)| SubscriptionFacts {
             name: &view.subscription,
             is_member: view.is_member(),
+            why_no_member: view.why_no_member(),
             counters: Cow::Borrowed(counters),
         });
         judge(&Facts {
             is_finished: self.is_finished(),
             connection: self.connection_status(),
             subscriptions: facts.collect(),
+            troubles: self.troubles.now(),
             observation: &self.observation.borrow(),
             settings: &self.health,
         })
@@ -95,6 +100,11 @@ impl HostHandle {
     /// Where the host shows metrics and health over HTTP, when it is configured to.
     pub fn endpoint(&self) -> Option<SocketAddr> {
         self.endpoint
+    }
+
+    /// How often each cause of health was met that the host notices itself, since it started.
+    pub(crate) fn trouble_counts(&self) -> BTreeMap<&'static str, u64> {
+        self.troubles.counts()
     }
 
     /// What was last seen of the broker.
@@ -109,6 +119,7 @@ impl HostHandle {
         for view in &self.views {
             counters.add(&view.counters.borrow());
         }
+        counters.troubles = self.troubles.counts_by_name();
         counters
     }
 

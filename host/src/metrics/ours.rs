@@ -1,6 +1,7 @@
 //! The metrics of Guesthouse by its own words. The label `subscription` is the name of one in the configuration, and
 //! `handler` that of a handler.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use guesthouse_connector::HealthStatus;
@@ -21,6 +22,7 @@ families! {
     CONNECTIONS: COUNTER "guesthouse_connections_opened_total" "Connections to the broker that were opened.";
     RECEIVED: COUNTER "guesthouse_received_total" "Messages read, those read again included.";
     SETTLED: COUNTER "guesthouse_settled_total" "Messages settled: handled, given up on, or wanted by nobody.";
+    COMMITS: COUNTER "guesthouse_commits_total" "Offsets of partitions that the broker has stored.";
     UNSETTLED: GAUGE "guesthouse_unsettled" "Messages read and not settled now.";
     GIVEN_BACK: COUNTER "guesthouse_given_back_total" "Messages given back because their partition was taken away.";
     UNMATCHED: COUNTER "guesthouse_unmatched_total" "Messages that no handler wanted.";
@@ -30,6 +32,7 @@ families! {
     PARTITIONS: GAUGE "guesthouse_partitions" "Partitions assigned to this host now.";
     PAUSED: GAUGE "guesthouse_paused_partitions" "Partitions that are not polled now because something is full.";
     EXPIRED: COUNTER "guesthouse_lost_to_retention_total" "Messages that the broker dropped before they were read.";
+    AGAIN: COUNTER "guesthouse_handled_again_total" "Messages handled again because the group's offset went back.";
     WENT_BACK: COUNTER "guesthouse_log_went_back_total" "Times that the offsets of a partition went back.";
     LATENCY: HISTOGRAM "guesthouse_latency_seconds" "Time from the producer's clock to settled.";
     PUBLISHED: COUNTER "guesthouse_published_total" "Emits and dead letters that the broker has confirmed.";
@@ -46,6 +49,7 @@ families! {
     DROPPED: COUNTER "guesthouse_handler_dropped_events_total" "Parked events that an operator let drop.";
     HEALTH: GAUGE "guesthouse_health" "0 while the hosts of this process are healthy, 1 if degraded, 2 if unhealthy.";
     CAUSE: GAUGE "guesthouse_health_cause" "1 while there is this cause of not being healthy.";
+    TROUBLES: COUNTER "guesthouse_troubles_total" "Failures of what the host keeps or does, by cause of health.";
     SENT: COUNTER "guesthouse_transport_published_total" "Events of the platform that the broker has confirmed.";
     REFUSED: COUNTER "guesthouse_transport_failures_total" "Events of the platform that were not published.";
 }
@@ -70,6 +74,13 @@ fn fill_health(sheet: &mut Sheet, hosts: &[HostHandle]) {
     let found: Vec<_> = hosts.iter().map(HostHandle::health_causes).collect();
     let status = found.iter().map(Findings::status).max().unwrap_or(HealthStatus::Healthy);
     sheet.gauge(&HEALTH, &[], f64::from(status as u8));
+    let mut counts: BTreeMap<&str, u64> = BTreeMap::new();
+    for (cause, count) in hosts.iter().flat_map(HostHandle::trouble_counts) {
+        *counts.entry(cause).or_default() += count;
+    }
+    for (cause, count) in counts {
+        sheet.count(&TROUBLES, &[("cause", cause)], count);
+    }
     for cause in CAUSES {
         sheet.gauge(&CAUSE, &[("cause", cause)], flag(found.iter().any(|findings| findings.has(cause))));
     }
@@ -82,12 +93,14 @@ pub(super) fn fill(sheet: &mut Sheet, seen: &Seen<'_>) {
     for (family, count) in [
         (&RECEIVED, counters.received),
         (&SETTLED, counters.settled),
+        (&COMMITS, counters.commits),
         (&GIVEN_BACK, counters.given_back),
         (&UNMATCHED, counters.unmatched),
         (&DEDUPLICATED, counters.tenants.values().map(|tenant| tenant.deduplicated).sum()),
         (&UNDECODABLE, counters.undecodable),
         (&SPLIT, counters.batches_split),
         (&EXPIRED, counters.lost_to_retention),
+        (&AGAIN, counters.handled_again),
         (&WENT_BACK, counters.log_went_back),
     ] {
         sheet.count(family, labels, count);

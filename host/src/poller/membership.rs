@@ -15,6 +15,10 @@ pub(crate) struct Membership(Mutex<Seen>);
 struct Seen {
     is_held: bool,
     joins: u64,
+    /// Offsets that the broker has stored.
+    commits: u64,
+    /// Why it is no member, as it was said last.
+    reason: Option<String>,
     ends: BTreeMap<&'static str, u64>,
     failures: BTreeMap<(Stage, &'static str), u64>,
 }
@@ -26,6 +30,13 @@ pub(super) enum End {
     Stopped,
     /// The connection was lost, or the broker refuses to answer.
     Lost,
+}
+
+/// Whether a failure is another one than the last.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Failure {
+    New,
+    Same,
 }
 
 /// What a poller could not do.
@@ -45,6 +56,7 @@ impl Membership {
     pub(crate) fn add_to(&self, counters: &mut Counters) {
         let seen = self.seen();
         counters.joins += seen.joins;
+        counters.commits += seen.commits;
         for (reason, count) in &seen.ends {
             *counters.membership_ends.entry((*reason).to_owned()).or_default() += count;
         }
@@ -58,7 +70,18 @@ impl Membership {
         let mut seen = self.seen();
         if !std::mem::replace(&mut seen.is_held, true) {
             seen.joins += 1;
+            seen.reason = None;
         }
+    }
+
+    /// Why the poller is no member, when it is known.
+    pub(crate) fn reason(&self) -> Option<String> {
+        self.seen().reason.clone()
+    }
+
+    /// The broker has stored an offset.
+    pub(super) fn committed(&self) {
+        self.seen().commits += 1;
     }
 
     pub(super) fn end(&self, why: End) {
@@ -68,8 +91,16 @@ impl Membership {
         }
     }
 
-    pub(super) fn failed(&self, stage: Stage, error: &ConnectorError) {
-        *self.seen().failures.entry((stage, error.stable_code())).or_default() += 1;
+    /// Counts a failure, and says whether it is the one that was met last since the poller was a member.
+    pub(super) fn failed(&self, stage: Stage, error: &ConnectorError) -> Failure {
+        let mut seen = self.seen();
+        *seen.failures.entry((stage, error.stable_code())).or_default() += 1;
+        let reason = error.to_string();
+        if stage == Stage::Commit || seen.reason.as_ref() == Some(&reason) {
+            return Failure::Same;
+        }
+        seen.reason = Some(reason);
+        Failure::New
     }
 
     fn seen(&self) -> MutexGuard<'_, Seen> {
@@ -106,7 +137,10 @@ mod tests {
         membership.end(End::Lost);
         membership.begin();
         membership.begin();
-        membership.failed(Stage::Read, &ConnectorError::Connection("gone".into()));
+        let gone = ConnectorError::Connection("gone".into());
+        assert_eq!(membership.failed(Stage::Read, &gone), Failure::New);
+        assert_eq!(membership.failed(Stage::Read, &gone), Failure::Same);
+        assert_eq!(membership.reason().unwrap(), gone.to_string());
         membership.end(End::Lost);
         membership.begin();
         membership.end(End::Stopped);
@@ -114,6 +148,6 @@ mod tests {
         membership.add_to(&mut counters);
         assert_eq!((counters.joins, membership.is_held()), (2, false));
         assert_eq!(counters.membership_ends, [("lost".to_owned(), 1), ("stopped".to_owned(), 1)].into());
-        assert_eq!(counters.failures["read"]["iggy.connector.connection_failed"], 1);
+        assert_eq!(counters.failures["read"]["iggy.connector.connection_failed"], 2);
     }
 }

@@ -26,6 +26,8 @@ pub(super) use file::CodeFor;
 
 /// What files of the cache end in.
 const ENTRY: &str = "code";
+/// Bytes that are written to see whether the disk takes any.
+const PROOF_BYTES: usize = 64 << 10;
 /// What they end in while they are written.
 const UNFINISHED: &str = "unfinished";
 
@@ -89,13 +91,16 @@ impl Cache {
         None
     }
 
-    /// Keeps code. What cannot be kept is said in the log and made again next time.
-    pub(super) fn write(&self, code: &CodeFor<'_>, artifact: &Artifact) {
+    /// Keeps code. What is larger than the whole cache may be is not kept.
+    ///
+    /// # Errors
+    /// When the file cannot be written; nothing of it is left then.
+    pub(super) fn write(&self, code: &CodeFor<'_>, artifact: &Artifact) -> io::Result<()> {
         let path = self.path(code);
         let header = Header::new(&self.key, &self.engine, code, artifact);
         if header.len() > self.bytes_max {
             tracing::info!(path = %path.display(), "compiled code is larger than the cache and not kept");
-            return;
+            return Ok(());
         }
         let _writing = self.writing.lock().unwrap_or_else(PoisonError::into_inner);
         let unfinished = path.with_extension(UNFINISHED);
@@ -103,11 +108,24 @@ impl Cache {
             .make_room(header.len())
             .and_then(|()| header.write(&unfinished))
             .and_then(|()| fs::rename(&unfinished, &path));
-        if let Err(error) = kept {
-            tracing::warn!(path = %path.display(), %error, "compiled code cannot be kept");
+        if kept.is_err() {
             // It may not even have been begun.
             drop(fs::remove_file(&unfinished));
         }
+        kept
+    }
+
+    /// Writes some bytes and removes them again, to see whether the disk takes any.
+    ///
+    /// # Errors
+    /// When it does not.
+    pub(super) fn prove(&self) -> io::Result<()> {
+        let file = self.dir.join("proof").with_extension(UNFINISHED);
+        let _writing = self.writing.lock().unwrap_or_else(PoisonError::into_inner);
+        let written = fs::write(&file, vec![0x5a; PROOF_BYTES]);
+        // One that stays is swept away by the next start.
+        drop(fs::remove_file(&file));
+        written
     }
 
     fn path(&self, code: &CodeFor<'_>) -> PathBuf {

@@ -1,7 +1,8 @@
 //! The code of components: taken from where it is already loaded, from the cache, or from the compiler.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
+use std::fmt;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
 use bytes::Bytes;
 use tokio::sync::Semaphore;
@@ -9,10 +10,12 @@ use wasmtime::Engine;
 use wasmtime::component::Component;
 
 use crate::compiler::{self, CompileError, CompileSettings};
+use crate::mender::Mend;
 use crate::sandbox::admission::{self, AdmissionError, Structure};
 use crate::sandbox::artifact::Artifact;
 use crate::sandbox::cache::{Cache, CacheSettings, CodeFor};
 use crate::sandbox::{GuestSpec, SandboxSettings};
+use crate::trouble::{About, Troubles, Watch};
 
 /// A component's code, ready to make guests of. Handlers of the same component share it.
 pub(super) struct Code {
@@ -45,8 +48,9 @@ struct Inner {
     component_bytes_max: u64,
     compile: CompileSettings,
     cache_settings: Option<CacheSettings>,
-    /// Opened when it is first needed; nothing when it cannot be used.
-    cache: OnceLock<Option<Cache>>,
+    /// Opened when it is first needed; nothing while it cannot be used.
+    cache: Mutex<Option<Arc<Cache>>>,
+    watch: Watch,
     loaded: Mutex<HashMap<blake3::Hash, Weak<Code>>>,
 }
 
@@ -77,16 +81,28 @@ impl CodeSource {
 
 impl Codes {
     /// Nothing loaded yet. Without a cache that can be used, everything is compiled.
-    pub(super) fn new(engine: &Engine, settings: &SandboxSettings) -> Self {
+    pub(super) fn new(engine: &Engine, settings: &SandboxSettings, troubles: &Troubles) -> Self {
+        let dir = settings.cache.as_ref().map(|cache| cache.dir.display().to_string()).unwrap_or_default();
+        let about = About {
+            cause: "cache_unwritable",
+            subject: format!("the cache of compiled code in {dir}"),
+            consequence: "components are compiled at every start until it can be written",
+        };
         let inner = Inner {
             engine: engine.clone(),
             component_bytes_max: settings.component_bytes_max,
             compile: settings.compile.clone(),
             cache_settings: settings.cache.clone(),
-            cache: OnceLock::new(),
+            cache: Mutex::default(),
+            watch: troubles.watch(about),
             loaded: Mutex::default(),
         };
         Self { inner: Arc::new(inner), turns: Semaphore::new(1) }
+    }
+
+    /// What somebody must look after.
+    pub(super) fn to_mend(&self) -> Arc<dyn Mend> {
+        Arc::clone(&self.inner) as Arc<dyn Mend>
     }
 
     /// The code of a component, for a handler.
@@ -167,14 +183,37 @@ impl Inner {
             .load(&self.engine)
             .map_err(|error| CompileError::OtherEngine { reason: format!("{error:#}") })?;
         if let Some(cache) = self.cache() {
-            cache.write(&wanted.code_for(), artifact);
+            match cache.write(&wanted.code_for(), artifact) {
+                Ok(()) => self.watch.works(),
+                Err(error) => self.watch.fails(&error),
+            }
         }
         Ok(self.share(wanted.code(component, artifact)))
     }
 
-    fn cache(&self) -> Option<&Cache> {
-        let open = || self.cache_settings.as_ref().and_then(|settings| open(settings, &self.engine));
-        self.cache.get_or_init(open).as_ref()
+    /// The cache, opened when it was not yet. One that cannot be opened is the mender's.
+    fn cache(&self) -> Option<Arc<Cache>> {
+        if self.watch.is_failing() {
+            return self.lock_cache().clone();
+        }
+        self.open_cache()
+    }
+
+    fn open_cache(&self) -> Option<Arc<Cache>> {
+        let settings = self.cache_settings.as_ref()?;
+        let mut cache = self.lock_cache();
+        if cache.is_none() {
+            match Cache::open(settings, &self.engine) {
+                Ok(opened) => *cache = Some(Arc::new(opened)),
+                Err(error) => self.watch.fails(&error),
+            }
+        }
+        cache.clone()
+    }
+
+    fn lock_cache(&self) -> MutexGuard<'_, Option<Arc<Cache>>> {
+        // It is set as a whole.
+        self.cache.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn shared(&self, digest: &blake3::Hash) -> Option<Arc<Code>> {
@@ -198,13 +237,24 @@ impl Inner {
     }
 }
 
-fn open(settings: &CacheSettings, engine: &Engine) -> Option<Cache> {
-    let opened = Cache::open(settings, engine);
-    if let Err(error) = &opened {
-        let dir = settings.dir.display();
-        tracing::warn!(%dir, %error, "the cache of compiled code cannot be used; every start compiles");
+impl Mend for Inner {
+    fn is_failing(&self) -> bool {
+        self.watch.is_failing()
     }
-    opened.ok()
+
+    fn mend(&self) {
+        let Some(cache) = self.open_cache() else { return };
+        match cache.prove() {
+            Ok(()) => self.watch.works(),
+            Err(error) => self.watch.fails(&error),
+        }
+    }
+}
+
+impl fmt::Debug for Inner {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Codes").field("cache", &self.cache_settings).finish_non_exhaustive()
+    }
 }
 
 async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Result<T, CompileError> {

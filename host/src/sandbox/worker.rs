@@ -38,7 +38,7 @@ pub(super) struct Workshop {
     /// The state of handlers, once it is open.
     pub(super) state: OnceLock<Arc<dyn StateStore>>,
     /// Where it is on record which events are in guests, once it is open.
-    pub(super) journal: OnceLock<CrashJournal>,
+    pub(super) journal: OnceLock<Arc<CrashJournal>>,
 }
 
 /// Starts one thread of a pool, with its number there and its slot in the crash journal. It ends when the pool's queue

@@ -2,30 +2,32 @@
 //!
 //! A transaction is on the disk when it is applied. There is one writer at a time; readers never wait for it. Those
 //! that wait to write go to the disk together, so that the disk's pace bounds groups and not transactions.
+//!
+//! redb answers nothing more once an operation of its file has failed. The file is closed then, and every call fails at
+//! once until [`Mend::mend`] has opened it again and written to it.
 
+mod file;
 mod group;
 mod memory;
 
-use std::fs::OpenOptions;
 use std::ops::Bound;
-use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
-use redb::{
-    Database, DatabaseError, Durability, ReadTransaction, ReadableDatabase, ReadableTable, TableDefinition,
-    WriteTransaction,
-};
+use redb::{Durability, ReadTransaction, ReadableDatabase, ReadableTable, TableDefinition, WriteTransaction};
 
+use self::file::StateFile;
 use self::group::{Group, Pending};
 use self::memory::Left;
 use super::{
     Applied, MarkId, MarkPlace, Namespace, Opened, PAGE_KEYS_MAX, Seen, SeenPlace, StateError, StateStore,
-    Transaction, Usage,
+    Surroundings, Transaction, Usage,
 };
 use crate::handler::HandlerName;
 use crate::identity::EventKey;
+use crate::mender::Mend;
+use crate::trouble::{About, Watch};
 
 /// Values by [`Namespace::entry`].
 const VALUES: TableDefinition<'_, &[u8], &[u8]> = TableDefinition::new("values");
@@ -33,56 +35,61 @@ const VALUES: TableDefinition<'_, &[u8], &[u8]> = TableDefinition::new("values")
 const USAGE: TableDefinition<'_, &[u8], (u64, u64)> = TableDefinition::new("usage");
 /// Done-marks by [`MarkId::entry`].
 const MARKS: TableDefinition<'_, &[u8], &[u8]> = TableDefinition::new("marks");
-/// The version of all this, under [`FORMAT_KEY`].
-const META: TableDefinition<'_, &str, u64> = TableDefinition::new("meta");
-
-const FORMAT_KEY: &str = "format";
-const FORMAT: u64 = 1;
-/// Memory for pages of the file.
-const CACHE_BYTES: usize = 32 << 20;
 /// Marks that are forgotten in one transaction, so that guests' writes get their turn in between.
 const FORGET_MARKS_MAX: usize = 10_000;
 
-/// The open file.
+/// The store, whether its file is open or not.
 #[derive(Debug)]
 pub(super) struct EmbeddedStore {
-    database: Database,
+    slot: RwLock<Slot>,
     path: PathBuf,
     group: Group,
+    watch: Watch,
+    surroundings: Surroundings,
+}
+
+/// Where the file is while it is open.
+#[derive(Debug)]
+enum Slot {
+    Open(StateFile),
+    /// It failed. Nothing but [`EmbeddedStore::mend`] opens it again.
+    Closed,
 }
 
 impl EmbeddedStore {
     /// Opens or creates the file; only its owner may read it.
-    pub(super) fn open(path: &Path) -> Result<Self, StateError> {
-        let failed = |error: redb::Error| file_error("open", path, error);
-        if let Some(directory) = path.parent() {
-            std::fs::create_dir_all(directory).map_err(|error| failed(error.into()))?;
-        }
-        let file =
-            OpenOptions::new().read(true).write(true).create(true).truncate(false).mode(0o600).open(path);
-        let file = file.map_err(|error| failed(error.into()))?;
-        let database = match Database::builder().set_cache_size(CACHE_BYTES).create_file(file) {
-            Ok(database) => database,
-            Err(DatabaseError::DatabaseAlreadyOpen) => {
-                return Err(StateError::InUse { path: path.to_owned() });
-            }
-            Err(error) => return Err(failed(error.into())),
+    pub(super) fn open(path: &Path, surroundings: Surroundings) -> Result<Self, StateError> {
+        let about = About {
+            cause: "state_unwritable",
+            subject: format!("the state of handlers in {}", path.display()),
+            consequence: "the events of handlers that keep state wait, and it is opened again until that works",
         };
-        let store = Self { database, path: path.to_owned(), group: Group::default() };
-        let found = store.write("open", |txn| {
-            txn.open_table(VALUES)?;
-            txn.open_table(USAGE)?;
-            txn.open_table(MARKS)?;
-            memory::create(txn)?;
-            let mut meta = txn.open_table(META)?;
-            let found = meta.get(FORMAT_KEY)?.map_or(FORMAT, |format| format.value());
-            meta.insert(FORMAT_KEY, found)?;
-            Ok(Some(found))
-        })?;
-        match found {
-            None | Some(FORMAT) => Ok(store),
-            Some(found) => Err(StateError::UnknownFormat { path: store.path, found, known: FORMAT }),
+        let (file, watch) = (StateFile::open(path)?, surroundings.troubles.watch(about));
+        surroundings.note_opened(&path.display().to_string(), file.id());
+        let slot = RwLock::new(Slot::Open(file));
+        Ok(Self { slot, path: path.to_owned(), group: Group::default(), watch, surroundings })
+    }
+
+    /// Runs `work` with the open file. When it fails the file is closed.
+    fn with<T>(&self, work: impl FnOnce(&StateFile) -> Result<T, redb::Error>) -> Result<T, redb::Error> {
+        let slot = self.slot.read().unwrap_or_else(PoisonError::into_inner);
+        let Slot::Open(file) = &*slot else { return Err(closed()) };
+        let (done, opened) = (work(file), file.opened());
+        drop(slot);
+        if let Err(error) = &done {
+            self.close(opened, error);
         }
+        done
+    }
+
+    /// Closes the file that failed, unless it was opened anew meanwhile.
+    fn close(&self, failed: u64, error: &dyn std::fmt::Display) {
+        let mut slot = self.slot.write().unwrap_or_else(PoisonError::into_inner);
+        if matches!(&*slot, Slot::Open(file) if file.opened() == failed) {
+            *slot = Slot::Closed;
+        }
+        drop(slot);
+        self.watch.fails(error);
     }
 
     /// Runs `work` on an unchanging view.
@@ -90,8 +97,8 @@ impl EmbeddedStore {
         &self,
         work: impl FnOnce(&ReadTransaction) -> Result<T, redb::Error>,
     ) -> Result<T, StateError> {
-        let run = || work(&self.database.begin_read()?);
-        run().map_err(|error: redb::Error| file_error("read", &self.path, error))
+        let done = self.with(|file| work(&file.database().begin_read()?));
+        done.map_err(|error| file_error("read", &self.path, error))
     }
 
     /// Runs `work` in a transaction that is on the disk when this returns; without a result nothing is changed.
@@ -100,29 +107,52 @@ impl EmbeddedStore {
         action: &'static str,
         work: impl FnOnce(&WriteTransaction) -> Result<Option<T>, redb::Error>,
     ) -> Result<Option<T>, StateError> {
-        let run = || {
-            let mut txn = self.database.begin_write()?;
+        let done = self.with(|file| file.write(work));
+        done.map_err(|error| file_error(action, &self.path, error))
+    }
+
+    /// Applies transactions, each whole or not at all, in one that is on the disk when this returns.
+    fn apply_group(&self, group: &[Arc<Pending>]) -> Result<Vec<Applied>, redb::Error> {
+        self.with(|file| {
+            let mut txn = file.database().begin_write()?;
             txn.set_durability(Durability::Immediate)?;
-            let done = work(&txn)?;
-            match done {
-                Some(_) => txn.commit()?,
-                None => txn.abort()?,
-            }
-            Ok(done)
-        };
-        run().map_err(|error: redb::Error| file_error(action, &self.path, error))
+            let applied =
+                group.iter().map(|pending| apply(&txn, pending.transaction())).collect::<Result<_, _>>()?;
+            txn.commit()?;
+            Ok(applied)
+        })
     }
 }
 
-impl EmbeddedStore {
-    /// Applies transactions, each whole or not at all, in one that is on the disk when this returns.
-    fn apply_group(&self, group: &[Arc<Pending>]) -> Result<Vec<Applied>, redb::Error> {
-        let mut txn = self.database.begin_write()?;
-        txn.set_durability(Durability::Immediate)?;
-        let applied =
-            group.iter().map(|pending| apply(&txn, pending.transaction())).collect::<Result<_, _>>()?;
-        txn.commit()?;
-        Ok(applied)
+impl Mend for EmbeddedStore {
+    fn is_failing(&self) -> bool {
+        self.watch.is_failing()
+    }
+
+    /// Notices a file that was removed or replaced while it was open: what is written to it nobody finds again.
+    fn check(&self) {
+        let slot = self.slot.read().unwrap_or_else(PoisonError::into_inner);
+        let gone = match &*slot {
+            Slot::Open(file) if !file.is_at(&self.path) => Some(file.opened()),
+            _ => None,
+        };
+        drop(slot);
+        if let Some(opened) = gone {
+            self.close(opened, &"the file was removed or replaced while it was open");
+        }
+    }
+
+    fn mend(&self) {
+        // Opened before the lock is taken, for that can take long. Nobody else opens the file while it is closed.
+        if matches!(*self.slot.read().unwrap_or_else(PoisonError::into_inner), Slot::Closed) {
+            let file = match StateFile::open(&self.path).and_then(|file| file.prove(&self.path)) {
+                Ok(file) => file,
+                Err(error) => return self.watch.fails(&error),
+            };
+            self.surroundings.note_opened(&self.path.display().to_string(), file.id());
+            *self.slot.write().unwrap_or_else(PoisonError::into_inner) = Slot::Open(file);
+        }
+        self.watch.works();
     }
 }
 
@@ -261,6 +291,11 @@ fn usage(
     Ok(Usage { bytes: usage.0, version: usage.1 })
 }
 
-fn file_error(action: &'static str, path: &Path, error: redb::Error) -> StateError {
+fn closed() -> redb::Error {
+    let text = "it is closed since it failed, and will be opened again";
+    redb::Error::Io(std::io::Error::other(text))
+}
+
+pub(super) fn file_error(action: &'static str, path: &Path, error: redb::Error) -> StateError {
     StateError::File { action, path: path.to_owned(), cause: Box::new(error) }
 }

@@ -102,13 +102,13 @@ impl Rounds {
 mod tests {
     use super::*;
     use crate::state::key::{MarkId, Namespace};
-    use crate::state::{StateSettings, Transaction, open};
+    use crate::state::{StateSettings, Surroundings, Transaction, open};
 
     #[test]
     fn marks_are_forgotten_up_to_the_committed_offset_a_round_after_the_commit() {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("state.redb");
-        let store = open(&StateSettings::Embedded { path }).unwrap();
+        let store = open(&StateSettings::Embedded { path }, Surroundings::default()).unwrap();
         let place = MarkPlace::new("totals", "rustok", "domain", 3);
         let ids: Vec<MarkId> =
             (5..8).map(|offset| MarkId { place: place.clone(), offset, event: 1 }).collect();

@@ -4,7 +4,11 @@
 //! a place are a hash and a sorted set too, and so is what a handler remembers of a tenant's events, which expires when
 //! the tenant has had none for longer than the window. Whatever changes more than one of them is a script, which Redis runs alone
 //! and refuses whole. All keys of a script must be on one server: Redis Cluster is not supported.
+//!
+//! A server that does not answer is asked by [`Mend::mend`] alone until it does again; all other calls fail at once, so
+//! that no thread that runs guests waits for it.
 
+use std::path::PathBuf;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -14,10 +18,12 @@ use secrecy::{ExposeSecret, SecretString};
 use super::seen::split_entry;
 use super::{
     Applied, MarkId, MarkPlace, Namespace, Opened, PAGE_KEYS_MAX, Remember, Seen, SeenPlace, StateError,
-    StateStore, Transaction, Usage, WAIT_MAX,
+    StateStore, Surroundings, Transaction, Usage, WAIT_MAX,
 };
 use crate::handler::HandlerName;
 use crate::identity::EventKey;
+use crate::mender::Mend;
+use crate::trouble::{About, Watch};
 
 /// What all keys begin with.
 const PREFIX: &[u8] = b"guesthouse:1:";
@@ -25,8 +31,8 @@ const PREFIX: &[u8] = b"guesthouse:1:";
 const IDLE_MAX: usize = 64;
 /// Shortest wait; the system refuses zero.
 const WAIT_MIN: Duration = Duration::from_millis(1);
-/// How long a server that did not answer is left alone, so that not every thread waits for it.
-const DOWN_FOR: Duration = Duration::from_secs(1);
+/// How long a server that did not answer is left alone where nobody mends the store; longer than a mender rests.
+const LEFT_ALONE: Duration = Duration::from_secs(15);
 /// The least wait that says something about the server. A guest decides how much of its deadline is left for a wait,
 /// and must not get the server left alone by leaving nearly none.
 const TELLING_WAIT: Duration = Duration::from_millis(100);
@@ -102,27 +108,43 @@ return #members";
 
 /// The connections to the server.
 pub(super) struct RedisStore {
-    client: Client,
+    client: Mutex<Client>,
+    /// Where the URL is read again when the server does not let us in.
+    url_file: Option<PathBuf>,
     /// Its address, without secrets.
     server: String,
     link: Mutex<Link>,
+    watch: Watch,
+    surroundings: Surroundings,
 }
 
 #[derive(Default)]
 struct Link {
     idle: Vec<Connection>,
-    down_until: Option<Instant>,
+    /// Why the server cannot be reached and since when that is known; nobody but the mender asks it then.
+    down: Option<(String, Instant)>,
 }
 
 impl RedisStore {
     /// Reads the URL and asks the server for an answer.
-    pub(super) fn open(url: &SecretString) -> Result<Self, StateError> {
-        let client = Client::open(url.expose_secret())
-            .map_err(|error| StateError::Url { cause: error.to_string() })?;
+    pub(super) fn open(
+        url: &SecretString,
+        url_file: Option<PathBuf>,
+        surroundings: Surroundings,
+    ) -> Result<Self, StateError> {
+        let client = client(url.expose_secret())?;
         let info = client.get_connection_info();
         let server = format!("{}/{}", info.addr(), info.redis_settings().db());
-        let store = Self { client, server, link: Mutex::default() };
-        store.ask("open", WAIT_MAX, |connection| redis::cmd("PING").query::<()>(connection))?;
+        let about = About {
+            cause: "state_unwritable",
+            subject: format!("the state of handlers in Redis at {server}"),
+            consequence: "the events of handlers that keep state wait, and it is asked again until it answers",
+        };
+        let (client, link) = (Mutex::new(client), Mutex::default());
+        let watch = surroundings.troubles.watch(about);
+        let store = Self { client, url_file, server, link, watch, surroundings };
+        let id = store.ask("open", WAIT_MAX, own_id)?;
+        store.surroundings.note_opened(&store.server, id);
         Ok(store)
     }
 
@@ -133,44 +155,57 @@ impl RedisStore {
         wait: Duration,
         question: impl FnOnce(&mut Connection) -> RedisResult<T>,
     ) -> Result<T, StateError> {
-        let began = Instant::now();
         let wait = wait.clamp(WAIT_MIN, WAIT_MAX);
-        let answer = self.connection(wait).and_then(|mut connection| {
-            let left = wait.saturating_sub(began.elapsed()).max(WAIT_MIN);
-            connection.set_read_timeout(Some(left))?;
-            connection.set_write_timeout(Some(left))?;
-            let answer = question(&mut connection);
-            if answer
-                .as_ref()
-                .err()
-                .is_none_or(|error| !error.is_unrecoverable_error() && !error.is_timeout())
-            {
-                self.keep(connection);
+        let answer = match self.idle_connection() {
+            Ok(idle) => self.ask_on(idle, wait, question),
+            Err(down) => {
+                let server = self.server.clone();
+                return Err(StateError::Redis { action, server, cause: down });
             }
-            answer
-        });
+        };
         answer.map_err(|error| self.failed(action, &error, wait))
     }
 
-    fn connection(&self, wait: Duration) -> RedisResult<Connection> {
+    /// Asks on a connection that was open, or else on a new one.
+    fn ask_on<T>(
+        &self,
+        idle: Option<Connection>,
+        wait: Duration,
+        question: impl FnOnce(&mut Connection) -> RedisResult<T>,
+    ) -> RedisResult<T> {
+        let began = Instant::now();
+        let mut connection = match idle {
+            Some(connection) => connection,
+            None => self.client().get_connection_with_timeout(wait)?,
+        };
+        let left = wait.saturating_sub(began.elapsed()).max(WAIT_MIN);
+        connection.set_read_timeout(Some(left))?;
+        connection.set_write_timeout(Some(left))?;
+        let answer = question(&mut connection);
+        let is_lost = |error: &RedisError| error.is_unrecoverable_error() || error.is_timeout();
+        if !answer.as_ref().is_err_and(is_lost) {
+            self.keep(connection);
+        }
+        answer
+    }
+
+    /// A connection that waits for work, if one does.
+    ///
+    /// # Errors
+    /// Why the server cannot be reached, as long as that is known.
+    fn idle_connection(&self) -> Result<Option<Connection>, String> {
         let mut link = self.link();
-        if let Some(connection) = link.idle.pop() {
-            return Ok(connection);
+        match &link.down {
+            Some((why, since)) if since.elapsed() < LEFT_ALONE => {
+                Err(format!("it could not be reached a moment ago: {why}"))
+            }
+            _ => Ok(link.idle.pop()),
         }
-        if link.down_until.is_some_and(|until| Instant::now() < until) {
-            return Err(std::io::Error::new(
-                std::io::ErrorKind::NotConnected,
-                "it could not be reached a moment ago",
-            )
-            .into());
-        }
-        drop(link);
-        self.client.get_connection_with_timeout(wait)
     }
 
     fn keep(&self, connection: Connection) {
         let mut link = self.link();
-        link.down_until = None;
+        link.down = None;
         if link.idle.len() < IDLE_MAX {
             link.idle.push(connection);
         }
@@ -178,24 +213,68 @@ impl RedisStore {
 
     fn failed(&self, action: &'static str, error: &RedisError, waited: Duration) -> StateError {
         let server = self.server.clone();
+        let says_much = !error.is_timeout() || waited >= TELLING_WAIT;
         let mut link = self.link();
-        if error.is_connection_refusal() || (error.is_timeout() && waited >= TELLING_WAIT) {
-            link.down_until = Some(Instant::now() + DOWN_FOR);
+        let is_down = error.is_connection_refusal() || (error.is_timeout() && says_much) || is_lockout(error);
+        if is_down {
+            link.down = Some((error.to_string(), Instant::now()));
         }
         if error.is_connection_dropped() {
             // The others lead to the same server, which went away.
             link.idle.clear();
         }
         drop(link);
+        // A single connection that was dropped is replaced by the next call.
+        if is_down || (says_much && !error.is_connection_dropped()) {
+            self.watch.fails(error);
+        }
         match error.is_timeout() {
             true => StateError::TimedOut { action, server, waited },
             false => StateError::Redis { action, server, cause: error.to_string() },
         }
     }
 
+    /// Takes over what the file of the URL says now.
+    fn read_url_again(&self) {
+        let Some(file) = &self.url_file else { return };
+        let url = std::fs::read_to_string(file).map_err(|error| error.to_string());
+        let read = url.and_then(|url| client(url.trim_end_matches(['\n', '\r'])).map_err(|e| e.to_string()));
+        match read {
+            Ok(client) => *self.client.lock().unwrap_or_else(PoisonError::into_inner) = client,
+            Err(error) => tracing::debug!(file = %file.display(), error, "the URL of the state store stays"),
+        }
+    }
+
+    fn client(&self) -> Client {
+        self.client.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
     /// The connections are whole between the methods, so a panic elsewhere leaves nothing half done.
     fn link(&self) -> MutexGuard<'_, Link> {
         self.link.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Mend for RedisStore {
+    fn is_failing(&self) -> bool {
+        self.watch.is_failing()
+    }
+
+    fn mend(&self) {
+        self.read_url_again();
+        // An old connection may lead to a server that is gone.
+        self.link().idle.clear();
+        match self.ask_on(None, WAIT_MAX, own_id) {
+            Ok(id) => {
+                self.surroundings.note_opened(&self.server, id);
+                self.link().down = None;
+                self.watch.works();
+            }
+            Err(error) => {
+                self.link().down = Some((error.to_string(), Instant::now()));
+                self.watch.fails(&error);
+            }
+        }
     }
 }
 
@@ -326,6 +405,27 @@ impl StateStore for RedisStore {
     fn forget_seen(&self, _: &HandlerName, _: u64) -> Result<(), StateError> {
         Ok(())
     }
+}
+
+fn client(url: &str) -> Result<Client, StateError> {
+    Client::open(url).map_err(|error| StateError::Url { cause: error.to_string() })
+}
+
+/// The id of the data on the server, which is made with the first of it. It is written anew each time: a server that
+/// takes no writes, for its disk or its memory is full, must not look like one that works.
+fn own_id(connection: &mut Connection) -> RedisResult<u64> {
+    let key = [PREFIX, b"id"].concat();
+    let made: u64 = rand::random();
+    redis::cmd("SETNX").arg(&key).arg(made.to_string()).query::<()>(connection)?;
+    let id: String = redis::cmd("GET").arg(&key).query(connection)?;
+    redis::cmd("SET").arg(&key).arg(&id).query::<()>(connection)?;
+    Ok(id.parse().unwrap_or_default())
+}
+
+/// Whether the server refuses whoever asks, and not what is asked.
+fn is_lockout(error: &RedisError) -> bool {
+    error.kind() == redis::ErrorKind::AuthenticationFailed
+        || matches!(error.code(), Some("NOAUTH" | "WRONGPASS" | "LOADING" | "MASTERDOWN"))
 }
 
 /// Adds the events to remember to the arguments of [`APPLY`].

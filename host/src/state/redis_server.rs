@@ -29,9 +29,20 @@ impl RedisServer {
         format!("redis://127.0.0.1:{}/{database}", self.port)
     }
 
+    /// Its port.
+    pub(crate) fn port(&self) -> u16 {
+        self.port
+    }
+
     fn try_start() -> Option<Self> {
-        let directory = tempfile::tempdir().unwrap();
+        // The listener is gone at the end of this statement, and the port is free again.
         let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+        Self::start_on(port)
+    }
+
+    /// Starts one on a port; none when that is taken.
+    pub(crate) fn start_on(port: u16) -> Option<Self> {
+        let directory = tempfile::tempdir().unwrap();
         let process = Command::new("redis-server")
             .args(["--port", &port.to_string(), "--bind", "127.0.0.1", "--save", "", "--appendonly", "no"])
             .arg("--dir")

@@ -10,9 +10,12 @@ const WAIT: Duration = Duration::from_secs(10);
 fn over_both(test: impl Fn(&dyn StateStore)) {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("deep/er/state.redb");
-    test(&*open(&StateSettings::Embedded { path }).unwrap());
+    test(&*open(&StateSettings::Embedded { path }, Surroundings::default()).unwrap());
     let server = RedisServer::start();
-    test(&*open(&StateSettings::Redis { url: server.url(3).into() }).unwrap());
+    test(
+        &*open(&StateSettings::Redis { url: server.url(3).into(), url_file: None }, Surroundings::default())
+            .unwrap(),
+    );
 }
 
 fn shop(tenant: &str) -> Namespace {
@@ -161,13 +164,16 @@ fn the_file_is_its_owners_and_one_process_at_a_time_has_it() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("state.redb");
     let settings = StateSettings::Embedded { path: path.clone() };
-    let store = open(&settings).unwrap();
+    let store = open(&settings, Surroundings::default()).unwrap();
     assert_eq!(std::fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
-    let error = open(&settings).unwrap_err().to_string();
+    let error = open(&settings, Surroundings::default()).unwrap_err().to_string();
     assert!(error.contains("is open in another process") && error.contains("state.redb"), "{error}");
     store.apply(write(&shop("a"), 0, &[("k", Some("v"))])).unwrap();
     drop(store);
-    assert_eq!(open(&settings).unwrap().get(&shop("a"), "k", WAIT).unwrap().as_deref(), Some(&b"v"[..]));
+    assert_eq!(
+        open(&settings, Surroundings::default()).unwrap().get(&shop("a"), "k", WAIT).unwrap().as_deref(),
+        Some(&b"v"[..])
+    );
 }
 
 #[test]
@@ -175,7 +181,7 @@ fn a_file_that_is_none_of_ours_is_named() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("state.redb");
     std::fs::write(&path, vec![7; 4096]).unwrap();
-    let error = open(&StateSettings::Embedded { path }).unwrap_err().to_string();
+    let error = open(&StateSettings::Embedded { path }, Surroundings::default()).unwrap_err().to_string();
     assert!(
         error.starts_with("cannot open the state of handlers in /") && error.contains("state.redb"),
         "{error}"
@@ -186,9 +192,14 @@ fn a_file_that_is_none_of_ours_is_named() {
 fn a_server_that_is_away_is_named_without_its_password() {
     let unused = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
     let url = format!("redis://me:hunter2@{unused}/5").into();
-    let error = open(&StateSettings::Redis { url }).unwrap_err().to_string();
+    let error =
+        open(&StateSettings::Redis { url, url_file: None }, Surroundings::default()).unwrap_err().to_string();
     assert!(error.contains(&format!("Redis at {unused}/5: ")) && !error.contains("hunter2"), "{error}");
-    let error = open(&StateSettings::Redis { url: "http://hunter2@x".to_owned().into() }).unwrap_err();
+    let error = open(
+        &StateSettings::Redis { url: "http://hunter2@x".to_owned().into(), url_file: None },
+        Surroundings::default(),
+    )
+    .unwrap_err();
     let error = error.to_string();
     assert!(error.contains("expected redis://") && !error.contains("hunter2"), "{error}");
 }
@@ -196,7 +207,9 @@ fn a_server_that_is_away_is_named_without_its_password() {
 #[test]
 fn a_server_that_does_not_answer_costs_no_more_than_the_wait() {
     let server = RedisServer::start();
-    let store = open(&StateSettings::Redis { url: server.url(0).into() }).unwrap();
+    let store =
+        open(&StateSettings::Redis { url: server.url(0).into(), url_file: None }, Surroundings::default())
+            .unwrap();
     let client = ::redis::Client::open(server.url(0)).unwrap();
     let mut other = client.get_connection().unwrap();
     ::redis::cmd("CLIENT").arg("PAUSE").arg(60_000).arg("ALL").query::<()>(&mut other).unwrap();
@@ -215,7 +228,9 @@ fn a_server_that_does_not_answer_costs_no_more_than_the_wait() {
 #[test]
 fn a_server_that_comes_back_is_used_again() {
     let server = RedisServer::start();
-    let store = open(&StateSettings::Redis { url: server.url(0).into() }).unwrap();
+    let store =
+        open(&StateSettings::Redis { url: server.url(0).into(), url_file: None }, Surroundings::default())
+            .unwrap();
     let client = ::redis::Client::open(server.url(0)).unwrap();
     let mut other = client.get_connection().unwrap();
     ::redis::cmd("CLIENT").arg("KILL").arg("SKIPME").arg("yes").query::<i64>(&mut other).unwrap();
@@ -314,7 +329,9 @@ fn what_is_older_than_the_window_is_forgotten() {
 #[test]
 fn what_a_tenant_that_went_quiet_leaves_behind_is_forgotten_later() {
     let directory = tempfile::tempdir().unwrap();
-    let store = open(&StateSettings::Embedded { path: directory.path().join("state.redb") }).unwrap();
+    let store =
+        open(&StateSettings::Embedded { path: directory.path().join("state.redb") }, Surroundings::default())
+            .unwrap();
     let window = DedupWindow { events_max: 100, age_max: None };
     remember(&*store, &[0, 1], &window, 100);
     remember(&*store, &[2], &window, 105);
@@ -325,4 +342,126 @@ fn what_a_tenant_that_went_quiet_leaves_behind_is_forgotten_later() {
     assert_eq!(remembered(&*store, "a"), [0; 0]);
     remember(&*store, &[5], &DedupWindow { events_max: 1, age_max: None }, 105);
     assert_eq!(remembered(&*store, "a"), [5], "the count of what is left is right");
+}
+
+/// A small file system of its own, which a test can fill; none, said aloud, when this user may not mount one.
+fn small_disk() -> Option<SmallDisk> {
+    let directory = tempfile::tempdir().unwrap();
+    let mounted = std::process::Command::new("mount")
+        .args(["-t", "tmpfs", "-o", "size=4m", "tmpfs"])
+        .arg(directory.path())
+        .status();
+    if mounted.is_ok_and(|status| status.success()) {
+        return Some(SmallDisk(directory));
+    }
+    println!("SKIPPED: this user may not mount a file system, so none can be full");
+    None
+}
+
+struct SmallDisk(tempfile::TempDir);
+
+impl Drop for SmallDisk {
+    fn drop(&mut self) {
+        drop(std::process::Command::new("umount").arg("-l").arg(self.0.path()).status());
+    }
+}
+
+#[test]
+fn a_full_disk_is_told_once_and_heals_without_losing_anything() {
+    let Some(disk) = small_disk() else { return };
+    let path = disk.0.path().join("state.redb");
+    let surroundings = Surroundings::default();
+    let store = open(&StateSettings::Embedded { path }, surroundings.clone()).unwrap();
+    let space = disk.0.path().join("space");
+    std::fs::write(&space, vec![1; 2 << 20]).unwrap();
+    let write = |version: u64| {
+        let value = Some(vec![b'v'; 64 << 10]);
+        let writes = [(format!("key-{version}"), value)].into();
+        let transaction = Transaction::of_marks(shop("a"), Vec::new(), None);
+        store.apply(Transaction { version: Some(version), writes, ..transaction })
+    };
+    let mut version = 0;
+    let error = loop {
+        match write(version) {
+            Ok(applied) => assert_eq!(applied, Applied::Whole),
+            Err(error) => break error.to_string(),
+        }
+        version += 1;
+    };
+    assert!(error.contains("No space left") && version > 0, "{version}: {error}");
+    assert!(write(version).unwrap_err().to_string().contains("will be opened again"));
+    let told = surroundings.troubles.now();
+    let [("state_unwritable", reason)] = &told[..] else { panic!("{told:?}") };
+    assert!(reason.contains("No space left"), "{reason}");
+    store.mend();
+    assert!(store.is_failing(), "there is no more space than before");
+
+    std::fs::remove_file(space).unwrap();
+    store.mend();
+    assert_eq!((surroundings.troubles.now(), store.is_failing()), (Vec::new(), false));
+    // The transaction that failed may be there or not, as its marks would tell.
+    let found = store.open(&shop("a"), &[], WAIT).unwrap().usage.version;
+    assert!(found == version || found == version + 1, "{found} after {version}");
+    assert_eq!(write(found).unwrap(), Applied::Whole);
+    for key in 0..=found {
+        assert!(store.get(&shop("a"), &format!("key-{key}"), WAIT).unwrap().is_some(), "key {key} is gone");
+    }
+}
+
+#[test]
+fn a_file_that_is_removed_under_the_host_is_noticed_and_its_loss_is_told() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("state.redb");
+    let known = Some(crate::known_stores::KnownStores::new(directory.path()));
+    let surroundings = Surroundings { known, ..Surroundings::default() };
+    let settings = StateSettings::Embedded { path: path.clone() };
+    let store = open(&settings, surroundings.clone()).unwrap();
+    store.check();
+    assert_eq!(surroundings.troubles.now(), []);
+    std::fs::remove_file(&path).unwrap();
+    store.check();
+    assert!(store.is_failing() && store.apply(write(&shop("a"), 0, &[("k", Some("v"))])).is_err());
+    store.mend();
+    let causes = |surroundings: &Surroundings| {
+        surroundings.troubles.now().into_iter().map(|(cause, _)| cause).collect::<Vec<_>>()
+    };
+    assert_eq!((causes(&surroundings), store.is_failing()), (vec!["state_lost"], false));
+    store.apply(write(&shop("a"), 0, &[("k", Some("v"))])).unwrap();
+    drop(store);
+
+    let next_life = || Surroundings { troubles: Troubles::default(), ..surroundings.clone() };
+    let same = next_life();
+    drop(open(&settings, same.clone()).unwrap());
+    assert_eq!(causes(&same), [""; 0]);
+    std::fs::remove_file(&path).unwrap();
+    let (emptied, again) = (next_life(), next_life());
+    drop(open(&settings, emptied.clone()).unwrap());
+    assert_eq!(causes(&emptied), ["state_lost"]);
+    drop(open(&settings, again.clone()).unwrap());
+    assert_eq!(causes(&again), [""; 0], "it is told once");
+}
+
+#[test]
+fn a_server_that_died_costs_nobody_a_wait_and_one_that_lost_everything_is_told() {
+    let directory = tempfile::tempdir().unwrap();
+    let server = RedisServer::start();
+    let known = Some(crate::known_stores::KnownStores::new(directory.path()));
+    let surroundings = Surroundings { known, ..Surroundings::default() };
+    let settings = StateSettings::Redis { url: server.url(0).into(), url_file: None };
+    let store = open(&settings, surroundings.clone()).unwrap();
+    let port = server.port();
+    drop(server);
+    let mut errors = std::iter::repeat_with(|| store.get(&shop("a"), "k", WAIT).unwrap_err().to_string());
+    assert!(errors.any(|error| error.contains("could not be reached a moment ago")));
+    let told = surroundings.troubles.now();
+    assert!(matches!(&told[..], [("state_unwritable", reason)] if reason.contains("Redis at")), "{told:?}");
+    store.mend();
+    assert!(store.is_failing());
+    let Some(_server) = RedisServer::start_on(port) else {
+        return println!("SKIPPED: somebody else took the port of the server that died");
+    };
+    store.mend();
+    let told: Vec<_> = surroundings.troubles.now().into_iter().map(|(cause, _)| cause).collect();
+    assert_eq!((told, store.is_failing()), (vec!["state_lost"], false));
+    assert_eq!(store.get(&shop("a"), "k", WAIT).unwrap(), None);
 }

@@ -1,5 +1,7 @@
 //! What a transport needs to know: the `events.iggy` block of the platform's configuration.
 
+use std::path::PathBuf;
+
 use guesthouse_connector::{
     Batching, ConnectorConfig, ConnectorMode, EmbeddedConnectorConfig, EmbeddedCredentials,
     RemoteConnectorConfig, Timeouts, TlsConfig, TopicSpec,
@@ -49,8 +51,12 @@ pub struct TopologyConfig {
 pub struct Access {
     /// Takes the place of `remote.password`.
     pub remote_password: Option<SecretString>,
+    /// Where the password is read again before each login.
+    pub remote_password_file: Option<PathBuf>,
     /// A personal access token that takes the place of user and password.
     pub remote_token: Option<SecretString>,
+    /// Where the token is read again before each login.
+    pub remote_token_file: Option<PathBuf>,
     /// What to trust when `remote.tls_enabled` is set.
     pub tls: TlsConfig,
     /// Who the root user of the embedded broker is.
@@ -85,7 +91,9 @@ impl IggyConfig {
             batching: self.batching,
             timeouts: self.access.timeouts,
             remote_password: self.access.remote_password.clone(),
+            remote_password_file: self.access.remote_password_file.clone(),
             remote_token: self.access.remote_token.clone(),
+            remote_token_file: self.access.remote_token_file.clone(),
             embedded_credentials: self.access.embedded_credentials.clone(),
             ..ConnectorConfig::default()
         }
@@ -115,7 +123,9 @@ impl From<&Config> for IggyConfig {
             retention: config.retention.clone(),
             access: Access {
                 remote_password: connector.remote_password,
+                remote_password_file: connector.remote_password_file,
                 remote_token: connector.remote_token,
+                remote_token_file: connector.remote_token_file,
                 tls: connector.tls,
                 embedded_credentials: connector.embedded_credentials,
                 timeouts: connector.timeouts,

@@ -12,7 +12,7 @@ use guesthouse_connector::{TopicAddress, TopicSpec, attach};
 use guesthouse_tests::client::DLQ;
 use guesthouse_tests::endpoint::{get, request, sample};
 use guesthouse_tests::envelope::{order, picky, tenant};
-use guesthouse_tests::house::{handler, order_totals, with};
+use guesthouse_tests::house::{GROUP, handler, order_totals, with};
 use guesthouse_tests::torture::fault::{Fault, Target, Trap};
 use guesthouse_tests::torture::proxy::Proxy;
 use guesthouse_tests::{House, builds, eventually};
@@ -95,9 +95,10 @@ async fn a_host_says_how_it_fares() {
     broker.update_retention(house.stream(), &system).await.unwrap();
 
     broker.delete_topic(&TopicAddress::new(house.stream(), "system")).await.unwrap();
-    told(&handle, "unhealthy", &[&failing[..], &["topic_missing"]].concat()).await;
-    broker.ensure_topics(house.stream(), &[system]).await.unwrap();
+    let failing = [&failing[..], &["topic_made_again"]].concat();
     told(&handle, "degraded", &failing).await;
+    let found = broker.topic_state(&TopicAddress::new(house.stream(), "system")).await.unwrap();
+    assert_eq!(found.partitions.len(), system.partitions as usize);
 
     house.broker().kill();
     eventually("the broker is missed", async || {
@@ -176,6 +177,39 @@ async fn what_nobody_reads_and_what_takes_nothing_is_told() {
     proxy.heal();
     told(&handle, "healthy", &[]).await;
     assert_eq!(client.read(DLQ).await.len(), 1);
+    handle.stop(Duration::from_secs(10)).await;
+    running.await.unwrap().unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn refused_commits_are_told_and_made_up_for() {
+    let house = House::beside_a_broker().await;
+    let mut written = config(&house);
+    written["health"]["stuck_after"] = json!("1h");
+    let addresses = &mut written["events"]["iggy"]["remote"]["addresses"];
+    let proxy = Proxy::start(addresses[0].as_str().unwrap().parse().unwrap()).await;
+    *addresses = json!([proxy.address()]);
+    let fault = Fault::Refuse { code: CANNOT_APPEND, times: u32::MAX };
+    proxy.set(Trap { target: Target::Store, nth: 1, fault });
+    let config = Config::load(&house.write("host", &written), []).unwrap();
+    let host = Host::builder().config(config).build().await.unwrap();
+    let handle = host.handle();
+    let running = tokio::spawn(host.run(std::future::pending()));
+    told(&handle, "healthy", &[]).await;
+    let client = house.client().await;
+    client.publish(&(0..9).map(|n| order(&tenant(n), "order")).collect::<Vec<_>>()).await;
+    told(&handle, "degraded", &["commits_refused"]).await;
+    let counters = eventually("all is settled", async || {
+        let counters = handle.counters();
+        (counters.settled >= 9).then_some(counters)
+    });
+    let counters = counters.await;
+    assert_eq!(counters.commits, 0, "{counters:?}");
+    assert!(counters.troubles["commits_refused"] >= 1 && client.stored_offsets(GROUP).await.is_empty());
+    // Nothing more comes: what was refused is stored all the same.
+    proxy.heal();
+    told(&handle, "healthy", &[]).await;
+    assert!(!client.stored_offsets(GROUP).await.is_empty());
     handle.stop(Duration::from_secs(10)).await;
     running.await.unwrap().unwrap();
 }

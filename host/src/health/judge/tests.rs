@@ -11,7 +11,8 @@ use super::*;
 use crate::counters::HandlerCounters;
 
 fn fine() -> (SubscriptionFacts<'static>, Observation, ConnectionStatus) {
-    let subscription = SubscriptionFacts { name: "default", is_member: true, counters: Cow::default() };
+    let subscription =
+        SubscriptionFacts { name: "default", is_member: true, why_no_member: None, counters: Cow::default() };
     let connection = ConnectionStatus { state: ConnectionState::Connected, ..ConnectionStatus::default() };
     (subscription, Observation { at_micros: Some(1), ..Observation::default() }, connection)
 }
@@ -38,6 +39,7 @@ fn judge(
         is_finished: false,
         connection: Some(connection),
         subscriptions: vec![subscription],
+        troubles: Vec::new(),
         observation: &observation,
         settings: &HealthSettings::default(),
     };
@@ -103,6 +105,44 @@ fn each_cause_is_told_by_its_name() {
     assert_eq!(found, wanted.map(|(status, cause)| (status, vec![cause.to_owned()])));
     assert_eq!(CAUSES.iter().collect::<BTreeSet<_>>().len(), CAUSES.len());
     assert!(wanted.iter().all(|(_, cause)| CAUSES.contains(cause)));
+}
+
+fn judge_troubles(
+    troubles: &[&'static str],
+    change: impl FnOnce(&mut SubscriptionFacts<'_>),
+) -> (HealthStatus, Vec<String>) {
+    let (mut subscription, observation, connection) = fine();
+    change(&mut subscription);
+    let facts = Facts {
+        is_finished: false,
+        connection: Some(connection),
+        subscriptions: vec![subscription],
+        troubles: troubles.iter().map(|cause| (*cause, "why".to_owned())).collect(),
+        observation: &observation,
+        settings: &HealthSettings::default(),
+    };
+    told(&facts.judge())
+}
+
+#[test]
+fn what_the_host_notices_itself_is_told_and_standing_still_only_where_nothing_explains_it() {
+    let nothing = |_: &mut SubscriptionFacts<'_>| {};
+    let named = |causes: &[&str]| causes.iter().map(|cause| (*cause).to_owned()).collect::<Vec<_>>();
+    let found = judge_troubles(&["state_unwritable", "journal_unwritable"], nothing);
+    assert_eq!(found, (HealthStatus::Degraded, named(&["state_unwritable", "journal_unwritable"])));
+    let found = judge_troubles(&["no_progress"], nothing);
+    assert_eq!(found, (HealthStatus::Unhealthy, named(&["no_progress"])));
+    let found = judge_troubles(&["no_progress", "cache_unwritable"], nothing);
+    assert_eq!(found, (HealthStatus::Unhealthy, named(&["no_progress", "cache_unwritable"])));
+    let found = judge_troubles(&["no_progress", "commits_refused"], nothing);
+    assert_eq!(found, (HealthStatus::Degraded, named(&["commits_refused"])));
+    let paused = |subscription: &mut SubscriptionFacts<'_>| {
+        let paused = HandlerCounters { state: HandlerState::Paused, ..HandlerCounters::default() };
+        subscription.counters.to_mut().handlers.insert("a".into(), paused);
+    };
+    let found = judge_troubles(&["no_progress"], paused);
+    assert_eq!(found, (HealthStatus::Degraded, named(&["breaker_open"])));
+    assert!(EXPLANATIONS.iter().chain(&[NO_PROGRESS]).all(|cause| CAUSES.contains(cause)));
 }
 
 #[test]

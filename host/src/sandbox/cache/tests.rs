@@ -40,7 +40,7 @@ impl Kit {
     }
 
     fn keep(&self, handler: usize) -> PathBuf {
-        self.cache.write(&self.code(handler), &self.artifact);
+        self.cache.write(&self.code(handler), &self.artifact).unwrap();
         self.cache.path(&self.code(handler))
     }
 }
@@ -154,13 +154,13 @@ fn the_files_used_longest_ago_make_room() {
         let file = fs::OpenOptions::new().write(true).open(cache.path(&code(number))).unwrap();
         file.set_modified(SystemTime::UNIX_EPOCH + std::time::Duration::from_secs(seconds)).unwrap();
     };
-    cache.write(&code(0), &kit.artifact);
-    cache.write(&code(1), &kit.artifact);
+    cache.write(&code(0), &kit.artifact).unwrap();
+    cache.write(&code(1), &kit.artifact).unwrap();
     age(0, 1_000);
     age(1, 2_000);
     // Being used makes it young again.
     assert!(cache.read(&code(0)).is_some());
-    cache.write(&code(2), &kit.artifact);
+    cache.write(&code(2), &kit.artifact).unwrap();
     let kept: Vec<bool> = (0..3).map(|number| cache.read(&code(number)).is_some()).collect();
     assert_eq!(kept, [true, false, true]);
     assert!(open(kit.dir.path(), length - 1).read(&code(0)).is_none(), "larger than the whole cache");

@@ -14,7 +14,7 @@ use crate::sandbox::{
     Answer, CallEvent, Grants, GuestLimits, GuestSpec, Isolation, Sandbox, SandboxSettings,
 };
 use crate::state::redis_server::RedisServer;
-use crate::state::{self, StateSettings, StateStore};
+use crate::state::{self, StateSettings, StateStore, Surroundings};
 use crate::trial::{Trial, TrialEvent, TrialHandler, TrialReport};
 
 /// The interface, whole, by its types.
@@ -220,7 +220,7 @@ async fn a_store_that_takes_nothing_is_a_fault_of_the_host_and_nothing_of_the_ca
         redis::cmd("CONFIG").arg("SET").arg("maxmemory").arg(bytes).query::<()>(&mut operator).unwrap();
     };
     let trial = trial();
-    trial.open_state(&StateSettings::Redis { url: server.url(0).into() }).await.unwrap();
+    trial.open_state(&StateSettings::Redis { url: server.url(0).into(), url_file: None }).await.unwrap();
     let component = trial.admit(handler(), counter(EXPORT_HANDLER)).await.unwrap();
     let events = [of("done", "a"), TrialEvent { lane: 1, ..of("number", "a") }, of("emit", "a")];
     memory(1);
@@ -267,7 +267,7 @@ impl Steps {
 #[tokio::test]
 async fn of_two_calls_on_the_same_state_the_later_one_runs_again() {
     let directory = tempfile::tempdir().unwrap();
-    let store = state::open(&file(&directory)).unwrap();
+    let store = state::open(&file(&directory), Surroundings::default()).unwrap();
     let (mut first, mut second) = (Steps::begin(&store, None, 1).await, Steps::begin(&store, None, 2).await);
     assert_eq!((first.write("k", None), second.write("l", None)), (None, None));
     assert_eq!(first.call.finish(Vec::new()), []);
@@ -284,7 +284,7 @@ async fn of_two_calls_on_the_same_state_the_later_one_runs_again() {
 #[tokio::test]
 async fn an_event_whose_emits_cannot_be_published_writes_nothing() {
     let directory = tempfile::tempdir().unwrap();
-    let store = state::open(&file(&directory)).unwrap();
+    let store = state::open(&file(&directory), Surroundings::default()).unwrap();
     let rules = EmitRules {
         codec: Codec::default(),
         handler: HandlerName::new("counter").unwrap(),

@@ -266,7 +266,7 @@ impl Member {
             }
             Input::ReadBack(read) => self.is_read_back(read, oracle, now),
             Input::Fetched(fetched) => self.dispatcher.fetched(fetched, now),
-            Input::Expired(_) | Input::WentBack | Input::Refused(..) => {
+            Input::Expired(_) | Input::Repeated(_) | Input::WentBack | Input::Refused(..) => {
                 unreachable!("this broker forgets and refuses nothing")
             }
         }

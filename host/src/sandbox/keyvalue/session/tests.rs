@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::sandbox::fixtures::limits;
-use crate::state::{self, Applied, StateSettings};
+use crate::state::{self, Applied, StateSettings, Surroundings};
 
 const WAIT: Duration = Duration::from_secs(10);
 
@@ -16,7 +16,7 @@ impl Kit {
     fn new() -> Self {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("state.redb");
-        let store = state::open(&StateSettings::Embedded { path }).unwrap();
+        let store = state::open(&StateSettings::Embedded { path }, Surroundings::default()).unwrap();
         let limits = GuestLimits {
             deadline: WAIT,
             state_calls_max: 5_000,
@@ -208,7 +208,11 @@ fn a_key_of_a_wrong_length_is_told_to_the_guest() {
 fn a_late_store_is_a_fault_of_the_host_and_a_late_guest_is_its_own() {
     let server = crate::state::redis_server::RedisServer::start();
     let url = server.url(0);
-    let store = state::open(&StateSettings::Redis { url: url.clone().into() }).unwrap();
+    let store = state::open(
+        &StateSettings::Redis { url: url.clone().into(), url_file: None },
+        Surroundings::default(),
+    )
+    .unwrap();
     let mut other = redis::Client::open(url).unwrap().get_connection().unwrap();
     redis::cmd("CLIENT").arg("PAUSE").arg(60_000).arg("ALL").query::<()>(&mut other).unwrap();
     let limits = GuestLimits { deadline: Duration::from_millis(60), ..limits() };
