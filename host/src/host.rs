@@ -29,7 +29,6 @@ use crate::event::SourceTopic;
 use crate::handler::{HandlerConfig, HandlerName};
 use crate::health::pulse::{self, Pulse};
 use crate::health::{Observation, Observer};
-use crate::memory::MemoryLimit;
 use crate::mender;
 use crate::sandbox::{AdmissionError, AdmittedComponent, GuestSpec, Sandbox, SandboxError};
 use crate::state::forget::Forgetter;
@@ -177,7 +176,6 @@ impl HostBuilder {
     pub async fn build(self) -> Result<Host, BuildError> {
         let mut config = self.config;
         config.sandbox.compile.program = self.compiler.or(config.sandbox.compile.program);
-        tracing::info!(memory = %MemoryLimit::of_process(), "bounds without a value follow from the memory there is");
         let sandbox = Sandbox::start(&config.sandbox).map_err(BuildError::Sandbox)?;
         // Components first: a refused one should not leave topics behind.
         let admitted = admit_all(&sandbox, &config).await?;
@@ -195,7 +193,7 @@ impl HostBuilder {
             },
         };
         let load = Arc::new(HostLoad::new(config.dispatch.host));
-        let mut subscriptions: Vec<Subscription> = config
+        let subscriptions: Vec<Subscription> = config
             .subscriptions
             .iter()
             .map(|subscription| {
@@ -208,10 +206,6 @@ impl HostBuilder {
                 subscription
             })
             .collect();
-        // Nobody knows of which subscription they were: it is counted once.
-        if let Some(first) = subscriptions.first_mut() {
-            first.dispatcher.killed_for_memory(suspects.pardoned);
-        }
         let (control, _) = watch::channel(Run::On);
         let (ended, has_ended) = watch::channel(Ended::No);
         let views: Vec<_> = subscriptions.iter().map(|subscription| Arc::clone(&subscription.view)).collect();

@@ -54,7 +54,6 @@ mod identity;
 mod known_stores;
 mod lane;
 mod ledger;
-mod memory;
 mod mender;
 mod metrics;
 mod outcome;

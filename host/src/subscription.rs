@@ -218,6 +218,12 @@ impl Subscription {
                 connector: Arc::clone(&self.connector),
                 board: Arc::clone(&board),
                 inputs: inputs.clone(),
+                watch: self.troubles.watch(About {
+                    cause: "parked_unreadable",
+                    subject: format!("the parked events of topic {}", source.topic),
+                    consequence: "its partitions are read once it is known what of them is parked; it is tried again until it succeeds",
+                }),
+                troubles: self.troubles.clone(),
             };
             tasks.spawn(keeper.run());
             boards.push(board);

@@ -32,8 +32,6 @@ pub(super) struct Positions {
     /// The last stored offset that this member ever knew of in each partition.
     remembered: BTreeMap<PartitionId, Offset>,
     last_polled: Option<PartitionId>,
-    /// Whether what is owned may be something else than what is ours.
-    is_unsettled: bool,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -81,16 +79,11 @@ pub(super) struct WayBack {
 impl Positions {
     /// Takes over what the group says is ours.
     pub(super) fn set_target(&mut self, partitions: impl IntoIterator<Item = PartitionId>) {
-        let target: BTreeSet<PartitionId> = partitions.into_iter().collect();
-        self.is_unsettled |= target != self.target;
-        self.target = target;
+        self.target = partitions.into_iter().collect();
     }
 
     /// Names the partitions that were given up or are no longer ours; each is named once.
     pub(super) fn take_revoked(&mut self) -> Vec<PartitionId> {
-        if !self.is_unsettled {
-            return Vec::new();
-        }
         let target = &self.target;
         let lost = self.owned.extract_if(.., |partition, _| !target.contains(partition));
         for (partition, position) in lost {
@@ -102,7 +95,7 @@ impl Positions {
 
     /// Gives up everything, because the membership has ended, and names it.
     pub(super) fn take_all(&mut self) -> Vec<PartitionId> {
-        self.set_target([]);
+        self.target.clear();
         let all = self.take_revoked();
         self.lingering.clear();
         all
@@ -115,15 +108,9 @@ impl Positions {
     }
 
     /// The partitions that are ours but were not begun yet.
-    pub(super) fn gained(&mut self) -> Vec<PartitionId> {
-        if !self.is_unsettled {
-            return Vec::new();
-        }
+    pub(super) fn gained(&self) -> Vec<PartitionId> {
         let owned = &self.owned;
-        let is_new = |partition: &&PartitionId| !owned.contains_key(partition);
-        let gained: Vec<PartitionId> = self.target.iter().filter(is_new).copied().collect();
-        self.is_unsettled = !gained.is_empty() || !self.given_up.is_empty();
-        gained
+        self.target.iter().filter(|partition| !owned.contains_key(partition)).copied().collect()
     }
 
     /// Begins a gained partition after the stored offset.
@@ -153,7 +140,6 @@ impl Positions {
     pub(super) fn give_up(&mut self, partition: PartitionId) {
         if self.owned.remove(&partition).is_some() {
             self.given_up.push(partition);
-            self.is_unsettled = true;
         }
     }
 

@@ -55,6 +55,7 @@ async fn serve(host: Host, signals: &mut Signals, report: Option<&Path>) -> anyh
     // A sender that is gone without a word has been used: both mean stop.
     let running = host.run(async { drop(stopped.await) });
     tokio::pin!(running);
+    let mut is_report_late = false;
     let mut report_due = interval(REPORT_EVERY);
     report_due.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
@@ -66,8 +67,14 @@ async fn serve(host: Host, signals: &mut Signals, report: Option<&Path>) -> anyh
             },
             _ = report_due.tick(), if report.is_some() => {
                 let began = Instant::now();
-                if let Err(error) = write_report(report, &handle.counters()).await {
-                    tracing::warn!(error = format!("{error:#}"), "the report is out of date");
+                let written = write_report(report, &handle.counters()).await;
+                let was_late = std::mem::replace(&mut is_report_late, written.is_err());
+                match written {
+                    Err(error) if !was_late => {
+                        tracing::warn!(error = format!("{error:#}"), "the report is out of date; it is tried again each second");
+                    }
+                    Ok(()) if was_late => tracing::info!("the report is up to date again"),
+                    _ => {}
                 }
                 report_due.reset_after(REPORT_EVERY.max(began.elapsed() * REPORT_SHARE));
             }

@@ -35,12 +35,13 @@ pub(crate) struct SubscriptionFacts<'a> {
 }
 
 /// The names of all causes there are, worst first.
-pub(crate) const CAUSES: [&str; 23] = [
+pub(crate) const CAUSES: [&str; 25] = [
     "stopped",
     "broker_unreachable",
     "topic_missing",
     "not_reading",
     "no_progress",
+    "only_retries",
     "state_unwritable",
     "state_lost",
     "commits_refused",
@@ -48,6 +49,7 @@ pub(crate) const CAUSES: [&str; 23] = [
     "group_went_back",
     "topic_made_again",
     "topic_unwritable",
+    "parked_unreadable",
     "journal_unwritable",
     "journal_lost",
     "cache_unwritable",
@@ -64,13 +66,17 @@ pub(crate) const CAUSES: [&str; 23] = [
 /// Nothing is settled, or nothing committed, for too long.
 const NO_PROGRESS: &str = "no_progress";
 
+/// Attempts end, and none of them settles anything, for too long.
+const ONLY_RETRIES: &str = "only_retries";
+
 /// The causes that explain why nothing is settled or committed.
-const EXPLANATIONS: [&str; 7] = [
+const EXPLANATIONS: [&str; 8] = [
     "broker_unreachable",
     "not_reading",
     "state_unwritable",
     "commits_refused",
     "topic_unwritable",
+    "parked_unreadable",
     "breaker_open",
     "lane_blocked",
 ];
@@ -194,14 +200,18 @@ impl Facts<'_> {
 
     /// What the host noticed itself. That nothing gets on is a cause of its own only where no other one explains it.
     fn judge_troubles(&self, findings: &mut Findings) {
-        for (cause, reason) in self.troubles.iter().filter(|(cause, _)| *cause != NO_PROGRESS) {
+        let is_of_pulse = |cause: &str| [NO_PROGRESS, ONLY_RETRIES].contains(&cause);
+        for (cause, reason) in self.troubles.iter().filter(|(cause, _)| !is_of_pulse(cause)) {
             findings.degraded(cause, reason.clone());
         }
-        let is_explained = EXPLANATIONS.iter().any(|cause| findings.has(cause));
-        for (cause, reason) in
-            self.troubles.iter().filter(|(cause, _)| *cause == NO_PROGRESS && !is_explained)
-        {
-            findings.unhealthy(cause, reason.clone());
+        if EXPLANATIONS.iter().any(|cause| findings.has(cause)) {
+            return;
+        }
+        for (cause, reason) in self.troubles.iter().filter(|(cause, _)| is_of_pulse(cause)) {
+            match *cause {
+                NO_PROGRESS => findings.unhealthy(cause, reason.clone()),
+                _ => findings.degraded(cause, reason.clone()),
+            }
         }
     }
 

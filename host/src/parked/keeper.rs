@@ -20,6 +20,7 @@ use crate::dispatch::partitions::{AssignmentId, PartitionKey, TopicIndex};
 use crate::event::{Message, SharedEvent, Source, SourceTopic};
 use crate::identity::LaneName;
 use crate::poller::Input;
+use crate::trouble::{Troubles, Watch};
 
 /// How often the ends of the parked partitions are looked at.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
@@ -67,6 +68,9 @@ pub(crate) struct Keeper {
     pub(crate) connector: Arc<dyn IggyConnector>,
     pub(crate) board: Arc<ParkedBoard>,
     pub(crate) inputs: mpsc::Sender<Input>,
+    /// Over the reading of this topic.
+    pub(crate) watch: Watch,
+    pub(crate) troubles: Troubles,
 }
 
 /// How far a held partition was read.
@@ -96,7 +100,10 @@ impl Keeper {
             let is_behind = held.len() > positions.len();
             if look || is_due || is_behind {
                 match self.look(&held, &mut positions).await {
-                    Ok(Ok(())) => looked = Some(Instant::now()),
+                    Ok(Ok(())) => {
+                        looked = Some(Instant::now());
+                        self.watch.works();
+                    }
                     Ok(Err(Unheard)) => return,
                     Err(error) => self.failed(&error).await,
                 }
@@ -113,12 +120,25 @@ impl Keeper {
     }
 
     async fn failed(&self, error: &ConnectorError) {
-        tracing::warn!(topic = %self.parked, %error, "cannot read what is parked; trying again");
+        // That the broker is away is told by those who read events.
+        if !error.is_transient() {
+            self.watch.fails(error);
+        }
         tokio::select! {
             () = tokio::time::sleep(FAILED_WAIT) => {}
             () = self.inputs.closed() => {}
         }
         self.board.look_now();
+    }
+
+    fn went_back(&self, partition: PartitionId, (expected, end): (Offset, Offset)) {
+        let lost = format!(
+            "parked topic {}, partition {partition}, ends before offset {end} where {expected} was expected: the broker forgot \
+             parked events, or the topic was purged; all that it holds now is read",
+            self.parked
+        );
+        tracing::error!("{lost}");
+        self.troubles.happened("messages_lost", &format!("{}/{partition}", self.parked), lost);
     }
 
     /// Reads what is new in the partitions held.
@@ -144,7 +164,7 @@ impl Keeper {
             let end = last_offset.map_or(Offset(0), Offset::next);
             let mut position = match positions.get(&partition) {
                 Some(position) if position.next > end => {
-                    tracing::error!(topic = %self.parked, %partition, "the broker forgot parked events, or the topic was purged");
+                    self.went_back(partition, (position.next, end));
                     Position { next: Offset(0), ..*position }
                 }
                 Some(position) => *position,

@@ -78,7 +78,7 @@ impl Runner {
             }
             let Some(range) = self.info.partitions.get(at).copied().filter(|range| range.next < range.to)
             else {
-                return self.save();
+                return self.save().await;
             };
             let (partition, left) = (PartitionId(range.partition), range.to - range.next);
             let Some(mut messages) = self.read(partition, Offset(range.next), left).await? else { continue };
@@ -97,7 +97,7 @@ impl Runner {
                 range.published += published;
             }
             if self.saved.elapsed() >= SAVE_EVERY {
-                self.save()?;
+                self.save().await?;
             }
             self.keep_rate(published).await;
         }
@@ -186,14 +186,36 @@ impl Runner {
         }
     }
 
-    fn save(&mut self) -> Result<(), Stop> {
-        self.saved = Instant::now();
-        self.records.write(&self.info).map_err(Stop::Failed)
+    /// Puts on record how far it is. A full disk is waited for, as a broker that is away is.
+    async fn save(&mut self) -> Result<(), Stop> {
+        let mut is_told = false;
+        loop {
+            self.saved = Instant::now();
+            let error = match self.records.write(&self.info) {
+                Ok(()) => return Ok(()),
+                Err(error) => error,
+            };
+            if !is_full_disk(&error) {
+                return Err(Stop::Failed(error));
+            }
+            if let Some(request) = self.records.take_request(&self.info.name) {
+                return Err(Stop::Asked(request));
+            }
+            if !std::mem::replace(&mut is_told, true) {
+                tracing::warn!(replay = %self.info.name, error = with_causes(&error), "the disk is full; waiting for room");
+            }
+            tokio::time::sleep(BROKER_WAIT).await;
+        }
     }
 
     fn failed(&self, source: ConnectorError) -> Stop {
         Stop::Failed(ReplayError::Broker { name: self.info.name.clone(), source })
     }
+}
+
+fn is_full_disk(error: &ReplayError) -> bool {
+    let full = [std::io::ErrorKind::StorageFull, std::io::ErrorKind::QuotaExceeded];
+    matches!(error, ReplayError::Record { source, .. } if full.contains(&source.kind()))
 }
 
 /// An error with what caused it.

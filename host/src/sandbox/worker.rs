@@ -147,7 +147,7 @@ impl<'a> Unanswered<'a> {
 struct Run<'a> {
     workshop: &'a Workshop,
     component: &'a AdmittedComponent,
-    tenancy: &'a Arc<Tenancy>,
+    tenancy: &'a Tenancy,
     events: &'a [CallEvent],
     guest: Option<Guest>,
     /// Its dealings with the state store, when its handler keeps marks.

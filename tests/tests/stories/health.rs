@@ -186,6 +186,8 @@ async fn refused_commits_are_told_and_made_up_for() {
     let house = House::beside_a_broker().await;
     let mut written = config(&house);
     written["health"]["stuck_after"] = json!("1h");
+    // What is not committed counts as before the group.
+    written["health"]["lag_max"] = json!(1_000);
     let addresses = &mut written["events"]["iggy"]["remote"]["addresses"];
     let proxy = Proxy::start(addresses[0].as_str().unwrap().parse().unwrap()).await;
     *addresses = json!([proxy.address()]);

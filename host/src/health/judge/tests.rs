@@ -132,6 +132,8 @@ fn what_the_host_notices_itself_is_told_and_standing_still_only_where_nothing_ex
     assert_eq!(found, (HealthStatus::Degraded, named(&["state_unwritable", "journal_unwritable"])));
     let found = judge_troubles(&["no_progress"], nothing);
     assert_eq!(found, (HealthStatus::Unhealthy, named(&["no_progress"])));
+    let found = judge_troubles(&["only_retries"], nothing);
+    assert_eq!(found, (HealthStatus::Degraded, named(&["only_retries"])));
     let found = judge_troubles(&["no_progress", "cache_unwritable"], nothing);
     assert_eq!(found, (HealthStatus::Unhealthy, named(&["no_progress", "cache_unwritable"])));
     let found = judge_troubles(&["no_progress", "commits_refused"], nothing);
@@ -142,7 +144,7 @@ fn what_the_host_notices_itself_is_told_and_standing_still_only_where_nothing_ex
     };
     let found = judge_troubles(&["no_progress"], paused);
     assert_eq!(found, (HealthStatus::Degraded, named(&["breaker_open"])));
-    assert!(EXPLANATIONS.iter().chain(&[NO_PROGRESS]).all(|cause| CAUSES.contains(cause)));
+    assert!(EXPLANATIONS.iter().chain(&[NO_PROGRESS, ONLY_RETRIES]).all(|cause| CAUSES.contains(cause)));
 }
 
 #[test]

@@ -65,6 +65,12 @@ async fn keeper(records: Vec<OutgoingMessage>) -> (Keeper, mpsc::Receiver<Input>
         connector: broker,
         board: Arc::default(),
         inputs,
+        watch: crate::trouble::Troubles::default().watch(crate::trouble::About {
+            cause: "parked_unreadable",
+            subject: "the parked topic".to_owned(),
+            consequence: "it is tried again",
+        }),
+        troubles: crate::trouble::Troubles::default(),
     };
     (keeper, heard)
 }
