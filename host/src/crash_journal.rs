@@ -26,7 +26,7 @@ use self::mark::Marker;
 use self::record::{Past, SUSPECT_BYTES, Suspect};
 use crate::event::Message;
 use crate::handler::HandlerName;
-use crate::known_stores::Acquaintance;
+use crate::known_stores::{Acquaintance, KnownStores};
 use crate::mender::Mend;
 use crate::sandbox::CallEvent;
 use crate::state::Surroundings;
@@ -342,7 +342,7 @@ fn reserve(file: &File, slots: usize) -> io::Result<()> {
 
 /// Says aloud when a journal says nothing of a past that there was.
 fn note_loss(surroundings: &Surroundings, path: &Path, is_new: bool, is_readable: bool) {
-    let name = path.display().to_string();
+    let name = KnownStores::name_of(path);
     let was_there = match surroundings.known.as_ref().map(|known| known.meet(&name, JOURNAL_ID)) {
         Some(Ok(Acquaintance::Same)) => true,
         Some(Err(error)) => {

@@ -31,6 +31,12 @@ impl KnownStores {
         Self(journal_dir.join(DIR))
     }
 
+    /// The name of a file: where it is, from wherever one looks.
+    pub(crate) fn name_of(file: &Path) -> String {
+        // Without a current directory the path as it is written has to do.
+        std::path::absolute(file).unwrap_or_else(|_| file.to_owned()).display().to_string()
+    }
+
     /// Says whether the store of this name is the one that was there before, and remembers it.
     ///
     /// # Errors

@@ -26,6 +26,7 @@ use super::{
 };
 use crate::handler::HandlerName;
 use crate::identity::EventKey;
+use crate::known_stores::KnownStores;
 use crate::mender::Mend;
 use crate::trouble::{About, Watch};
 
@@ -65,7 +66,7 @@ impl EmbeddedStore {
             consequence: "the events of handlers that keep state wait, and it is opened again until that works",
         };
         let (file, watch) = (StateFile::open(path)?, surroundings.troubles.watch(about));
-        surroundings.note_opened(&path.display().to_string(), file.id());
+        surroundings.note_opened(&KnownStores::name_of(path), file.id());
         let slot = RwLock::new(Slot::Open(file));
         Ok(Self { slot, path: path.to_owned(), group: Group::default(), watch, surroundings })
     }
@@ -149,7 +150,7 @@ impl Mend for EmbeddedStore {
                 Ok(file) => file,
                 Err(error) => return self.watch.fails(&error),
             };
-            self.surroundings.note_opened(&self.path.display().to_string(), file.id());
+            self.surroundings.note_opened(&KnownStores::name_of(&self.path), file.id());
             *self.slot.write().unwrap_or_else(PoisonError::into_inner) = Slot::Open(file);
         }
         self.watch.works();
