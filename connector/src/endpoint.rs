@@ -5,6 +5,7 @@ use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
+use guesthouse_broker::workers::Workers;
 use secrecy::{ExposeSecret, SecretString};
 
 use crate::config::{ConnectorConfig, RemoteConnectorConfig, Timeouts, TlsConfig};
@@ -28,6 +29,8 @@ pub(crate) struct Endpoint {
     /// Whether the last request on any connection was answered.
     answering: AtomicBool,
     status: SharedStatus,
+    /// The tasks of all connections, and those of the broker where that is ours.
+    pub(crate) workers: Workers,
 }
 
 /// As whom connections log in.
@@ -58,6 +61,7 @@ impl Endpoint {
             timeouts,
             answering: AtomicBool::new(false),
             status: SharedStatus::default(),
+            workers: Workers::default(),
         }
     }
 
@@ -65,6 +69,11 @@ impl Endpoint {
     pub(crate) fn local(address: String, username: String, password: SecretString) -> Self {
         let login = Login::Password { username, password: Secret::new(password, None) };
         Self::new(vec![address], login, None, Timeouts::default())
+    }
+
+    /// Watches the tasks of the connections together with the workers of a broker.
+    pub(crate) fn with_workers(self, workers: Workers) -> Self {
+        Self { workers, ..self }
     }
 
     /// Checks the remote part of a configuration.
@@ -102,7 +111,7 @@ impl Endpoint {
     }
 
     pub(crate) fn status(&self) -> ConnectionStatus {
-        self.status.get()
+        ConnectionStatus { workers_died: self.workers.died(), ..self.status.get() }
     }
 
     /// A connection was opened to the address at this place.

@@ -55,8 +55,8 @@ impl Link {
         reading.client().await?;
         let publisher = Publisher::start(&endpoint, config.batching);
         let mut tasks = JoinSet::new();
-        let publishing = publisher.lines().cloned().collect();
-        tasks.spawn(watch(Arc::clone(&reading), publishing));
+        let watched = watch(Arc::clone(&reading), publisher.lines().cloned().collect());
+        tasks.spawn(endpoint.workers.run("the watch over the connections to the broker", watched));
         Ok(Self {
             endpoint,
             reading,

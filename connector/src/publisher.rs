@@ -81,7 +81,8 @@ impl Publisher {
         let connections = (0..CONNECTIONS).map(|_| {
             let (queue, jobs) = mpsc::channel(JOBS_MAX);
             let line = Arc::new(Line::new(Arc::clone(endpoint)));
-            tasks.spawn(Sender::new(Arc::clone(&line), batching).run(jobs));
+            let sender = Sender::new(Arc::clone(&line), batching).run(jobs);
+            tasks.spawn(endpoint.workers.run("a connection that publishes", sender));
             Connection { queue, line }
         });
         Self { connections: connections.collect(), _tasks: tasks }

@@ -32,6 +32,9 @@ pub struct ConnectionStatus {
     pub failed_attempts: u32,
     /// Why the last attempt failed or the last connection was lost.
     pub last_error: Option<ConnectorError>,
+    /// Threads and tasks of the connection, or of the embedded broker, that ended in a panic. What they did is not done any
+    /// more until the next start.
+    pub workers_died: Vec<String>,
 }
 
 /// The status that all connections to an endpoint share.

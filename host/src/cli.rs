@@ -39,9 +39,9 @@ pub struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Read events and run their handlers until told to stop (SIGTERM or Ctrl-C; a second one ends at once).
+    /// Read events and run their handlers until told to stop (SIGTERM, SIGHUP, SIGQUIT or Ctrl-C; one more after a second ends at once).
     Run(run::RunArgs),
-    /// Run the embedded broker alone, for any client of Iggy, until told to stop (SIGTERM or Ctrl-C).
+    /// Run the embedded broker alone, for any client of Iggy, until told to stop (SIGTERM, SIGHUP, SIGQUIT or Ctrl-C).
     Broker(broker::BrokerArgs),
     /// Examine the data directory of an embedded broker that does not run, and explain what is wrong with it.
     Doctor(doctor::DoctorArgs),

@@ -34,7 +34,8 @@ static SERVES: AtomicBool = AtomicBool::new(false);
 pub struct CompileSettings {
     /// Time on a processor, in whole seconds; rounded up.
     pub cpu_max: Duration,
-    /// Time from start to end.
+    /// Time from start to end. It only ends what has stopped: on a busy machine the time on a processor, which decides,
+    /// takes many times as long.
     pub wall_max: Duration,
     /// Address space of the compiling process.
     pub memory_bytes_max: u64,
@@ -48,7 +49,7 @@ impl Default for CompileSettings {
     fn default() -> Self {
         Self {
             cpu_max: Duration::from_secs(60),
-            wall_max: Duration::from_secs(120),
+            wall_max: Duration::from_secs(30 * 60),
             memory_bytes_max: 2 << 30,
             program: None,
         }

@@ -72,6 +72,9 @@ impl Surface for Shown {
                 Ok(text) => Answer::new(StatusCode::OK, METRICS, text),
                 Err(error) => Answer::text(StatusCode::INTERNAL_SERVER_ERROR, format!("{error}\n")),
             },
+            "/health/live" if !self.host.is_alive() => {
+                Answer::text(StatusCode::SERVICE_UNAVAILABLE, "a worker died, start the host again\n")
+            }
             "/health/live" => Answer::text(StatusCode::OK, "alive\n"),
             HEALTH_PATH => self.health(),
             _ => Answer::text(StatusCode::NOT_FOUND, "there are /metrics /health/live /health/ready\n"),

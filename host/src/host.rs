@@ -30,6 +30,7 @@ use crate::handler::{HandlerConfig, HandlerName};
 use crate::health::pulse::{self, Pulse};
 use crate::health::{Observation, Observer};
 use crate::mender;
+use crate::open_files::{self, FilesWanted};
 use crate::sandbox::{AdmissionError, AdmittedComponent, GuestSpec, Sandbox, SandboxError};
 use crate::state::forget::Forgetter;
 use crate::state::{StateError, StateStore};
@@ -82,6 +83,14 @@ pub enum BuildError {
     /// The broker could not be opened, or its topics are not as configured.
     #[error("cannot open the broker")]
     Connect(#[source] ConnectorError),
+    /// The topics could not be made, and the configuration wants more open files than the system allows.
+    #[error("{excess}")]
+    OpenFiles {
+        /// What is wanted, what is allowed, and what to do.
+        excess: String,
+        /// What the broker said.
+        source: ConnectorError,
+    },
     /// The sandbox could not be started.
     #[error("cannot start the sandbox")]
     Sandbox(#[source] SandboxError),
@@ -177,11 +186,15 @@ impl HostBuilder {
         let mut config = self.config;
         config.sandbox.compile.program = self.compiler.or(config.sandbox.compile.program);
         let sandbox = Sandbox::start(&config.sandbox).map_err(BuildError::Sandbox)?;
+        let too_many_files = FilesWanted::of(&config).excess(open_files::limit());
+        if let Some(excess) = &too_many_files {
+            tracing::warn!("{excess}");
+        }
         // Components first: a refused one should not leave topics behind.
         let admitted = admit_all(&sandbox, &config).await?;
         let state = open_state(&sandbox, &config).await?;
         let suspects = open_journal(&sandbox, &config).await?;
-        let (connector, ownership) = opening::open(self.connector, &mut config).await?;
+        let (connector, ownership) = opening::open(self.connector, &mut config, too_many_files).await?;
         let endpoint = match config.metrics_listen.map(Endpoint::bind) {
             None => None,
             Some(bound) => match bound.await {
@@ -229,6 +242,7 @@ impl HostBuilder {
             observation,
             troubles: sandbox.troubles().clone(),
             health: Arc::new(config.health.clone()),
+            workers: sandbox.workers().clone(),
             endpoint: endpoint.as_ref().map(Endpoint::address),
             control: control.clone(),
             has_ended,

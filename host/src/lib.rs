@@ -56,6 +56,7 @@ mod lane;
 mod ledger;
 mod mender;
 mod metrics;
+pub mod open_files;
 mod outcome;
 mod parked;
 mod poller;

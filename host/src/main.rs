@@ -1,13 +1,13 @@
 //! The program `guesthouse`: reads arguments and environment, does what they ask, and says how it went.
 
 use std::env;
-use std::io::{self, Write};
+use std::io;
 use std::process::ExitCode;
 
 use anyhow::Context;
 use clap::Parser;
 use guesthouse::cli::{self, Cli, Console, Environment};
-use guesthouse::telemetry;
+use guesthouse::{open_files, telemetry};
 
 /// Says what is logged, in the syntax of `RUST_LOG`, which counts when this is not set.
 const LOG_VARIABLES: [&str; 2] = ["GUESTHOUSE_LOG", "RUST_LOG"];
@@ -18,15 +18,17 @@ fn main() -> ExitCode {
     let environment = environment();
     let wanted = |name| environment.iter().find(|(found, _)| found == name).map(|(_, value)| value.clone());
     let filter = LOG_VARIABLES.into_iter().find_map(wanted);
-    telemetry::start(filter.as_deref().unwrap_or(cli.log_filter()));
-    match execute(cli, environment) {
-        Ok(()) => cli::EXIT_OK.into(),
+    telemetry::start(filter.as_deref(), cli.log_filter());
+    open_files::raise();
+    let code = match execute(cli, environment) {
+        Ok(()) => cli::EXIT_OK,
         Err(error) => {
-            // With standard error gone there is nobody left to tell; the exit code still does.
-            drop(writeln!(io::stderr(), "{}", cli::report(&error)));
-            cli::exit_code(&error).into()
+            telemetry::tell(&cli::report(&error));
+            cli::exit_code(&error)
         }
-    }
+    };
+    telemetry::finish();
+    code.into()
 }
 
 fn execute(cli: Cli, environment: Environment) -> anyhow::Result<()> {

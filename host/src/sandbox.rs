@@ -46,6 +46,7 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::thread::{self, JoinHandle};
 
 use bytes::Bytes;
+use guesthouse_broker::workers::Workers;
 
 use crate::codec::EmitRules;
 use crate::compiler::CompileSettings;
@@ -215,10 +216,13 @@ impl Sandbox {
         let surroundings = Surroundings { troubles: Troubles::default(), known };
         let codes = Codes::new(&engine, settings, &surroundings.troubles);
         let workers = worker_count(settings.workers);
-        let (clock, clock_thread) = Clock::start(engine).map_err(SandboxError::Thread)?;
+        let workers_known = Workers::default();
+        let (clock, clock_thread) = Clock::start(engine, &workers_known).map_err(SandboxError::Thread)?;
         let threads = PerPool { computing: workers, waiting: settings.waiting_workers.max(1) };
         let (tenancies, state, journal) = (Arc::default(), OnceLock::new(), OnceLock::new());
-        let workshop = Arc::new(Workshop { queues: queues(threads), clock, tenancies, state, journal });
+        let queues = queues(threads);
+        let workshop = Workshop { queues, clock, tenancies, workers: workers_known, state, journal };
+        let workshop = Arc::new(workshop);
         let inner = Inner {
             admission: Arc::new(admission),
             codes,
@@ -326,6 +330,11 @@ impl Sandbox {
     /// Finds what the sandbox keeps for tenants that it has met lately, without a lock.
     pub(crate) fn tenancy_cache(&self) -> TenancyCache {
         TenancyCache::new(self.tenancies())
+    }
+
+    /// The threads of the sandbox, and which of them died.
+    pub(crate) fn workers(&self) -> &Workers {
+        &self.inner.workshop.workers
     }
 
     /// How many guests wait for the next event of their component and tenant.

@@ -91,6 +91,11 @@ impl HostProgram {
         self.until("the host reads its partitions", |counters| counters.partitions == partitions).await;
     }
 
+    /// Its number among the processes.
+    pub fn id(&self) -> u32 {
+        self.child.id()
+    }
+
     /// Raises a signal in it.
     pub fn signal(&self, signal: Signal) {
         kill_process(Pid::from_child(&self.child), signal).expect("a child can be signalled");

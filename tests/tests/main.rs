@@ -23,8 +23,10 @@ mod stories {
     mod languages;
     mod late_broker;
     mod library;
+    mod log_gone;
     mod long_faults;
     mod mistakes;
+    mod open_files;
     #[cfg(feature = "opentelemetry")]
     mod opentelemetry;
     mod park;

@@ -23,6 +23,7 @@ use crate::password::Cost;
 use crate::peer::{Peer, Session};
 use crate::store::ROOT_USER_ID;
 use crate::wire::Request;
+use crate::workers::Workers;
 
 /// Bytes that a connection holds in each direction.
 const PIPE_BYTES: usize = 64 * 1024;
@@ -50,7 +51,7 @@ impl FuzzBroker {
             ..Limits::default()
         };
         let config = BrokerConfig { data_dir: dir.to_owned(), limits, ..BrokerConfig::default() };
-        let (engine, _root) = crate::server::open(&config, Cost::LEAST).unwrap();
+        let (engine, _root) = crate::server::open(&config, Cost::LEAST, &Workers::default()).unwrap();
         let runtime = Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
         Self { runtime, engine: Arc::new(engine), strangers: Arc::new(Semaphore::new(1)) }
     }

@@ -43,7 +43,10 @@ mod data_dir;
 mod doctor;
 mod log;
 mod machine;
+pub mod open_files;
 mod store;
+#[doc(hidden)]
+pub mod workers;
 
 pub use config::{BrokerConfig, DEFAULT_PORT, Limits, TlsFiles};
 pub use credentials::{CredentialsError, RootCredentials};

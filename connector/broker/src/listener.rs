@@ -3,6 +3,7 @@
 
 use std::convert::Infallible;
 use std::future::Future;
+use std::io;
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -19,6 +20,9 @@ use serde::Serialize;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
+
+use crate::open_files;
+use crate::workers::survive;
 
 /// Open connections. Further ones are closed at once.
 const CONNECTIONS_MAX: usize = 16;
@@ -74,29 +78,57 @@ pub async fn serve(listener: TcpListener, surface: impl Surface, end: impl Futur
     let is_exposed = listener.local_addr().is_ok_and(|address| !address.ip().is_loopback());
     let names = if is_exposed { Names::Any } else { Names::Local };
     let surface = Arc::new(surface);
-    let mut connections = JoinSet::new();
+    let (mut connections, mut errors) = (JoinSet::new(), AcceptErrors::default());
     tokio::pin!(end);
     loop {
         tokio::select! {
             () = &mut end => break,
             accepted = listener.accept() => match accepted {
                 Ok((stream, _)) if connections.len() < CONNECTIONS_MAX => {
+                    errors.accepted("http");
                     connections.spawn(converse(Arc::clone(&surface), names, stream));
                 }
-                Ok(_) => tracing::debug!("too many connections over http, a new one is closed"),
+                Ok(_) => {
+                    survive(|| tracing::debug!("too many connections over http, a new one is closed"));
+                }
                 Err(error) => {
-                    tracing::warn!(%error, "cannot accept a connection over http");
+                    errors.note("http", &error);
                     sleep(ACCEPT_PAUSE).await;
                 }
             },
             Some(ended) = connections.join_next() => {
                 if let Err(error) = ended {
-                    tracing::error!(%error, "a connection over http ended in a panic, which is a bug");
+                    survive(|| tracing::error!(%error, "a connection over http ended in a panic, which is a bug"));
                 }
             }
         }
     }
     connections.shutdown().await;
+}
+
+/// Tells that connections cannot be accepted, once until they can be again.
+#[derive(Debug, Default)]
+pub(crate) struct AcceptErrors(u64);
+
+impl AcceptErrors {
+    /// Notes an error of the system.
+    pub(crate) fn note(&mut self, over: &str, error: &io::Error) {
+        self.0 = self.0.saturating_add(1);
+        if self.0 == 1 {
+            let advice = open_files::explain(error).unwrap_or_default();
+            survive(|| {
+                tracing::warn!(%error, advice, "cannot accept connections over {over}; trying again until it works");
+            });
+        }
+    }
+
+    /// Notes that a connection was accepted.
+    pub(crate) fn accepted(&mut self, over: &str) {
+        let refused = std::mem::take(&mut self.0);
+        if refused > 0 {
+            survive(|| tracing::info!(refused, "connections over {over} are accepted again"));
+        }
+    }
 }
 
 /// Under which names one may ask.

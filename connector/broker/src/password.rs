@@ -9,6 +9,8 @@ use argon2::password_hash::{PasswordHasher, PasswordVerifier};
 use argon2::{Algorithm, Argon2, Params, Version};
 use tokio::sync::{mpsc, oneshot};
 
+use crate::workers::{Workers, survive};
+
 const SALT_BYTES: usize = 16;
 
 /// What a guess at a password costs.
@@ -52,11 +54,16 @@ type Job = Box<dyn FnOnce() + Send>;
 
 impl Gate {
     /// A gate that nobody waits at. Blocks for one hash.
-    pub(crate) fn new(cost: Cost) -> Result<Self, HashError> {
+    pub(crate) fn new(cost: Cost, workers: &Workers) -> Result<Self, HashError> {
         let nobody: [u8; SALT_BYTES] = rand::random();
         let (jobs, mut queue) = mpsc::channel(1);
         let thread = thread::Builder::new().name("guesthouse-password".to_owned());
-        thread.spawn(move || work(&mut queue)).map_err(|error| HashError(error.to_string()))?;
+        let worker = workers.watch("the broker's check of passwords");
+        let work = move || {
+            let _worker = worker;
+            work(&mut queue);
+        };
+        thread.spawn(work).map_err(|error| HashError(error.to_string()))?;
         Ok(Self { decoy: hash(&nobody, cost)?, cost, jobs })
     }
 
@@ -94,7 +101,8 @@ impl Gate {
 /// Does jobs until the gate is gone.
 fn work(queue: &mut mpsc::Receiver<Job>) {
     while let Some(job) = queue.blocking_recv() {
-        job();
+        // Who waits for a job that panics sees that it is gone; the next one runs.
+        survive(job);
     }
 }
 
@@ -127,7 +135,7 @@ mod tests {
 
     #[tokio::test(flavor = "multi_thread")]
     async fn only_the_password_itself_is_right_and_nobody_is_ever_right() {
-        let gate = Gate::new(Cost::LEAST).unwrap();
+        let gate = Gate::new(Cost::LEAST, &Workers::default()).unwrap();
         let stored = gate.hash("secret").await.unwrap();
         assert_eq!(gate.check(Some(&stored), "secret").await, Verdict::Right);
         assert_eq!(gate.check(Some(&stored), "Secret").await, Verdict::Wrong);

@@ -29,6 +29,7 @@ use crate::password::{Cost, Gate};
 use crate::server::acceptor::{Acceptor, Encryption};
 use crate::store::Store;
 use crate::user::Users;
+use crate::workers::Workers;
 
 pub use tls::TlsError;
 
@@ -46,6 +47,7 @@ pub struct Broker {
     http_address: Option<SocketAddr>,
     root: RootCredentials,
     engine: Arc<Engine>,
+    workers: Workers,
     stop: watch::Sender<Stop>,
     tasks: Tasks,
     threads: Threads,
@@ -130,8 +132,8 @@ impl Broker {
         let started = threads.handle().spawn(launch(config, stopped));
         let launched = started.await.map_err(StartError::Panicked)??;
         tracing::info!(address = %launched.address, "broker listens");
-        let Launched { address, http_address, root, engine, tasks } = launched;
-        Ok(Broker { address, http_address, root, engine, stop, tasks, threads })
+        let Launched { address, http_address, root, engine, workers, tasks } = launched;
+        Ok(Broker { address, http_address, root, engine, workers, stop, tasks, threads })
     }
 
     /// Where the broker listens.
@@ -142,6 +144,12 @@ impl Broker {
     /// Where the broker answers over HTTP, if it was asked to.
     pub fn http_address(&self) -> Option<SocketAddr> {
         self.http_address
+    }
+
+    /// The broker's threads and tasks that others rely on. They are watched as long as they work.
+    #[doc(hidden)]
+    pub fn workers(&self) -> &Workers {
+        &self.workers
     }
 
     /// How the embedding program logs in.
@@ -214,14 +222,16 @@ struct Launched {
     http_address: Option<SocketAddr>,
     root: RootCredentials,
     engine: Arc<Engine>,
+    workers: Workers,
     tasks: Tasks,
 }
 
 /// The part of the start that runs on the broker's own threads.
 async fn launch(config: BrokerConfig, stop: watch::Receiver<Stop>) -> Result<Launched, StartError> {
     require_guarded(&config)?;
+    let workers = Workers::default();
     let encryption = tokio::task::block_in_place(|| encryption(&config))?;
-    let (engine, root) = tokio::task::block_in_place(|| open(&config, Cost::USUAL))?;
+    let (engine, root) = tokio::task::block_in_place(|| open(&config, Cost::USUAL, &workers))?;
     let (listener, address) = listen(config.address).await?;
     let http = match config.http {
         Some(address) => Some(listen(address).await?),
@@ -235,10 +245,12 @@ async fn launch(config: BrokerConfig, stop: watch::Receiver<Stop>) -> Result<Lau
     let engine = Arc::new(engine);
     let http_address = http.as_ref().map(|(_, address)| *address);
     let http = http.map(|(listener, _)| {
-        tokio::spawn(serve(listener, Http::new(Arc::clone(&engine)), stopped(stop.clone())))
+        let served = serve(listener, Http::new(Arc::clone(&engine)), stopped(stop.clone()));
+        tokio::spawn(workers.run("the broker's page", served))
     });
-    let acceptor = tokio::spawn(Acceptor::new(listener, encryption, Arc::clone(&engine), stop).run());
-    Ok(Launched { address, http_address, root, engine, tasks: Tasks { acceptor, http } })
+    let acceptor = Acceptor::new(listener, encryption, Arc::clone(&engine), stop).run();
+    let acceptor = tokio::spawn(workers.run("the broker's acceptor of connections", acceptor));
+    Ok(Launched { address, http_address, root, engine, workers, tasks: Tasks { acceptor, http } })
 }
 
 async fn stopped(mut stop: watch::Receiver<Stop>) {
@@ -277,12 +289,16 @@ fn encryption(config: &BrokerConfig) -> Result<Encryption, TlsError> {
 }
 
 /// Opens everything that an earlier run may have left. Blocks.
-pub(crate) fn open(config: &BrokerConfig, cost: Cost) -> Result<(Engine, RootCredentials), StartError> {
+pub(crate) fn open(
+    config: &BrokerConfig,
+    cost: Cost,
+    workers: &Workers,
+) -> Result<(Engine, RootCredentials), StartError> {
     let data_dir = DataDir::take(&config.data_dir)?;
     let store = Arc::new(Store::open(&config.data_dir).map_err(data)?);
     let root = resolve(&config.root_username, config.root_password.as_ref(), &config.data_dir, &store)?;
     enroll(&root, &store, cost)?;
-    let gate = Gate::new(cost).map_err(CredentialsError::from)?;
+    let gate = Gate::new(cost, workers).map_err(CredentialsError::from)?;
     let users = Users::open(Arc::clone(&store)).map_err(data)?;
     let layout = Layout {
         data_dir: config.data_dir.clone(),

@@ -59,7 +59,8 @@ impl Home for EmbeddedConnector {
         let address = broker.address();
         info!(%address, data_dir = %config.embedded.data_dir, "embedded broker started");
         let root = broker.root_credentials();
-        let endpoint = Endpoint::local(address.to_string(), root.username.clone(), root.password.clone());
+        let endpoint = Endpoint::local(address.to_string(), root.username.clone(), root.password.clone())
+            .with_workers(broker.workers().clone());
         *self.running.lock().await = Some(Running { broker, patience: config.timeouts.shutdown, scratch });
         Ok(endpoint)
     }

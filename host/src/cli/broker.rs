@@ -49,7 +49,13 @@ pub(super) async fn broker(args: BrokerArgs, console: &mut Console<'_>) -> anyho
         broker = starting => broker?,
         () = signals.next() => return Ok(()),
     };
-    introduce(&args, &broker, console)?;
+    // Whoever started it may have seen enough: a broker does not end because its output is closed.
+    if let Err(error) = introduce(&args, &broker, console) {
+        tracing::warn!(
+            error = format!("{error:#}"),
+            "how to connect could not be written to standard output"
+        );
+    }
     signals.next().await;
     tokio::select! {
         stopped = broker.shutdown(DRAIN_MAX) => Ok(stopped?),

@@ -3,6 +3,7 @@
 use super::{ConfigArgs, Console, Environment, report};
 use crate::config::Config;
 use crate::host::admit;
+use crate::open_files::{self, FilesWanted};
 use crate::sandbox::{AdmittedComponent, Sandbox};
 
 /// Some handlers' components are missing or refused.
@@ -20,6 +21,9 @@ pub(super) async fn check(
 ) -> anyhow::Result<()> {
     let config = args.load(environment)?;
     console.out.write_all(config.to_yaml_masked().as_bytes())?;
+    if let Some(excess) = FilesWanted::of(&config).excess(open_files::limit()) {
+        writeln!(console.err, "warning: {excess}")?;
+    }
     let sandbox = Sandbox::start(&config.sandbox)?;
     let checked = check_components(&sandbox, &config, console).await;
     // Its threads are idle, so this returns at once.

@@ -4,6 +4,7 @@ use std::fmt;
 use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
 use std::process::{ExitStatus, Stdio};
+use std::time::Duration;
 
 use rustix::process::Signal;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt};
@@ -19,6 +20,10 @@ const ANSWER_BYTES_PER_BYTE: u64 = 16;
 const ANSWER_BYTES_MIN: u64 = 16 << 20;
 /// Most that is kept of what the process writes to its error output.
 const COMPLAINT_BYTES_MAX: u64 = 4096;
+/// Where the time in user mode stands in `/proc/…/stat` behind the name; that in the kernel follows.
+const USER_TIME: usize = 11;
+/// The unit of both, which Linux fixes for all programs.
+const TICK_MILLIS: u64 = 10;
 /// How Rust programs end when they get no memory.
 const NO_MEMORY: &str = "memory allocation of";
 
@@ -37,6 +42,17 @@ pub enum CompileError {
         limit: CompileLimit,
         /// The limit, with its unit.
         allowed: String,
+    },
+    /// Compiling was not done in time and has not had the processor time that it may use. This is not the component's
+    /// fault.
+    #[error(
+        "compiling the component was not done after {waited}, in which it got {cpu} of processor time: the machine is busy; try again when it is less so, or raise `sandbox.compile.wall_max`"
+    )]
+    Busy {
+        /// How long it was waited for.
+        waited: String,
+        /// How much processor time it got.
+        cpu: String,
     },
     /// The compiler ended without an answer.
     #[error("the compiler stopped on the component: {how}; report the component as a compiler bug")]
@@ -75,8 +91,6 @@ pub enum CompileError {
 pub enum CompileLimit {
     /// Time on a processor.
     Cpu,
-    /// Time from start to end.
-    Wall,
     /// Memory.
     Memory,
 }
@@ -85,7 +99,6 @@ impl CompileLimit {
     const fn key(self) -> &'static str {
         match self {
             Self::Cpu => "cpu_max",
-            Self::Wall => "wall_max",
             Self::Memory => "memory_max",
         }
     }
@@ -93,7 +106,6 @@ impl CompileLimit {
     fn exceeded(self, settings: &CompileSettings) -> CompileError {
         let allowed = match self {
             Self::Cpu => humantime::format_duration(settings.cpu_max).to_string(),
-            Self::Wall => humantime::format_duration(settings.wall_max).to_string(),
             Self::Memory => bytesize::ByteSize::b(settings.memory_bytes_max).to_string(),
         };
         CompileError::Limit { limit: self, allowed }
@@ -104,7 +116,6 @@ impl fmt::Display for CompileLimit {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Cpu => "processor time",
-            Self::Wall => "time",
             Self::Memory => "memory",
         })
     }
@@ -125,9 +136,16 @@ pub(super) async fn compile(
 ) -> Result<Artifact, CompileError> {
     let started = start(program);
     let child = started.map_err(|source| CompileError::Start { program: program.to_owned(), source })?;
-    let Ok(ended) = tokio::time::timeout(settings.wall_max, converse(child, settings, component)).await
-    else {
-        return Err(CompileLimit::Wall.exceeded(settings));
+    // Asked while it runs; afterwards nobody knows.
+    let stat = child.id().map(|id| format!("/proc/{id}/stat"));
+    let conversation = converse(child, settings, component);
+    tokio::pin!(conversation);
+    let Ok(ended) = tokio::time::timeout(settings.wall_max, &mut conversation).await else {
+        let stat = stat.and_then(|stat| std::fs::read_to_string(stat).ok()).unwrap_or_default();
+        return Err(CompileError::Busy {
+            waited: humantime::format_duration(settings.wall_max).to_string(),
+            cpu: humantime::format_duration(cpu_time(&stat)).to_string(),
+        });
     };
     let lost = |error| CompileError::Stopped { how: format!("the line to it broke: {error}") };
     read_answer(&ended.map_err(lost)?, program, settings)
@@ -151,19 +169,29 @@ async fn converse(mut child: Child, settings: &CompileSettings, component: &[u8]
     let answer_bytes_max = length.saturating_mul(ANSWER_BYTES_PER_BYTE).saturating_add(ANSWER_BYTES_MIN);
     let (input, output, errors) = (child.stdin.take(), child.stdout.take(), child.stderr.take());
     let ask = async {
-        if let Some(mut input) = input {
-            // A process that ended early does not read; its exit says why.
-            drop(input.write_all(&Request::new(settings, length).to_bytes()).await);
-            drop(input.write_all(component).await);
-        }
+        let mut input = input?;
+        // A process that ended early does not read; its exit says why.
+        drop(input.write_all(&Request::new(settings, length).to_bytes()).await);
+        drop(input.write_all(component).await);
+        // Kept open: when it closes, the process knows that nobody waits for its answer.
+        Some(input)
     };
-    let ((), answer, complaint) = tokio::join!(
+    let (_input, answer, complaint) = tokio::join!(
         ask,
         read_at_most(output, answer_bytes_max.saturating_add(1)),
         read_at_most(errors, COMPLAINT_BYTES_MAX),
     );
     let status = child.wait().await?;
     Ok(Ended { status, answer: answer?, complaint: String::from_utf8_lossy(&complaint?).into_owned() })
+}
+
+/// The time on a processor that a process has had, by its file `stat` in `/proc`; none when it cannot be read.
+fn cpu_time(stat: &str) -> Duration {
+    // The name of the program may hold anything; numbers follow its last bracket.
+    let numbers = stat.rsplit_once(')').map(|(_, numbers)| numbers).unwrap_or_default();
+    let ticks =
+        numbers.split_whitespace().skip(USER_TIME).take(2).filter_map(|ticks| ticks.parse::<u64>().ok());
+    Duration::from_millis(ticks.sum::<u64>().saturating_mul(TICK_MILLIS))
 }
 
 /// The beginning of what comes; the rest is read and forgotten, so that the other side can go on.
@@ -210,4 +238,16 @@ fn how(ended: &Ended) -> String {
         "" => ended.status.to_string(),
         said => format!("{}, it said: {said}", ended.status),
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn processor_time_is_read_whatever_the_program_is_called() {
+        let stat = "7 (a) b (c) R 1 7 7 0 -1 4194304 10 0 0 0 150 25 0 0 30 10 1 0 99 0 0";
+        assert_eq!(cpu_time(stat), Duration::from_millis(1_750));
+        assert_eq!(cpu_time(""), Duration::ZERO);
+    }
 }

@@ -3,7 +3,8 @@
 use std::io::{self, Read, Write};
 use std::os::fd::RawFd;
 
-use rustix::process::{Resource, Rlimit, nice, setrlimit};
+use rustix::io::Errno;
+use rustix::process::{Resource, Rlimit, Signal, getpid, kill_process, nice, setrlimit};
 use rustix::thread::set_no_new_privs;
 
 use super::request::Request;
@@ -17,6 +18,8 @@ pub(super) const COMPILED: u8 = 0;
 pub(super) const REFUSED: u8 = 1;
 /// Open files: the three standard ones, and some for what the standard library looks up.
 const FILES_MAX: u64 = 16;
+/// Stack of the thread that waits for the end of the host.
+const WATCHER_STACK_BYTES: usize = 64 << 10;
 /// How much less important this process is than others.
 const NICENESS: i32 = 10;
 
@@ -38,6 +41,8 @@ fn serve_one(input: &mut impl Read, output: &mut impl Write) -> io::Result<()> {
     let request = Request::read(input)?;
     restrict(&request)?;
     let component = read_component(input, request.component_bytes)?;
+    end_with_host()?;
+    limit(Resource::Nproc, 0, 0)?;
     let (kind, answer) = match Artifact::make(&component) {
         Ok(artifact) => (COMPILED, artifact.to_bytes()),
         Err(refusal) => (REFUSED, serde_json::to_vec(&refusal).map_err(io::Error::other)?),
@@ -45,6 +50,20 @@ fn serve_one(input: &mut impl Read, output: &mut impl Write) -> io::Result<()> {
     output.write_all(&[kind])?;
     output.write_all(&answer)?;
     output.flush()
+}
+
+/// Ends this process when its host is gone, in whatever way that happened: the host keeps the line to it open until it has
+/// the answer. The kernel's own signal for this (`PR_SET_PDEATHSIG`) is bound to the thread that started the process, and
+/// threads of a runtime come and go.
+fn end_with_host() -> io::Result<()> {
+    let watch = || {
+        // Nothing is sent behind the component, so this returns when the other end is closed.
+        while let Err(Errno::INTR) = rustix::io::read(io::stdin(), &mut [0; 1]) {}
+        // At once, whatever the compiler is doing; nobody is left to read the answer.
+        let _refused = kill_process(getpid(), Signal::KILL);
+    };
+    let watcher = std::thread::Builder::new().stack_size(WATCHER_STACK_BYTES);
+    watcher.spawn(watch).map(drop)
 }
 
 fn read_component(input: &mut impl Read, length: u64) -> io::Result<Vec<u8>> {
@@ -63,7 +82,6 @@ fn restrict(request: &Request) -> io::Result<()> {
     limit(Resource::Core, 0, 0)?;
     limit(Resource::Fsize, 0, 0)?;
     limit(Resource::Nofile, FILES_MAX, FILES_MAX)?;
-    limit(Resource::Nproc, 0, 0)?;
     // The first ends the process with a signal that says why, the second one in any case.
     limit(Resource::Cpu, cpu, cpu.saturating_add(1))?;
     limit(Resource::As, request.memory_bytes_max, request.memory_bytes_max)?;

@@ -10,6 +10,7 @@ use serde_json::{Value, json};
 use super::HealthSettings;
 use super::observer::{Observation, Reader};
 use crate::counters::{Counters, HandlerState};
+use crate::telemetry::LogState;
 
 /// Everything that health is judged by.
 #[derive(Debug)]
@@ -21,6 +22,9 @@ pub(crate) struct Facts<'a> {
     pub(crate) troubles: Vec<(&'static str, String)>,
     pub(crate) observation: &'a Observation,
     pub(crate) settings: &'a HealthSettings,
+    /// Threads and tasks of the host that ended in a panic; those of the connection are with its status.
+    pub(crate) workers_died: Vec<String>,
+    pub(crate) log: LogState,
 }
 
 /// What is known of one subscription.
@@ -35,8 +39,9 @@ pub(crate) struct SubscriptionFacts<'a> {
 }
 
 /// The names of all causes there are, worst first.
-pub(crate) const CAUSES: [&str; 25] = [
+pub(crate) const CAUSES: [&str; 27] = [
     "stopped",
+    "worker_died",
     "broker_unreachable",
     "topic_missing",
     "not_reading",
@@ -61,6 +66,7 @@ pub(crate) const CAUSES: [&str; 25] = [
     "partition_unread",
     "topology_drift",
     "not_observed",
+    "log_lost",
 ];
 
 /// Nothing is settled, or nothing committed, for too long.
@@ -70,7 +76,8 @@ const NO_PROGRESS: &str = "no_progress";
 const ONLY_RETRIES: &str = "only_retries";
 
 /// The causes that explain why nothing is settled or committed.
-const EXPLANATIONS: [&str; 8] = [
+const EXPLANATIONS: [&str; 9] = [
+    "worker_died",
     "broker_unreachable",
     "not_reading",
     "state_unwritable",
@@ -118,6 +125,7 @@ impl Facts<'_> {
         if self.is_finished {
             return findings.unhealthy("stopped", "the host has ended".to_owned());
         }
+        self.judge_process(findings);
         let Some(connection) = &self.connection else { return };
         if connection.state != ConnectionState::Connected {
             let why = connection.last_error.as_ref().map(|error| format!(": {error}")).unwrap_or_default();
@@ -125,6 +133,21 @@ impl Facts<'_> {
         }
         if let Some(error) = &self.observation.error {
             findings.degraded("not_observed", format!("the broker could not be asked everything: {error}"));
+        }
+    }
+
+    /// What holds for the process whatever the broker does.
+    fn judge_process(&self, findings: &mut Findings) {
+        let of_connection = self.connection.iter().flat_map(|connection| &connection.workers_died);
+        for worker in self.workers_died.iter().chain(of_connection) {
+            findings.unhealthy("worker_died", format!("{worker} ended in a panic; start the host again"));
+        }
+        let LogState { lost, lost_lately, is_failing } = self.log;
+        if is_failing {
+            let reason = format!("the log cannot be written, {lost} lines of it are lost so far");
+            findings.degraded("log_lost", reason);
+        } else if lost_lately {
+            findings.degraded("log_lost", format!("lines of the log were lost, {lost} since the start"));
         }
     }
 

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::time::{Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use guesthouse_connector::{
     ConnectorError, ConsumerGroupManager, GroupAddress, GroupPosition, IggyConnector, TopicReport, TopicSpec,
@@ -15,6 +15,9 @@ use super::HealthSettings;
 use super::trend::{Growth, Progress, Stuck};
 use crate::subscription::View;
 use crate::trouble::Troubles;
+
+/// How often the observer looks whether the host has joined its groups, before its first look at the broker.
+const JOIN_LOOK_EVERY: Duration = Duration::from_millis(20);
 
 /// What one look at the broker showed.
 #[derive(Debug, Clone, Default)]
@@ -67,6 +70,14 @@ impl Observer {
     /// Looks until it is dropped; never ends by itself. Every request ends within the connector's timeouts.
     pub(crate) async fn run(self) {
         let mut trends = Trends::default();
+        // A partition that nobody reads yet is no finding: the host is just about to.
+        let joined = async {
+            while !self.views.iter().all(|view| view.is_member()) {
+                tokio::time::sleep(JOIN_LOOK_EVERY).await;
+            }
+        };
+        // One that cannot join is a finding soon enough.
+        drop(tokio::time::timeout(self.settings.every, joined).await);
         let mut due = interval(self.settings.every);
         due.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {

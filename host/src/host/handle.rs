@@ -6,6 +6,7 @@ use std::net::SocketAddr;
 use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
+use guesthouse_broker::workers::Workers;
 use guesthouse_connector::{ConnectionStatus, HealthCheckResult, IggyConnector};
 use tokio::sync::watch;
 
@@ -25,6 +26,7 @@ pub struct HostHandle {
     pub(super) observation: watch::Receiver<Observation>,
     pub(super) troubles: Troubles,
     pub(super) health: Arc<HealthSettings>,
+    pub(super) workers: Workers,
     pub(super) endpoint: Option<SocketAddr>,
     pub(super) control: watch::Sender<Run>,
     pub(super) has_ended: watch::Receiver<Ended>,
@@ -94,7 +96,16 @@ impl HostHandle {
             troubles: self.troubles.now(),
             observation: &self.observation.borrow(),
             settings: &self.health,
+            workers_died: self.workers.died(),
+            log: crate::telemetry::state(),
         })
+    }
+
+    /// Whether every thread and task that the host and its broker rely on is alive. A host with a dead one has to be started
+    /// again.
+    pub(crate) fn is_alive(&self) -> bool {
+        let of_connection = self.connection_status().unwrap_or_default().workers_died;
+        of_connection.is_empty() && self.workers.died().is_empty()
     }
 
     /// Where the host shows metrics and health over HTTP, when it is configured to.

@@ -63,13 +63,15 @@ impl Waiting {
 }
 
 /// Opens the connection, unless there is one, and sees to the topics. Waits for a server elsewhere as long as the
-/// configuration says; nothing stays open after an error.
+/// configuration says; nothing stays open after an error. `too_many_files` is what an operator is told in that case, where
+/// more files are wanted than may be open.
 ///
 /// # Errors
 /// Why the broker cannot be used.
 pub(super) async fn open(
     shared: Option<Arc<dyn IggyConnector>>,
     config: &mut Config,
+    too_many_files: Option<String>,
 ) -> Result<(Arc<dyn IggyConnector>, Ownership), BuildError> {
     let patience = match (&shared, config.connector.mode) {
         (None, ConnectorMode::Remote) => config.connector.timeouts.first_answer,
@@ -90,7 +92,10 @@ pub(super) async fn open(
             Err(error) => error,
         };
         let Next::TryAgain { after, saying } = waiting.after(&error, Instant::now()) else {
-            return Err(BuildError::Connect(error));
+            return Err(match too_many_files {
+                Some(excess) => BuildError::OpenFiles { excess, source: error },
+                None => BuildError::Connect(error),
+            });
         };
         let patience = humantime::format_duration(patience);
         match saying {

@@ -13,6 +13,7 @@ use super::sheet::{Labels, Sheet, flag};
 use crate::counters::{HandlerCounters, HandlerState};
 use crate::health::{CAUSES, Findings};
 use crate::host::HostHandle;
+use crate::telemetry;
 use crate::transport::TransportCounts;
 
 families! {
@@ -50,6 +51,7 @@ families! {
     HEALTH: GAUGE "guesthouse_health" "0 while the hosts of this process are healthy, 1 if degraded, 2 if unhealthy.";
     CAUSE: GAUGE "guesthouse_health_cause" "1 while there is this cause of not being healthy.";
     TROUBLES: COUNTER "guesthouse_troubles_total" "Failures of what the host keeps or does, by cause of health.";
+    LOG_LOST: COUNTER "guesthouse_log_lines_lost_total" "Lines of the log that were not written.";
     SENT: COUNTER "guesthouse_transport_published_total" "Events of the platform that the broker has confirmed.";
     REFUSED: COUNTER "guesthouse_transport_failures_total" "Events of the platform that were not published.";
 }
@@ -61,6 +63,7 @@ pub(super) fn fill_whole(sheet: &mut Sheet, hosts: &[HostHandle], transports: &[
     let are_connected = statuses.len() == hosts.len() && hosts.iter().all(HostHandle::is_connected);
     sheet.gauge(&CONNECTED, &[], flag(are_connected));
     sheet.count(&CONNECTIONS, &[], statuses.iter().map(|status| status.connections_opened).sum());
+    sheet.count(&LOG_LOST, &[], telemetry::state().lost);
     fill_health(sheet, hosts);
     for transport in transports {
         sheet.count(&SENT, &[], transport.published());

@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread::{self, JoinHandle, Thread};
 use std::time::Duration;
 
+use guesthouse_broker::workers::Workers;
 use wasmtime::{Config, Engine, OptLevel, Strategy, WasmBacktraceDetails};
 
 /// Time between two ticks: how exactly guests are stopped.
@@ -73,12 +74,14 @@ pub(super) struct Ticking<'a>(&'a ClockState);
 
 impl Clock {
     /// Starts the ticking thread. It ends after [`Clock::stop`].
-    pub(super) fn start(engine: Engine) -> std::io::Result<(Self, JoinHandle<()>)> {
+    pub(super) fn start(engine: Engine, workers: &Workers) -> std::io::Result<(Self, JoinHandle<()>)> {
         let state = Arc::new(ClockState::default());
         let ticker_state = Arc::clone(&state);
-        let handle = thread::Builder::new()
-            .name("guest-clock".to_owned())
-            .spawn(move || tick(&engine, &ticker_state))?;
+        let worker = workers.watch("the clock that stops guests");
+        let handle = thread::Builder::new().name("guest-clock".to_owned()).spawn(move || {
+            let _worker = worker;
+            tick(&engine, &ticker_state);
+        })?;
         Ok((Self { state, ticker: handle.thread().clone() }, handle))
     }
 

@@ -7,6 +7,8 @@ use std::sync::{Arc, OnceLock};
 use std::thread::{self, JoinHandle};
 use std::time::Instant;
 
+use guesthouse_broker::workers::{Workers, survive};
+
 use crate::crash_journal::CrashJournal;
 use crate::handler::HandlerName;
 use crate::outcome::Outcome;
@@ -35,6 +37,8 @@ pub(super) struct Workshop {
     pub(super) queues: PerPool<CallQueue>,
     pub(super) clock: Clock,
     pub(super) tenancies: Arc<Tenancies>,
+    /// The threads of the sandbox, and which of them died.
+    pub(super) workers: Workers,
     /// The state of handlers, once it is open.
     pub(super) state: OnceLock<Arc<dyn StateStore>>,
     /// Where it is on record which events are in guests, once it is open.
@@ -52,10 +56,12 @@ pub(super) fn spawn(
         Pool::Computing => format!("guest-{number}"),
         Pool::Waiting => format!("guest-wait-{number}"),
     };
+    let worker = workshop.workers.watch(format!("the thread {name} of guests"));
     thread::Builder::new().name(name).stack_size(STACK_BYTES).spawn(move || {
+        let _worker = worker;
         let niceness = *NICENESS.of(pool);
         if let Err(error) = rustix::process::setpriority_process(Some(rustix::thread::gettid()), niceness) {
-            tracing::warn!(%error, "guests run at normal priority: it cannot be lowered");
+            survive(|| tracing::warn!(%error, "guests run at normal priority: it cannot be lowered"));
         }
         let mut desk = Desk { slot, arena: Arena::default(), marks: Vec::new() };
         while let Some(call) = next_call(&workshop, pool, slot) {
@@ -109,7 +115,7 @@ fn answer(workshop: &Workshop, call: GuestCall, desk: &mut Desk) {
 fn guarded(handler: &HandlerName, run: impl FnOnce() -> (CallResult, u64)) -> (CallResult, u64) {
     catch_unwind(AssertUnwindSafe(run)).unwrap_or_else(|panic| {
         let reason = text::reason(&format!("the host failed while it ran a guest: {}", message(&*panic)));
-        tracing::error!(%handler, reason, "a call of a guest panicked");
+        survive(|| tracing::error!(%handler, reason, "a call of a guest panicked"));
         (CallResult::Failed(Outcome::HostFault { reason }), 0)
     })
 }
@@ -138,7 +144,7 @@ impl<'a> Unanswered<'a> {
         drop((component, events));
         let report = CallReport { id, result, duration: began.elapsed(), memory_peak_bytes };
         if reply.try_send(report).is_err() {
-            tracing::debug!(call = id.0, "nobody takes the report of a call");
+            survive(|| tracing::debug!(call = id.0, "nobody takes the report of a call"));
         }
     }
 }

@@ -3,7 +3,7 @@
 //! those processes are looked at, limited, and killed.
 
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use guesthouse::compiler::{CompileError, CompileLimit, CompileSettings};
@@ -12,6 +12,7 @@ use guesthouse::{AdmissionError, HandlerName, SandboxSettings};
 use guesthouse_tests::house::{House, PARTITIONS, order_totals};
 use guesthouse_tests::{builds, eventually};
 use rustix::process::{Pid, Signal, kill_process};
+use serde_json::json;
 
 fn settings() -> CompileSettings {
     CompileSettings { program: Some(builds::host().to_owned()), ..CompileSettings::default() }
@@ -45,7 +46,11 @@ fn nested() -> Vec<u8> {
 
 /// The compiling process of this test, once it runs on a component.
 async fn compiling_process() -> (Pid, PathBuf) {
-    let ours = std::process::id().to_string();
+    compiling_process_of(std::process::id()).await
+}
+
+async fn compiling_process_of(parent: u32) -> (Pid, PathBuf) {
+    let ours = parent.to_string();
     eventually("a compiling process runs", async || {
         for process in fs::read_dir("/proc").ok()?.flatten() {
             let dir = process.path();
@@ -117,11 +122,9 @@ async fn a_compiling_process_has_limits_and_nothing_else() {
 #[tokio::test(flavor = "multi_thread")]
 async fn compiling_is_limited_in_time_and_memory() {
     let cpu = CompileSettings { cpu_max: Duration::from_secs(1), ..settings() };
-    let wall = CompileSettings { wall_max: Duration::from_millis(300), ..settings() };
     let memory = CompileSettings { memory_bytes_max: 128 << 20, ..settings() };
     for (limit, settings, component, allowed) in [
         (CompileLimit::Cpu, cpu, nested(), "1s of processor time"),
-        (CompileLimit::Wall, wall, nested(), "300ms of time"),
         (CompileLimit::Memory, memory, slow(), "128.0 MiB of memory"),
     ] {
         let error = admit(settings, component).await.unwrap_err();
@@ -135,6 +138,38 @@ async fn compiling_is_limited_in_time_and_memory() {
             "{text}"
         );
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn time_that_a_busy_machine_takes_is_not_blamed_on_the_component() {
+    let wall = CompileSettings { wall_max: Duration::from_millis(300), ..settings() };
+    let error = admit(wall, nested()).await.unwrap_err();
+    assert!(matches!(&error, AdmissionError::Compile(CompileError::Busy { .. })), "{error:?}");
+    let text = error.to_string();
+    assert!(text.starts_with("compiling the component was not done after 300ms, in which it got "), "{text}");
+    assert!(text.contains("the machine is busy") && !text.contains("build it"), "{text}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_compiling_process_ends_with_its_host() {
+    let Some(house) = House::embedded("orphan") else { return };
+    let component = house.keep("nested.wasm", &nested());
+    let handler = json!({ "name": "nested", "component": component, "events": ["x.*"] });
+    let host = house.start("host", &house.config(&[handler]));
+    let (_, dir) = compiling_process_of(host.id()).await;
+    let (before, compiling) = (status_line(&dir, "Pid:"), || status_line(&dir, "State:"));
+    assert!(before.is_some());
+    host.kill();
+    eventually("the compiling process is gone, too", async || {
+        // One that nobody has buried yet is gone as well.
+        compiling().is_none_or(|state| state.contains('Z')).then_some(())
+    })
+    .await;
+}
+
+fn status_line(process: &Path, name: &str) -> Option<String> {
+    let status = fs::read_to_string(process.join("status")).ok()?;
+    status.lines().find_map(|line| line.strip_prefix(name)).map(str::to_owned)
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -15,8 +15,10 @@ use super::Stop;
 use crate::clock::now_micros;
 use crate::connection;
 use crate::engine::Engine;
+use crate::listener::AcceptErrors;
 use crate::peer::Peer;
 use crate::retention;
+use crate::workers::survive;
 
 /// Pause after the system refused a connection, for example because of too many open files.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
@@ -59,11 +61,13 @@ impl Acceptor {
     }
 
     /// Runs until `stop` is told; answers how many connections had to be cut off. Cancelling cuts off all.
+    ///
+    /// Nobody gets in any more if it dies, so it survives a panic in everything that is not its own, log calls included.
     pub(super) async fn run(mut self) -> usize {
         let mut stop = self.stop.clone();
         let mut retention_due = interval(RETENTION_INTERVAL);
         retention_due.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        let mut accepts = 0;
+        let (mut accepts, mut errors) = (0, AcceptErrors::default());
         let deadline = loop {
             if accepts == ACCEPTS_AT_ONCE {
                 accepts = 0;
@@ -74,15 +78,20 @@ impl Acceptor {
                 accepted = self.listener.accept() => match accepted {
                     Ok((stream, remote)) => {
                         accepts += 1;
-                        self.take_in(stream, remote);
+                        errors.accepted("tcp");
+                        survive(|| self.take_in(stream, remote));
                     }
                     Err(error) => {
-                        tracing::warn!(%error, "cannot accept a connection");
+                        errors.note("tcp", &error);
                         sleep(ACCEPT_PAUSE).await;
                     }
                 },
-                Some(ended) = self.connections.join_next() => report(ended),
-                _ = retention_due.tick() => block_in_place(|| self.clean_up()),
+                Some(ended) = self.connections.join_next() => {
+                    survive(|| report(ended));
+                }
+                _ = retention_due.tick() => {
+                    survive(|| block_in_place(|| self.clean_up()));
+                }
             }
         };
         drop(self.listener);
@@ -154,7 +163,7 @@ async fn stopped(stop: &mut watch::Receiver<Stop>) -> Instant {
 async fn finish(mut connections: JoinSet<()>, deadline: Instant) -> usize {
     let all_ended = async {
         while let Some(ended) = connections.join_next().await {
-            report(ended);
+            survive(|| report(ended));
         }
     };
     if timeout_at(deadline, all_ended).await.is_ok() {

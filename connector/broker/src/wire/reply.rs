@@ -12,6 +12,7 @@ use iggy_binary_protocol::{
 use iggy_common::IggyErrorDiscriminants as Code;
 
 use crate::log::{AppendError, LogError};
+use crate::open_files;
 use crate::password::HashError;
 use crate::store::{PartitionKey, StoreError};
 
@@ -125,14 +126,18 @@ impl Refusal {
     }
 }
 
-/// An error and its causes.
-pub(crate) fn in_one_line(error: &dyn Error) -> String {
+/// An error and its causes, and what to do where no more files can be opened.
+pub(crate) fn in_one_line(error: &(dyn Error + 'static)) -> String {
     let mut line = error.to_string();
     let mut next = error.source();
     while let Some(cause) = next {
         line.push_str(": ");
         line.push_str(&cause.to_string());
         next = cause.source();
+    }
+    if let Some(advice) = open_files::explain(error) {
+        line.push_str("; ");
+        line.push_str(&advice);
     }
     line
 }

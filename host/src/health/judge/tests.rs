@@ -42,6 +42,23 @@ fn judge(
         troubles: Vec::new(),
         observation: &observation,
         settings: &HealthSettings::default(),
+        workers_died: Vec::new(),
+        log: LogState::default(),
+    };
+    told(&facts.judge())
+}
+
+fn judge_process(workers_died: &[&str], log: LogState) -> (HealthStatus, Vec<String>) {
+    let (subscription, observation, connection) = fine();
+    let facts = Facts {
+        is_finished: false,
+        connection: Some(connection),
+        subscriptions: vec![subscription],
+        troubles: Vec::new(),
+        observation: &observation,
+        settings: &HealthSettings::default(),
+        workers_died: workers_died.iter().map(|name| (*name).to_owned()).collect(),
+        log,
     };
     told(&facts.judge())
 }
@@ -86,6 +103,10 @@ fn each_cause_is_told_by_its_name() {
         judge(|_, seen, _| seen.readers.push(reader(5, Some(1), stuck()))),
         judge(|_, seen, _| seen.readers.push(reader(0, None, Vec::new()))),
         judge(|_, seen, _| seen.error = Some(ConnectorError::Timeout("late".into()))),
+        judge(|_, _, connection| connection.workers_died.push("the acceptor".to_owned())),
+        judge_process(&["a guest's thread"], LogState::default()),
+        judge_process(&[], LogState { lost: 3, lost_lately: true, is_failing: false }),
+        judge_process(&[], LogState { lost: 0, lost_lately: false, is_failing: true }),
     ];
     let wanted = [
         (Unhealthy, "broker_unreachable"),
@@ -101,7 +122,13 @@ fn each_cause_is_told_by_its_name() {
         (Degraded, "partition_stuck"),
         (Degraded, "partition_unread"),
         (Degraded, "not_observed"),
+        (Unhealthy, "worker_died"),
+        (Unhealthy, "worker_died"),
+        (Degraded, "log_lost"),
+        (Degraded, "log_lost"),
     ];
+    let quiet = judge_process(&[], LogState { lost: 3, ..LogState::default() });
+    assert_eq!(quiet.0, HealthStatus::Healthy, "lines that were lost long ago are no finding any more");
     assert_eq!(found, wanted.map(|(status, cause)| (status, vec![cause.to_owned()])));
     assert_eq!(CAUSES.iter().collect::<BTreeSet<_>>().len(), CAUSES.len());
     assert!(wanted.iter().all(|(_, cause)| CAUSES.contains(cause)));
@@ -120,6 +147,8 @@ fn judge_troubles(
         troubles: troubles.iter().map(|cause| (*cause, "why".to_owned())).collect(),
         observation: &observation,
         settings: &HealthSettings::default(),
+        workers_died: Vec::new(),
+        log: LogState::default(),
     };
     told(&facts.judge())
 }
