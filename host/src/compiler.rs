@@ -17,9 +17,14 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
+use crate::memory::MemoryLimit;
 use crate::sandbox::{Artifact, ArtifactRefusal};
 
 pub use child::{CompileError, CompileLimit};
+
+/// Memory of a compiling process, where no other is configured: what the machine has, within these bounds.
+const MEMORY_BYTES_MIN: u64 = 256 << 20;
+const MEMORY_BYTES_MAX: u64 = 2 << 30;
 
 /// The argument that asks a program to serve as a compiler.
 const ARGUMENT: &str = "guesthouse-compiler";
@@ -45,12 +50,13 @@ pub struct CompileSettings {
 
 impl Default for CompileSettings {
     /// Four times what the largest components of today's toolchains take: interpreters of JavaScript and Python, some
-    /// 15 seconds each.
+    /// 15 seconds each. Of the memory that this process may use, half at most.
     fn default() -> Self {
+        let half = MemoryLimit::of_process().bytes / 2;
         Self {
             cpu_max: Duration::from_secs(60),
             wall_max: Duration::from_secs(30 * 60),
-            memory_bytes_max: 2 << 30,
+            memory_bytes_max: half.clamp(MEMORY_BYTES_MIN, MEMORY_BYTES_MAX),
             program: None,
         }
     }

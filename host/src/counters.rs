@@ -52,6 +52,9 @@ pub struct Counters {
     /// topic was made anew. At most so many: a host knows what it has committed itself.
     #[serde(default)]
     pub handled_again: u64,
+    /// Events that were in guests when the last host was killed for want of memory, and are not blamed for it.
+    #[serde(default)]
+    pub killed_for_memory: u64,
     /// Times that the offsets of a partition went back, because the broker forgot messages or the topic was purged.
     pub log_went_back: u64,
     /// When the oldest of the messages that are not settled now was read, and when the oldest was made by its
@@ -199,6 +202,7 @@ impl Counters {
         self.lost_to_retention += other.lost_to_retention;
         self.handled_again += other.handled_again;
         self.log_went_back += other.log_went_back;
+        self.killed_for_memory += other.killed_for_memory;
         self.oldest_read_micros = earlier(self.oldest_read_micros, other.oldest_read_micros);
         self.oldest_made_micros = earlier(self.oldest_made_micros, other.oldest_made_micros);
         self.last_settled_micros = self.last_settled_micros.max(other.last_settled_micros);

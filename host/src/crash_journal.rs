@@ -27,6 +27,7 @@ use self::record::{Past, SUSPECT_BYTES, Suspect};
 use crate::event::Message;
 use crate::handler::HandlerName;
 use crate::known_stores::{Acquaintance, KnownStores};
+use crate::memory::kills::KillCounts;
 use crate::mender::Mend;
 use crate::sandbox::CallEvent;
 use crate::state::Surroundings;
@@ -75,12 +76,14 @@ pub enum CrashJournalError {
 pub(crate) struct Suspects {
     deaths: HashMap<EventMark, u32>,
     deaths_max: u32,
+    /// Events that were in guests when the last host was killed for want of memory, and are not suspected of it.
+    pub(crate) pardoned: u64,
 }
 
 impl Suspects {
     /// The deaths that each of these events has seen, and how many condemn one.
     pub(crate) fn new(deaths: HashMap<EventMark, u32>, deaths_max: u32) -> Self {
-        Self { deaths, deaths_max }
+        Self { deaths, deaths_max, pardoned: 0 }
     }
 
     /// Whether an event that has seen so many deaths runs no more.
@@ -145,7 +148,8 @@ impl CrashJournal {
             if let Some(file) = lock(&path).map_err(error(&path))? {
                 let past = read(&file).map_err(error(&path))?;
                 note_loss(surroundings, &path, is_new, past.is_readable());
-                let opened = Opened { file, path: path.clone(), past, slots, deaths_max };
+                let kills = KillCounts::now();
+                let opened = Opened { file, path: path.clone(), past, slots, deaths_max, kills };
                 return opened.start(surroundings).map_err(error(&path));
             }
         }
@@ -245,16 +249,27 @@ struct Opened {
     past: Past,
     slots: usize,
     deaths_max: u32,
+    /// Processes that the kernel has killed for want of memory until now.
+    kills: KillCounts,
 }
 
 impl Opened {
     fn start(self, surroundings: &Surroundings) -> io::Result<(CrashJournal, Suspects)> {
-        let Self { file, path, mut past, slots, deaths_max } = self;
-        past.count_death();
+        let Self { file, path, mut past, slots, deaths_max, kills } = self;
+        let pardoned = past.killed_for_memory(&kills);
+        match pardoned {
+            None => past.count_death(),
+            Some(events) => tracing::error!(
+                events,
+                "the last host was killed while events were in guests, and the kernel has killed for want of memory since \
+                 it started: the events are not blamed; give the host more memory or lower its bounds"
+            ),
+        }
         // The deaths first. If this process dies between the two writes, the next one finds them counted.
         file.write_all_at(&past.suspects_bytes(), record::SUSPECTS_AT)?;
         let epoch = past.epoch().wrapping_add(1);
         file.write_all_at(&record::header(epoch), 0)?;
+        file.write_all_at(&kills.to_bytes(), record::KILLS_AT)?;
         reserve(&file, slots)?;
         let deaths: HashMap<EventMark, u32> = past.suspects().map(|(_, s)| (s.mark, s.deaths)).collect();
         let left = past.suspects().filter(|(_, suspect)| suspect.deaths < deaths_max);
@@ -282,7 +297,8 @@ impl Opened {
             running_suspect: Mutex::new(()),
             watch: surroundings.troubles.watch(about),
         };
-        Ok((journal, Suspects::new(deaths, deaths_max)))
+        let pardoned = pardoned.unwrap_or_default() as u64;
+        Ok((journal, Suspects { pardoned, ..Suspects::new(deaths, deaths_max) }))
     }
 }
 

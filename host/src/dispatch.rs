@@ -162,6 +162,11 @@ impl Dispatcher {
         Self { suspects, ..self }
     }
 
+    /// Counts events that were in guests when the last host was killed for want of memory.
+    pub(crate) fn killed_for_memory(&mut self, events: u64) {
+        self.counters.sums.killed_for_memory += events;
+    }
+
     /// Sharing the bounds of its host with other subscriptions.
     pub(crate) fn with_host_load(mut self, host: Arc<HostLoad>) -> Self {
         self.partitions.share(host);

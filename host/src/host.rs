@@ -29,6 +29,7 @@ use crate::event::SourceTopic;
 use crate::handler::{HandlerConfig, HandlerName};
 use crate::health::pulse::{self, Pulse};
 use crate::health::{Observation, Observer};
+use crate::memory::MemoryLimit;
 use crate::mender;
 use crate::open_files::{self, FilesWanted};
 use crate::sandbox::{AdmissionError, AdmittedComponent, GuestSpec, Sandbox, SandboxError};
@@ -185,6 +186,7 @@ impl HostBuilder {
     pub async fn build(self) -> Result<Host, BuildError> {
         let mut config = self.config;
         config.sandbox.compile.program = self.compiler.or(config.sandbox.compile.program);
+        tracing::info!(memory = %MemoryLimit::of_process(), "bounds without a value follow from the memory there is");
         let sandbox = Sandbox::start(&config.sandbox).map_err(BuildError::Sandbox)?;
         let too_many_files = FilesWanted::of(&config).excess(open_files::limit());
         if let Some(excess) = &too_many_files {
@@ -206,7 +208,7 @@ impl HostBuilder {
             },
         };
         let load = Arc::new(HostLoad::new(config.dispatch.host));
-        let subscriptions: Vec<Subscription> = config
+        let mut subscriptions: Vec<Subscription> = config
             .subscriptions
             .iter()
             .map(|subscription| {
@@ -219,6 +221,10 @@ impl HostBuilder {
                 subscription
             })
             .collect();
+        // Nobody knows of which subscription they were: it is counted once.
+        if let Some(first) = subscriptions.first_mut() {
+            first.dispatcher.killed_for_memory(suspects.pardoned);
+        }
         let (control, _) = watch::channel(Run::On);
         let (ended, has_ended) = watch::channel(Ended::No);
         let views: Vec<_> = subscriptions.iter().map(|subscription| Arc::clone(&subscription.view)).collect();

@@ -54,6 +54,7 @@ mod identity;
 mod known_stores;
 mod lane;
 mod ledger;
+mod memory;
 mod mender;
 mod metrics;
 pub mod open_files;

@@ -29,6 +29,7 @@ mod pool;
 mod queue;
 mod random;
 mod redact;
+mod room;
 mod state;
 mod stop;
 mod tenancy;
@@ -83,6 +84,7 @@ use code::Codes;
 use engine::Clock;
 use http::Courier;
 use queue::CallQueue;
+use room::GuestRoom;
 use tenancy::Tenancies;
 use worker::Workshop;
 
@@ -209,6 +211,11 @@ impl Sandbox {
     /// # Errors
     /// When the engine cannot run on this machine or the operating system gives no thread.
     pub(crate) fn start(settings: &SandboxSettings) -> Result<Self, SandboxError> {
+        Self::start_with_room(settings, GuestRoom::of_process())
+    }
+
+    /// The same, with this room for idle guests.
+    fn start_with_room(settings: &SandboxSettings, room: GuestRoom) -> Result<Self, SandboxError> {
         let engine = engine::engine().map_err(engine_error)?;
         let courier = Arc::new(Courier::start().map_err(SandboxError::Thread)?);
         let admission = Admission::new(&engine, settings, Arc::clone(&courier)).map_err(engine_error)?;
@@ -219,7 +226,8 @@ impl Sandbox {
         let workers_known = Workers::default();
         let (clock, clock_thread) = Clock::start(engine, &workers_known).map_err(SandboxError::Thread)?;
         let threads = PerPool { computing: workers, waiting: settings.waiting_workers.max(1) };
-        let (tenancies, state, journal) = (Arc::default(), OnceLock::new(), OnceLock::new());
+        let tenancies = Arc::new(Tenancies::new(room));
+        let (state, journal) = (OnceLock::new(), OnceLock::new());
         let queues = queues(threads);
         let workshop = Workshop { queues, clock, tenancies, workers: workers_known, state, journal };
         let workshop = Arc::new(workshop);

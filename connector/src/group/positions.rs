@@ -32,6 +32,8 @@ pub(super) struct Positions {
     /// The last stored offset that this member ever knew of in each partition.
     remembered: BTreeMap<PartitionId, Offset>,
     last_polled: Option<PartitionId>,
+    /// Whether what is owned may be something else than what is ours.
+    is_unsettled: bool,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -79,11 +81,16 @@ pub(super) struct WayBack {
 impl Positions {
     /// Takes over what the group says is ours.
     pub(super) fn set_target(&mut self, partitions: impl IntoIterator<Item = PartitionId>) {
-        self.target = partitions.into_iter().collect();
+        let target: BTreeSet<PartitionId> = partitions.into_iter().collect();
+        self.is_unsettled |= target != self.target;
+        self.target = target;
     }
 
     /// Names the partitions that were given up or are no longer ours; each is named once.
     pub(super) fn take_revoked(&mut self) -> Vec<PartitionId> {
+        if !self.is_unsettled {
+            return Vec::new();
+        }
         let target = &self.target;
         let lost = self.owned.extract_if(.., |partition, _| !target.contains(partition));
         for (partition, position) in lost {
@@ -95,7 +102,7 @@ impl Positions {
 
     /// Gives up everything, because the membership has ended, and names it.
     pub(super) fn take_all(&mut self) -> Vec<PartitionId> {
-        self.target.clear();
+        self.set_target([]);
         let all = self.take_revoked();
         self.lingering.clear();
         all
@@ -108,9 +115,15 @@ impl Positions {
     }
 
     /// The partitions that are ours but were not begun yet.
-    pub(super) fn gained(&self) -> Vec<PartitionId> {
+    pub(super) fn gained(&mut self) -> Vec<PartitionId> {
+        if !self.is_unsettled {
+            return Vec::new();
+        }
         let owned = &self.owned;
-        self.target.iter().filter(|partition| !owned.contains_key(partition)).copied().collect()
+        let is_new = |partition: &&PartitionId| !owned.contains_key(partition);
+        let gained: Vec<PartitionId> = self.target.iter().filter(is_new).copied().collect();
+        self.is_unsettled = !gained.is_empty() || !self.given_up.is_empty();
+        gained
     }
 
     /// Begins a gained partition after the stored offset.
@@ -140,6 +153,7 @@ impl Positions {
     pub(super) fn give_up(&mut self, partition: PartitionId) {
         if self.owned.remove(&partition).is_some() {
             self.given_up.push(partition);
+            self.is_unsettled = true;
         }
     }
 

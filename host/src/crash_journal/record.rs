@@ -9,9 +9,12 @@ use foldhash::HashMap;
 use foldhash::fast::FixedState;
 
 use super::{DEATHS_MAX, EventMark};
+use crate::memory::kills::KillCounts;
 
 /// What a file begins with.
 const MAGIC: &[u8; 8] = b"ghcrash1";
+/// Where it stands how many processes the kernel had killed for want of memory when the process of the epoch began.
+pub(super) const KILLS_AT: u64 = 16;
 /// Where the table of suspects begins.
 pub(super) const SUSPECTS_AT: u64 = 64;
 /// Length of an entry of the table.
@@ -86,17 +89,20 @@ pub(super) struct Past {
     suspects: Vec<Suspect>,
     /// The events of each call that it was in.
     calls: Vec<Vec<EventMark>>,
+    kills: KillCounts,
 }
 
 impl Past {
     /// Reads a file. One without the right beginning has no past.
     pub(super) fn read(bytes: &[u8]) -> Self {
-        let mut past = Self { epoch: 0, suspects: vec![Suspect::NOBODY; SUSPECTS_MAX], calls: Vec::new() };
+        let (suspects, kills) = (vec![Suspect::NOBODY; SUSPECTS_MAX], KillCounts::default());
+        let mut past = Self { epoch: 0, suspects, calls: Vec::new(), kills };
         if !bytes.starts_with(MAGIC) {
             return past;
         }
         past.epoch = u32_at(bytes, MAGIC.len());
         let after = |at: u64| usize::try_from(at).ok().and_then(|at| bytes.get(at..)).unwrap_or_default();
+        past.kills = KillCounts::read(after(KILLS_AT).get(..KillCounts::BYTES).unwrap_or_default());
         let entries = after(SUSPECTS_AT).chunks_exact(SUSPECT_BYTES);
         for (place, entry) in past.suspects.iter_mut().zip(entries) {
             *place = Suspect::read(entry);
@@ -149,6 +155,13 @@ impl Past {
         }
         places.sort_unstable();
         places.into_iter().map(|(.., at)| at).collect()
+    }
+
+    /// How many events were in guests when the last process died for want of memory, by what the kernel has counted until
+    /// now; none when it did not, or was in no guest. They are not blamed: the memory of guests is bounded.
+    pub(super) fn killed_for_memory(&self, now: &KillCounts) -> Option<usize> {
+        let events = self.calls.iter().map(Vec::len).sum();
+        (events > 0 && now.have_risen_since(&self.kills)).then_some(events)
     }
 
     pub(super) fn epoch(&self) -> u32 {

@@ -73,6 +73,29 @@ fn a_killer_is_told_from_those_that_died_with_it() {
     assert_eq!(live(&dir, &[], &[]), [0, 0, 0, DEATHS_MAX, 0, 0, 0, 0], "the condemned stay condemned");
 }
 
+/// A process that dies in a call of these events, where the kernel had killed so many processes for want of memory when it
+/// began. Tells the events that are pardoned, and the deaths that two events have seen.
+fn live_short_of_memory(dir: &TempDir, kills: u64, died_in: &[u64]) -> (u64, [u32; 2]) {
+    let path = dir.path().join("crash-0.journal");
+    let file = lock(&path).unwrap().expect("nobody else has it");
+    let (past, kills) = (read(&file).unwrap(), KillCounts::of_machine(kills));
+    let opened = Opened { file, path, past, slots: SLOTS, deaths_max: DEATHS_MAX, kills };
+    let (journal, suspects) = opened.start(&Surroundings::default()).unwrap();
+    let events: Vec<_> = died_in.iter().map(|offset| event(*offset)).collect();
+    std::mem::forget(journal.enter(0, &handler(), &events, &mut Vec::new()));
+    (suspects.pardoned, [0, 1].map(|offset| suspects.deaths(&handler(), &event(offset).event.message)))
+}
+
+#[test]
+fn being_killed_for_memory_is_not_blamed_on_events() {
+    let dir = TempDir::new().unwrap();
+    assert_eq!(live_short_of_memory(&dir, 5, &[0, 1]), (0, [0, 0]));
+    assert_eq!(live_short_of_memory(&dir, 6, &[0, 1]), (2, [0, 0]), "the kernel has killed since");
+    assert_eq!(live_short_of_memory(&dir, 6, &[0]), (0, [1, 1]), "this time it has not");
+    assert_eq!(live_short_of_memory(&dir, 7, &[0]), (1, [1, 1]), "suspects stay what they are");
+    assert_eq!(live_short_of_memory(&dir, 7, &[]), (0, [2, 1]));
+}
+
 #[test]
 fn another_handler_is_not_suspected() {
     let dir = TempDir::new().unwrap();

@@ -35,6 +35,7 @@ families! {
     EXPIRED: COUNTER "guesthouse_lost_to_retention_total" "Messages that the broker dropped before they were read.";
     AGAIN: COUNTER "guesthouse_handled_again_total" "Messages handled again because the group's offset went back.";
     WENT_BACK: COUNTER "guesthouse_log_went_back_total" "Times that the offsets of a partition went back.";
+    MEMORY_KILLS: COUNTER "guesthouse_killed_for_memory_total" "Events in guests when the last host was killed for want of memory.";
     LATENCY: HISTOGRAM "guesthouse_latency_seconds" "Time from the producer's clock to settled.";
     PUBLISHED: COUNTER "guesthouse_published_total" "Emits and dead letters that the broker has confirmed.";
     PUBLISH_FAILURES: COUNTER "guesthouse_publish_failures_total" "Requests to publish that failed; each is repeated.";
@@ -105,6 +106,7 @@ pub(super) fn fill(sheet: &mut Sheet, seen: &Seen<'_>) {
         (&EXPIRED, counters.lost_to_retention),
         (&AGAIN, counters.handled_again),
         (&WENT_BACK, counters.log_went_back),
+        (&MEMORY_KILLS, counters.killed_for_memory),
     ] {
         sheet.count(family, labels, count);
     }

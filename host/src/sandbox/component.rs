@@ -158,7 +158,7 @@ impl ComponentId {
 impl Drop for AdmittedComponent {
     fn drop(&mut self) {
         if let Some(tenancies) = self.tenancies.upgrade() {
-            tenancies.forget(self.id);
+            tenancies.forget(self.id, &self.spec.tenants);
         }
     }
 }

@@ -6,11 +6,7 @@ use foldhash::HashMap;
 
 use crate::sandbox::component::ComponentId;
 use crate::sandbox::guest::Guest;
-
-/// Most idle guests of a tenant. Each takes four to six kernel mappings, of which a process has 65,530.
-const GUESTS_MAX: usize = 256;
-/// Most linear memory of a tenant's idle guests together, touched or not.
-const MEMORY_BYTES_MAX: u64 = 512 << 20;
+use crate::sandbox::room::GuestRoom;
 
 /// Idle guests of a tenant by component, each with the moment it became idle. The ones idle for longest go first.
 #[derive(Debug, Default)]
@@ -20,6 +16,8 @@ pub(super) struct IdleGuests {
     /// Whose guest became idle at a moment.
     moments: BTreeMap<u64, ComponentId>,
     memory_bytes: u64,
+    /// Whether their tenant stands among those of whom guests can be taken.
+    is_listed: bool,
 }
 
 impl IdleGuests {
@@ -36,12 +34,12 @@ impl IdleGuests {
     }
 
     /// Keeps a guest that becomes idle at a moment no other has. Returns those that must go to make room.
-    pub(super) fn keep(&mut self, guest: Guest, moment: u64) -> Vec<Guest> {
+    pub(super) fn keep(&mut self, guest: Guest, moment: u64, room: &GuestRoom) -> Vec<Guest> {
         self.memory_bytes += guest.memory_bytes();
         self.moments.insert(moment, guest.component());
         self.guests.entry(guest.component()).or_default().push((moment, guest));
         let mut surplus = Vec::new();
-        while self.moments.len() > GUESTS_MAX || self.memory_bytes > MEMORY_BYTES_MAX {
+        while self.moments.len() > room.tenant_guests_max || self.memory_bytes > room.tenant_bytes_max {
             match self.take_oldest() {
                 Some(guest) => surplus.push(guest),
                 None => break,
@@ -50,23 +48,19 @@ impl IdleGuests {
         surplus
     }
 
-    /// Takes the guests that are idle since a moment, or for longer.
-    pub(super) fn take_up_to(&mut self, moment: u64) -> Vec<Guest> {
-        let mut taken = Vec::new();
-        while self.moments.first_key_value().is_some_and(|(first, _)| *first <= moment) {
-            taken.extend(self.take_oldest());
-        }
-        taken
-    }
-
     /// Takes all guests of a component.
     pub(super) fn take_all(&mut self, component: ComponentId) -> Vec<Guest> {
         std::iter::from_fn(|| self.take(component)).collect()
     }
 
-    /// The moments at which its guests became idle, ascending.
-    pub(super) fn moments(&self) -> impl Iterator<Item = u64> {
-        self.moments.keys().copied()
+    /// When the one became idle that is idle for longest.
+    pub(super) fn oldest(&self) -> Option<u64> {
+        self.moments.first_key_value().map(|(moment, _)| *moment)
+    }
+
+    /// Notes that their tenant stands among those of whom guests can be taken, or no longer. Returns what was so before.
+    pub(super) fn list(&mut self, listed: bool) -> bool {
+        std::mem::replace(&mut self.is_listed, listed)
     }
 
     /// How many there are.
@@ -74,7 +68,8 @@ impl IdleGuests {
         self.moments.len()
     }
 
-    fn take_oldest(&mut self) -> Option<Guest> {
+    /// Takes the guest that is idle for longest.
+    pub(super) fn take_oldest(&mut self) -> Option<Guest> {
         let (moment, component) = self.moments.pop_first()?;
         let guests = self.guests.get_mut(&component)?;
         let position = guests.iter().position(|(other, _)| *other == moment)?;

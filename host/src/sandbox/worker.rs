@@ -153,7 +153,7 @@ impl<'a> Unanswered<'a> {
 struct Run<'a> {
     workshop: &'a Workshop,
     component: &'a AdmittedComponent,
-    tenancy: &'a Tenancy,
+    tenancy: &'a Arc<Tenancy>,
     events: &'a [CallEvent],
     guest: Option<Guest>,
     /// Its dealings with the state store, when its handler keeps marks.

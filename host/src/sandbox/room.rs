@@ -1,0 +1,66 @@
+//! How much room there is for idle guests: decided by the memory and the mappings that the process may have.
+
+use crate::memory::{self, MemoryLimit};
+
+/// Kernel mappings of one guest, at most.
+const GUEST_MAPPINGS: usize = 6;
+/// Mappings that are taken for granted where the system does not tell.
+const MAPPINGS: usize = 65_530;
+/// Idle guests, however many mappings there may be: each reserves some 4 GiB of the 128 TiB of addresses.
+const GUESTS_MAX: usize = 24_000;
+/// Idle guests that there is always room for, in all and of one tenant.
+const GUESTS_MIN: usize = 64;
+/// Linear memory of one tenant's idle guests, touched or not, that there is always room for.
+const TENANT_BYTES_MIN: u64 = 512 << 20;
+
+/// The room for idle guests.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct GuestRoom {
+    /// Idle guests of all tenants.
+    pub(super) guests_max: usize,
+    /// Idle guests of one tenant.
+    pub(super) tenant_guests_max: usize,
+    /// Linear memory of one tenant's idle guests, touched or not.
+    pub(super) tenant_bytes_max: u64,
+    /// What the whole process may have resident until idle guests must go. What a guest has not touched costs nothing,
+    /// so their linear memory is no measure.
+    pub(super) resident_bytes_max: u64,
+    /// After so much more linear memory of idle guests it is looked how much is resident.
+    pub(super) look_every_bytes: u64,
+}
+
+impl GuestRoom {
+    /// The room that this process has.
+    pub(super) fn of_process() -> Self {
+        Self::within(MemoryLimit::of_process().bytes, memory::mappings_max().unwrap_or(MAPPINGS))
+    }
+
+    /// The room where so many bytes may be used, and so many mappings be made. A quarter of either is left to the rest.
+    pub(super) fn within(memory_bytes: u64, mappings: usize) -> Self {
+        let guests_max = (mappings / 4 * 3 / GUEST_MAPPINGS).clamp(GUESTS_MIN, GUESTS_MAX);
+        Self {
+            guests_max,
+            tenant_guests_max: (guests_max / 4).max(GUESTS_MIN),
+            tenant_bytes_max: (memory_bytes / 2).max(TENANT_BYTES_MIN),
+            resident_bytes_max: memory_bytes / 4 * 3,
+            look_every_bytes: (memory_bytes / 64).max(1),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn room_follows_the_memory_and_the_mappings_there_are() {
+        let large = GuestRoom::within(24 << 30, 65_530);
+        assert_eq!((large.guests_max, large.tenant_guests_max), (8_191, 2_047));
+        assert_eq!((large.resident_bytes_max, large.tenant_bytes_max), (18 << 30, 12 << 30));
+        let small = GuestRoom::within(512 << 20, 65_530);
+        assert_eq!((small.resident_bytes_max, small.look_every_bytes), (384 << 20, 8 << 20));
+        assert_eq!(small.tenant_bytes_max, TENANT_BYTES_MIN);
+        assert_eq!(GuestRoom::within(24 << 30, 1 << 20).guests_max, GUESTS_MAX);
+        assert_eq!(GuestRoom::within(0, 0).guests_max, GUESTS_MIN);
+    }
+}
