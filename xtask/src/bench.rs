@@ -6,6 +6,7 @@ mod dispatch;
 mod neighbours;
 mod publish;
 mod sandbox;
+mod scale;
 
 use std::fs;
 
@@ -51,6 +52,8 @@ enum Subject {
     Publish,
     /// The embedded broker, against a file, and against a server if `GUESTHOUSE_TEST_IGGY` names one
     Broker,
+    /// The host with many handlers, tenants, lanes or partitions, against the same with one
+    Scale,
     /// A client of the embedded broker among a crowd of bad peers, against the same client alone
     Abuse,
 }
@@ -63,6 +66,7 @@ pub(crate) fn run(workspace: &Workspace, arguments: &Arguments) -> Result<()> {
         Subject::Neighbours => neighbours::run(workspace, arguments),
         Subject::Publish => publish::run(workspace, arguments),
         Subject::Broker => broker::run(workspace, arguments),
+        Subject::Scale => scale::run(workspace, arguments),
         Subject::Abuse => abuse::run(workspace, arguments),
     }
 }
