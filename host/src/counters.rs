@@ -11,7 +11,7 @@ use crate::dispatch::Handled;
 use crate::histogram::Histogram;
 use crate::outcome::OutcomeKind;
 
-pub(crate) use self::board::{CountersBoard, ShowTimes};
+pub(crate) use self::board::{CountersBoard, SHOWN_MAX, ShowTimes, Shown};
 pub(crate) use self::counting::{Arrivals, Counting};
 
 /// Most tenants that are counted by name; the rest is counted together under [`OTHER_TENANTS`].

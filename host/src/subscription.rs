@@ -11,7 +11,7 @@ use tokio::task::JoinSet;
 use crate::board::{Board, Phase};
 use crate::codec::Codec;
 use crate::commit_record::CommitRecord;
-use crate::counters::{Counters, CountersBoard, ShowTimes};
+use crate::counters::{Counters, CountersBoard, SHOWN_MAX, ShowTimes, Shown};
 use crate::dispatch::effects::PublishJob;
 use crate::dispatch::partitions::{Due, PartitionKey, Polling, TopicIndex};
 use crate::dispatch::{Dispatcher, Now};
@@ -176,7 +176,7 @@ impl Subscription {
         running.leave(&mut inputs, &mut pollers).await;
         let view = Arc::clone(&running.view);
         let counters = view.counters.change(|shown| {
-            running.show_counters(shown);
+            running.show_counters(shown, usize::MAX);
             shown.clone()
         });
         match ended {
@@ -310,7 +310,7 @@ impl Running {
             }
             self.act();
             let view = Arc::clone(&self.view);
-            view.counters.change_when_due(&mut show_times, |shown| self.show_counters(shown));
+            view.counters.change_when_due(&mut show_times, |shown| self.show_counters(shown, SHOWN_MAX));
         }
     }
 
@@ -478,10 +478,11 @@ impl Running {
         }
     }
 
-    fn show_counters(&mut self, shown: &mut Counters) {
-        self.dispatcher.show_counters(shown);
+    fn show_counters(&mut self, shown: &mut Counters, most: usize) -> Shown {
+        let is_whole = self.dispatcher.show_counters(shown, most);
         self.view.delivery.add_to(shown);
         self.view.memberships.iter().for_each(|membership| membership.add_to(shown));
+        is_whole
     }
 }
 

@@ -8,9 +8,19 @@ use super::Counters;
 /// How often counters are shown.
 const SHOWN_EVERY: Duration = Duration::from_millis(250);
 
-/// Showing takes at most one part in so many of the time: where many tenants and handlers have events it is done less
-/// often.
+/// Showing takes at most one part in so many of the time.
 const SHARE: u32 = 20;
+
+/// Tenants, and handlers, that are shown at a time, so that what is handled meanwhile waits for a moment only. Where
+/// more have events the others follow soon.
+pub(crate) const SHOWN_MAX: usize = 1_000;
+
+/// Whether all is shown that changed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Shown {
+    All,
+    InPart,
+}
 
 /// How long those who look may keep a dispatcher from showing newer counters.
 const LOOKED_AT_MAX: Duration = Duration::from_secs(1);
@@ -38,19 +48,19 @@ impl CountersBoard {
     }
 
     /// Changes the counters when it is time to, unless somebody looks at them just now.
-    pub(crate) fn change_when_due(&self, times: &mut ShowTimes, change: impl FnOnce(&mut Counters)) {
+    pub(crate) fn change_when_due(&self, times: &mut ShowTimes, change: impl FnOnce(&mut Counters) -> Shown) {
         let began = Instant::now();
         let late = match began.checked_duration_since(times.due) {
             Some(late) => late,
             None => return,
         };
-        match self.0.try_write() {
+        let shown = match self.0.try_write() {
             Ok(mut counters) => change(&mut counters),
             Err(TryLockError::Poisoned(poisoned)) => change(&mut poisoned.into_inner()),
             Err(TryLockError::WouldBlock) if late < LOOKED_AT_MAX => return,
             Err(TryLockError::WouldBlock) => self.change(change),
-        }
-        times.shown(began, Instant::now());
+        };
+        times.shown(shown, began, Instant::now());
     }
 }
 
@@ -60,8 +70,9 @@ impl ShowTimes {
         Self { due: Instant::now() }
     }
 
-    fn shown(&mut self, began: Instant, ended: Instant) {
-        self.due = ended + SHOWN_EVERY.max(ended.saturating_duration_since(began) * SHARE);
+    fn shown(&mut self, shown: Shown, began: Instant, ended: Instant) {
+        let least = if shown == Shown::All { SHOWN_EVERY } else { Duration::ZERO };
+        self.due = ended + least.max(ended.saturating_duration_since(began) * SHARE);
     }
 }
 
@@ -73,11 +84,17 @@ mod tests {
     fn nobody_who_looks_holds_up_what_is_shown() {
         let (board, mut times) = (CountersBoard::default(), ShowTimes::new());
         let looking = board.borrow();
-        board.change_when_due(&mut times, |counters| counters.settled = 1);
+        let mut show = |settled| {
+            board.change_when_due(&mut times, |counters| {
+                counters.settled = settled;
+                Shown::All
+            });
+        };
+        show(1);
         assert_eq!(looking.settled, 0);
         drop(looking);
-        board.change_when_due(&mut times, |counters| counters.settled = 1);
-        board.change_when_due(&mut times, |counters| counters.settled = 2);
+        show(1);
+        show(2);
         assert_eq!(board.borrow().settled, 1, "the second time was not due yet");
         board.change(|counters| counters.settled = 3);
         assert_eq!(board.borrow().settled, 3);
@@ -88,9 +105,11 @@ mod tests {
         let mut times = ShowTimes::new();
         let began = Instant::now();
         let ended = began + Duration::from_millis(100);
-        times.shown(began, ended);
+        times.shown(Shown::All, began, ended);
         assert_eq!(times.due, ended + Duration::from_secs(2));
-        times.shown(began, began);
+        times.shown(Shown::All, began, began);
         assert_eq!(times.due, began + SHOWN_EVERY);
+        times.shown(Shown::InPart, began, began + Duration::from_millis(1));
+        assert_eq!(times.due, began + Duration::from_millis(21), "the rest follows soon");
     }
 }

@@ -55,18 +55,24 @@ impl Default for TenantCounts {
 }
 
 impl Counting {
-    /// Brings what is shown up to date, but for the handlers. The same `shown` must be given each time.
-    pub(crate) fn show(&mut self, shown: &mut Counters) {
+    /// Brings what is shown up to date, but for the handlers, and for tenants that changed beyond `most`. The same `shown`
+    /// must be given each time.
+    pub(crate) fn show(&mut self, shown: &mut Counters, most: usize) {
         let mut tenants = std::mem::take(&mut shown.tenants);
         let mut dead_letters = std::mem::take(&mut shown.dead_letters);
         let handlers = std::mem::take(&mut shown.handlers);
-        self.tenants.show(&mut tenants);
+        self.tenants.show(&mut tenants, most);
         for name in self.dead_letters_changed.drain() {
             if let Some(counts) = self.dead_letters.get(&name) {
                 dead_letters.insert(name, counts.clone());
             }
         }
         *shown = Counters { tenants, dead_letters, handlers, ..self.sums.clone() };
+    }
+
+    /// Whether tenants are left that changed and were not shown.
+    pub(crate) fn has_unshown(&self) -> bool {
+        !self.tenants.changed.is_empty()
     }
 
     /// Has all be shown the next time.
@@ -155,8 +161,9 @@ impl TenantCounts {
         self.counts.len() - 1
     }
 
-    fn show(&mut self, shown: &mut BTreeMap<String, TenantCounters>) {
-        for place in self.changed.drain(..) {
+    fn show(&mut self, shown: &mut BTreeMap<String, TenantCounters>, most: usize) {
+        let left = self.changed.len().saturating_sub(most);
+        for place in self.changed.drain(left..) {
             let Some(count) = self.counts.get_mut(place) else { continue };
             count.is_changed = false;
             match shown.get_mut(&count.name) {
@@ -212,16 +219,26 @@ mod tests {
         let (mut counting, mut shown) = (Counting::default(), Counters::default());
         counting.retried(&tenant("a"));
         counting.retried(&tenant("b"));
-        counting.show(&mut shown);
+        counting.show(&mut shown, usize::MAX);
         assert_eq!((shown.tenants["a"].retried, shown.tenants["b"].retried), (1, 1));
         counting.retried(&tenant("b"));
         assert_eq!(counting.tenants.changed.len(), 1);
         counting.dead(&tenant("b"), &HandlerName::new("h").unwrap(), OutcomeKind::Reject);
         counting.sums.settled = 3;
-        counting.show(&mut shown);
+        counting.show(&mut shown, usize::MAX);
         assert_eq!((shown.tenants["a"].retried, shown.tenants["b"].retried, shown.settled), (1, 2, 3));
         assert_eq!(shown.dead_letters["h"]["reject"], 1);
         assert!(counting.tenants.changed.is_empty() && counting.dead_letters_changed.is_empty());
+    }
+
+    #[test]
+    fn many_changes_are_shown_in_portions() {
+        let (mut counting, mut shown) = (Counting::default(), Counters::default());
+        ["a", "b", "c"].iter().for_each(|name| counting.retried(&tenant(name)));
+        counting.show(&mut shown, 2);
+        assert_eq!((shown.tenants.len(), counting.has_unshown()), (2, true));
+        counting.show(&mut shown, 2);
+        assert_eq!((shown.tenants.len(), counting.has_unshown()), (3, false));
     }
 
     #[test]
@@ -229,7 +246,7 @@ mod tests {
         let (mut counting, mut shown) = (Counting::default(), Counters::default());
         counting.tenants.tenants_max = 1;
         ["a", "b", "c", "a"].iter().for_each(|name| counting.retried(&tenant(name)));
-        counting.show(&mut shown);
+        counting.show(&mut shown, usize::MAX);
         let counts: Vec<_> =
             shown.tenants.iter().map(|(name, counters)| (name.as_str(), counters.retried)).collect();
         assert_eq!(counts, [(OTHER_TENANTS, 2), ("a", 2)]);

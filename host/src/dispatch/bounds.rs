@@ -4,6 +4,8 @@
 
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
+use foldhash::HashSet;
+
 use super::partitions::Place;
 
 /// Most events, and most bytes of their payloads.
@@ -37,7 +39,7 @@ pub(crate) struct Load {
 #[derive(Debug, Default)]
 pub(crate) struct Gauge {
     load: Load,
-    waiting: Vec<Place>,
+    waiting: HashSet<Place>,
 }
 
 impl Gauge {
@@ -45,11 +47,7 @@ impl Gauge {
     pub(crate) fn add(&mut self, bytes: usize, from: Place, bound: Bound) -> Option<Place> {
         self.load.events += 1;
         self.load.bytes += bytes;
-        let stops = bound.is_full(self.load, false) && !self.waiting.contains(&from);
-        stops.then(|| {
-            self.waiting.push(from);
-            from
-        })
+        (bound.is_full(self.load, false) && self.waiting.insert(from)).then_some(from)
     }
 
     /// Removes an event that was added, and gives back the places that need not wait any more.
@@ -57,7 +55,7 @@ impl Gauge {
         self.load.events = self.load.events.saturating_sub(1);
         self.load.bytes = self.load.bytes.saturating_sub(bytes);
         let goes_on = !self.waiting.is_empty() && !bound.is_full(self.load, true);
-        if goes_on { std::mem::take(&mut self.waiting) } else { Vec::new() }
+        if goes_on { self.waiting.drain().collect() } else { Vec::new() }
     }
 
     /// Whether nothing is under way.

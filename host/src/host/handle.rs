@@ -123,8 +123,8 @@ impl HostHandle {
         self.observation.borrow()
     }
 
-    /// What the host counted, about a quarter of a second ago; it is longer ago where many thousands of tenants and handlers
-    /// have events, so that telling takes no more than a twentieth of the host's time.
+    /// What the host counted, about a quarter of a second ago. Where thousands of tenants and handlers have events, figures
+    /// of single ones may be older, so that telling takes no more than a twentieth of the host's time.
     pub fn counters(&self) -> Counters {
         let mut counters = Counters::default();
         for view in &self.views {

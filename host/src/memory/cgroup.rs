@@ -188,4 +188,43 @@ mod tests {
         assert_eq!(read(group(Version::V2)), (Some(1024), Some(3)));
         assert_eq!(read(group(Version::V1)), (Some(4096), Some(5)));
     }
+
+    /// A control group below that of this process, gone when it is dropped.
+    struct Made(Group);
+
+    impl Made {
+        /// None where this process may not make one, or it would not count memory.
+        fn with_limit(bytes: u64) -> Option<Self> {
+            let own = crate::memory::groups().into_iter().next()?;
+            let dir = own.dir.join(format!("guesthouse-test-{}", std::process::id()));
+            fs::create_dir(&dir).ok()?;
+            let made = Self(Group { version: own.version, dir });
+            let file = match own.version {
+                Version::V1 => "memory.limit_in_bytes",
+                Version::V2 => "memory.max",
+            };
+            let is_limited = fs::write(made.0.dir.join(file), bytes.to_string()).is_ok();
+            (is_limited && made.0.kills().is_some()).then_some(made)
+        }
+    }
+
+    impl Drop for Made {
+        fn drop(&mut self) {
+            drop(fs::remove_dir(&self.0.dir));
+        }
+    }
+
+    #[test]
+    fn a_real_group_tells_its_limit_and_that_a_process_was_killed_for_memory() {
+        let Some(made) = Made::with_limit(32 << 20) else {
+            eprintln!("SKIPPED: this process may not make a control group that counts memory");
+            return;
+        };
+        assert_eq!((made.0.limit(), made.0.kills()), (Some(32 << 20), Some(0)));
+        // It reads a line that never ends.
+        let script = "echo $$ > \"$0/cgroup.procs\" && exec tail /dev/zero";
+        let eater = std::process::Command::new("sh").args(["-c", script]).arg(&made.0.dir).status().unwrap();
+        assert!(!eater.success(), "{eater}");
+        assert_eq!(made.0.kills(), Some(1));
+    }
 }

@@ -87,6 +87,11 @@ impl Guest {
         self.store.data().memory.memory_bytes()
     }
 
+    /// Mappings of the kernel that it takes.
+    pub(super) fn mappings(&self) -> usize {
+        self.store.data().memory.mappings()
+    }
+
     /// Whether it may live on after what it has handled.
     pub(super) fn may_live_on(&self) -> bool {
         self.events_left > 0

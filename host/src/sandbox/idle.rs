@@ -16,6 +16,7 @@ pub(super) struct IdleGuests {
     /// Whose guest became idle at a moment.
     moments: BTreeMap<u64, ComponentId>,
     memory_bytes: u64,
+    mappings: usize,
     /// Whether their tenant stands among those of whom guests can be taken.
     is_listed: bool,
 }
@@ -30,16 +31,18 @@ impl IdleGuests {
         }
         self.moments.remove(&moment);
         self.memory_bytes -= guest.memory_bytes();
+        self.mappings -= guest.mappings();
         Some(guest)
     }
 
     /// Keeps a guest that becomes idle at a moment no other has. Returns those that must go to make room.
     pub(super) fn keep(&mut self, guest: Guest, moment: u64, room: &GuestRoom) -> Vec<Guest> {
         self.memory_bytes += guest.memory_bytes();
+        self.mappings += guest.mappings();
         self.moments.insert(moment, guest.component());
         self.guests.entry(guest.component()).or_default().push((moment, guest));
         let mut surplus = Vec::new();
-        while self.moments.len() > room.tenant_guests_max || self.memory_bytes > room.tenant_bytes_max {
+        while self.mappings > room.tenant_mappings_max || self.memory_bytes > room.tenant_bytes_max {
             match self.take_oldest() {
                 Some(guest) => surplus.push(guest),
                 None => break,
@@ -78,6 +81,7 @@ impl IdleGuests {
             self.guests.remove(&component);
         }
         self.memory_bytes -= guest.memory_bytes();
+        self.mappings -= guest.mappings();
         Some(guest)
     }
 }

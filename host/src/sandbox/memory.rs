@@ -17,6 +17,8 @@ pub(super) struct MemoryMeter {
     allowed_bytes: u64,
     memory_bytes: u64,
     table_bytes: u64,
+    /// Memories that came to be.
+    memories: usize,
     refused_bytes: Option<u64>,
     host_failed: bool,
 }
@@ -24,7 +26,14 @@ pub(super) struct MemoryMeter {
 impl MemoryMeter {
     /// A meter that allows `allowed_bytes` in all.
     pub(super) fn new(allowed_bytes: u64) -> Self {
-        Self { allowed_bytes, memory_bytes: 0, table_bytes: 0, refused_bytes: None, host_failed: false }
+        Self {
+            allowed_bytes,
+            memory_bytes: 0,
+            table_bytes: 0,
+            memories: 0,
+            refused_bytes: None,
+            host_failed: false,
+        }
     }
 
     /// Forgets what was refused before, because a guest that goes on has coped with it.
@@ -35,6 +44,11 @@ impl MemoryMeter {
     /// Linear memory the guest has.
     pub(super) fn memory_bytes(&self) -> u64 {
         self.memory_bytes
+    }
+
+    /// Mappings of the kernel that the guest takes: four with one memory, as was counted.
+    pub(super) fn mappings(&self) -> usize {
+        1 + 3 * self.memories
     }
 
     /// What the guest asked for in all when it was last refused memory in this call.
@@ -70,6 +84,7 @@ impl ResourceLimiter for MemoryMeter {
             return Ok(false);
         }
         self.memory_bytes += more_bytes;
+        self.memories += usize::from(current == 0);
         Ok(true)
     }
 

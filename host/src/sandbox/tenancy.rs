@@ -73,6 +73,8 @@ pub(crate) struct Tenancies {
     /// Counts the moments at which guests become idle.
     moment: AtomicU64,
     guests: AtomicUsize,
+    /// Kernel mappings of the idle guests.
+    mappings: AtomicUsize,
     /// Linear memory of guests that became idle since it was last looked how much is resident.
     unseen_bytes: AtomicU64,
 }
@@ -103,6 +105,7 @@ impl Tenancies {
             }),
             moment: AtomicU64::new(0),
             guests: AtomicUsize::new(0),
+            mappings: AtomicUsize::new(0),
             unseen_bytes: AtomicU64::new(0),
         }
     }
@@ -125,7 +128,7 @@ impl Tenancies {
     /// The guest of a component and tenant that became idle last.
     pub(super) fn take(&self, tenancy: &Tenancy, component: ComponentId) -> Option<Guest> {
         let guest = tenancy.idle().take(component)?;
-        self.guests.fetch_sub(1, Ordering::AcqRel);
+        self.gone(std::slice::from_ref(&guest));
         Some(guest)
     }
 
@@ -133,19 +136,22 @@ impl Tenancies {
     /// the oldest of this tenant, and when all have too many, or too much memory is resident, old ones of others.
     pub(super) fn keep(&self, tenancy: &Arc<Tenancy>, guest: Guest) {
         let moment = self.moment.fetch_add(1, Ordering::Relaxed);
-        let guests = self.guests.fetch_add(1, Ordering::AcqRel) + 1;
+        self.guests.fetch_add(1, Ordering::AcqRel);
+        let more = guest.mappings();
+        let mappings = self.mappings.fetch_add(more, Ordering::AcqRel) + more;
         let too_many = self.too_many_resident(guest.memory_bytes());
         let (surplus, was_listed) = {
             let mut idle = tenancy.idle();
             (idle.keep(guest, moment, &self.room), idle.list(true))
         };
-        self.guests.fetch_sub(surplus.len(), Ordering::AcqRel);
+        self.gone(&surplus);
         // Out of the lock: dropping a guest unmaps its memory.
         drop(surplus);
         if !was_listed {
             self.holders().tenancies.push(Arc::clone(tenancy));
         }
-        let too_many = too_many.max(guests.saturating_sub(self.room.guests_max)).min(SURPLUS_MAX);
+        let surplus = mappings.saturating_sub(self.room.mappings_max).div_ceil(more);
+        let too_many = too_many.max(surplus).min(SURPLUS_MAX);
         if too_many > 0 {
             self.make_room(too_many);
         }
@@ -177,7 +183,7 @@ impl Tenancies {
         };
         for tenancy in tenancies {
             let forgotten = tenancy.idle().take_all(component);
-            self.guests.fetch_sub(forgotten.len(), Ordering::AcqRel);
+            self.gone(&forgotten);
         }
     }
 
@@ -195,7 +201,12 @@ impl Tenancies {
         };
         let surplus: Vec<Guest> = (0..guests).filter_map(|_| holders.take_old()).collect();
         drop(holders);
-        self.guests.fetch_sub(surplus.len(), Ordering::AcqRel);
+        self.gone(&surplus);
+    }
+
+    fn gone(&self, guests: &[Guest]) {
+        self.guests.fetch_sub(guests.len(), Ordering::AcqRel);
+        self.mappings.fetch_sub(guests.iter().map(Guest::mappings).sum(), Ordering::AcqRel);
     }
 
     fn holders(&self) -> MutexGuard<'_, Holders> {

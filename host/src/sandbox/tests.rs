@@ -22,6 +22,9 @@ struct Kit {
     reports: mpsc::Receiver<CallReport>,
 }
 
+/// Kernel mappings of a guest with one memory.
+const MAPPINGS: usize = 4;
+
 impl Kit {
     fn new() -> Self {
         Self::with_room(GuestRoom::of_process())
@@ -223,7 +226,7 @@ async fn a_guest_is_reused_by_its_tenant_only() {
 
 #[tokio::test]
 async fn a_tenant_with_too_many_idle_guests_makes_room_with_its_own() {
-    let mut kit = Kit::with_room(GuestRoom { tenant_guests_max: 4, ..GuestRoom::of_process() });
+    let mut kit = Kit::with_room(GuestRoom { tenant_mappings_max: 4 * MAPPINGS, ..GuestRoom::of_process() });
     let mut components = Vec::new();
     for _ in 0..5 {
         components.push(kit.admit(actor(&[EXPORT_BATCH])).await);
@@ -242,7 +245,7 @@ async fn a_tenant_with_too_many_idle_guests_makes_room_with_its_own() {
 /// Tenants that take turns do not lose all guests when they are a few more than there is room for.
 #[tokio::test]
 async fn when_all_tenants_have_too_many_idle_guests_old_ones_go_one_by_one() {
-    let mut kit = Kit::with_room(GuestRoom { guests_max: 32, ..GuestRoom::of_process() });
+    let mut kit = Kit::with_room(GuestRoom { mappings_max: 32 * MAPPINGS, ..GuestRoom::of_process() });
     let component = kit.admit(actor(&[EXPORT_BATCH])).await;
     let mut reused = 0;
     for turn in 0..20 {
