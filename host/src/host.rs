@@ -207,24 +207,8 @@ impl HostBuilder {
                 }
             },
         };
-        let load = Arc::new(HostLoad::new(config.dispatch.host));
-        let mut subscriptions: Vec<Subscription> = config
-            .subscriptions
-            .iter()
-            .map(|subscription| {
-                let mut subscription =
-                    assemble(subscription, &config, (&sandbox, &connector, state.as_ref()), &admitted);
-                subscription.dispatcher = subscription
-                    .dispatcher
-                    .with_suspects(Arc::clone(&suspects))
-                    .with_host_load(Arc::clone(&load));
-                subscription
-            })
-            .collect();
-        // Nobody knows of which subscription they were: it is counted once.
-        if let Some(first) = subscriptions.first_mut() {
-            first.dispatcher.killed_for_memory(suspects.pardoned);
-        }
+        let around_them = (&sandbox, &connector, state.as_ref());
+        let subscriptions = assemble_all(&config, around_them, &admitted, &suspects);
         let (control, _) = watch::channel(Run::On);
         let (ended, has_ended) = watch::channel(Ended::No);
         let views: Vec<_> = subscriptions.iter().map(|subscription| Arc::clone(&subscription.view)).collect();
@@ -431,6 +415,28 @@ pub(crate) async fn admit(
         dedup: config.dedup.clone(),
     };
     sandbox.admit(spec, bytes).await.map_err(|source| BuildError::Admission { handler, path, source })
+}
+
+/// All subscriptions, which share the bounds of the host.
+fn assemble_all(
+    config: &Config,
+    around: (&Sandbox, &Arc<dyn IggyConnector>, Option<&Arc<dyn StateStore>>),
+    admitted: &[(Arc<HandlerConfig>, Arc<AdmittedComponent>)],
+    suspects: &Arc<Suspects>,
+) -> Vec<Subscription> {
+    let load = Arc::new(HostLoad::new(config.dispatch.host));
+    let mut subscriptions = Vec::with_capacity(config.subscriptions.len());
+    for subscription in &config.subscriptions {
+        let mut subscription = assemble(subscription, config, around, admitted);
+        let dispatcher = subscription.dispatcher.with_suspects(Arc::clone(suspects));
+        subscription.dispatcher = dispatcher.with_host_load(Arc::clone(&load));
+        subscriptions.push(subscription);
+    }
+    // Nobody knows of which subscription they were: it is counted once.
+    if let Some(first) = subscriptions.first_mut() {
+        first.dispatcher.killed_for_memory(suspects.pardoned);
+    }
+    subscriptions
 }
 
 fn assemble(
