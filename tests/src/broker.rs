@@ -1,7 +1,7 @@
 //! A broker as a program of its own, to be killed and started again.
 
 use std::net::SocketAddr;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command};
 use std::time::Duration;
 
@@ -28,10 +28,12 @@ pub struct Access {
 /// A broker that runs as a process of its own. Dropping it kills it.
 #[derive(Debug)]
 pub struct BrokerProgram {
-    data: TempDir,
+    data: PathBuf,
     access: Access,
     child: Child,
     silence_max: Option<Duration>,
+    /// Kept until the broker has ended, when the directory is its own.
+    own: Option<TempDir>,
 }
 
 impl Access {
@@ -74,19 +76,21 @@ impl Access {
 impl BrokerProgram {
     /// Starts a broker on a fresh directory and any free port.
     pub async fn start() -> Self {
-        Self::start_with(None).await
+        let own = tempfile::tempdir().expect("a temporary directory can be made");
+        let mut broker = Self::start_with(own.path(), None).await;
+        broker.own = Some(own);
+        broker
     }
 
-    /// The same; members of groups that are silent for so many seconds lose their partitions.
-    pub async fn start_impatient(silence_max: Duration) -> Self {
-        Self::start_with(Some(silence_max)).await
+    /// The same on this directory; members of groups that are silent for so many seconds lose their partitions.
+    pub async fn start_impatient(data: &Path, silence_max: Duration) -> Self {
+        Self::start_with(data, Some(silence_max)).await
     }
 
-    async fn start_with(silence_max: Option<Duration>) -> Self {
-        let data = tempfile::tempdir().expect("a temporary directory can be made");
-        let child = spawn(data.path(), 0, silence_max);
-        let access = Access::to_running(data.path()).await;
-        Self { data, access, child, silence_max }
+    async fn start_with(data: &Path, silence_max: Option<Duration>) -> Self {
+        let child = spawn(program(), data, 0, silence_max);
+        let access = Access::to_running(data).await;
+        Self { data: data.to_owned(), access, child, silence_max, own: None }
     }
 
     /// How to reach it.
@@ -103,16 +107,23 @@ impl BrokerProgram {
 
     /// Starts it again on the same port and an empty directory; its password is another one.
     pub async fn start_empty(&mut self) {
-        self.data = tempfile::tempdir().expect("a temporary directory can be made");
+        let own = tempfile::tempdir().expect("a temporary directory can be made");
+        self.data = own.path().to_owned();
+        self.own = Some(own);
         self.start_again().await;
-        self.access = Access::to_running(self.data.path()).await;
+        self.access = Access::to_running(&self.data).await;
     }
 
     /// Starts it again on the same directory and port.
     pub async fn start_again(&mut self) {
+        self.start_again_as(program()).await;
+    }
+
+    /// The same with the environment of a command that lacks only its arguments.
+    pub async fn start_again_as(&mut self, command: Command) {
         let address: SocketAddr = self.access.address.parse().expect("it was written by a socket address");
-        self.child = spawn(self.data.path(), address.port(), self.silence_max);
-        Access::to_running(self.data.path()).await;
+        self.child = spawn(command, &self.data, address.port(), self.silence_max);
+        Access::to_running(&self.data).await;
     }
 }
 
@@ -124,8 +135,12 @@ impl Drop for BrokerProgram {
     }
 }
 
-fn spawn(data_dir: &Path, port: u16, silence_max: Option<Duration>) -> Child {
-    let mut command = Command::new(builds::broker());
+/// The program that runs a broker alone, to be given an environment.
+pub fn program() -> Command {
+    Command::new(builds::broker())
+}
+
+fn spawn(mut command: Command, data_dir: &Path, port: u16, silence_max: Option<Duration>) -> Child {
     command.arg(data_dir).arg(port.to_string());
     command.args(silence_max.map(|silence| silence.as_secs().to_string()));
     command.spawn().expect("the broker was built, so it starts")

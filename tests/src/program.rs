@@ -1,6 +1,7 @@
 //! The host as the program that people run: started on a config file, watched by its report, ended in every way.
 
 use std::fs::File;
+use std::io::PipeReader;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
@@ -48,19 +49,32 @@ impl HostProgram {
     }
 
     /// Starts another build of it, with the environment of a command that lacks only its arguments.
-    pub fn start_as(mut command: Command, config: &Path) -> Self {
+    pub fn start_as(command: Command, config: &Path) -> Self {
+        let log = File::create(config.with_extension("log")).expect("the log can be created");
+        let copy = log.try_clone().expect("a file handle can be copied");
+        Self::start_writing(command, config, [log.into(), copy.into()])
+    }
+
+    /// The same with a pipe for whatever it writes; somebody else fills the log from there.
+    pub fn start_piped(command: Command, config: &Path) -> (Self, PipeReader) {
+        File::create(config.with_extension("log")).expect("the log can be created");
+        let (reader, writer) = std::io::pipe().expect("a pipe can be made");
+        let copy = writer.try_clone().expect("a pipe can be copied");
+        (Self::start_writing(command, config, [writer.into(), copy.into()]), reader)
+    }
+
+    fn start_writing(mut command: Command, config: &Path, [stdout, stderr]: [Stdio; 2]) -> Self {
         let (report, log) = (config.with_extension("report.json"), config.with_extension("log"));
         // A report from an earlier life must not be taken for this one's.
         drop(std::fs::remove_file(&report));
-        let written = File::create(&log).expect("the log can be created");
         let child = command
             .args(["run".as_ref(), "--config".as_ref(), config.as_os_str()])
             .args(["--report".as_ref(), report.as_os_str()])
             .env_remove("GUESTHOUSE_LOG")
             .env_remove("RUST_LOG")
             .stdin(Stdio::null())
-            .stdout(written.try_clone().expect("a file handle can be copied"))
-            .stderr(written)
+            .stdout(stdout)
+            .stderr(stderr)
             .spawn()
             .expect("the program was built, so it starts");
         Self { child, report, log }
@@ -99,6 +113,11 @@ impl HostProgram {
     /// Raises a signal in it.
     pub fn signal(&self, signal: Signal) {
         kill_process(Pid::from_child(&self.child), signal).expect("a child can be signalled");
+    }
+
+    /// Its process id.
+    pub fn process(&self) -> u32 {
+        self.child.id()
     }
 
     /// Whether it has ended.

@@ -34,12 +34,16 @@ pub(crate) struct Arguments {
     /// Leave the hosts alone for so many seconds before each hardship
     #[arg(long)]
     peace: Option<u64>,
+    /// Only some hardships, with commas between them: kills, log, disk, clock, files, memory
+    #[arg(long, value_name = "NAMES")]
+    hardships: Option<String>,
 }
 
 impl Arguments {
     /// The short one.
     pub(crate) fn short() -> Self {
-        Self { enough: Enough { hours: None, runs: None, kills: Some(KILLS) }, seed: None, peace: None }
+        let enough = Enough { hours: None, runs: None, kills: Some(KILLS) };
+        Self { enough, seed: None, peace: None, hardships: None }
     }
 }
 
@@ -57,6 +61,9 @@ pub(crate) fn run(workspace: &Workspace, arguments: &Arguments) -> Result<()> {
     }
     if let Some(hours) = hours {
         command.args(["--hours", &hours.to_string()]);
+    }
+    if let Some(hardships) = &arguments.hardships {
+        command.args(["--hardships", hardships]);
     }
     program::run(&mut command)
 }

@@ -1,13 +1,18 @@
-//! Tortures the host: `torture [--runs N | --hours H | --kills K] [--seed S] [--peace SECONDS]`. Prints a line of
-//! JSON for each run and one for all of them, and fails unless everything held.
+//! Tortures the host: `torture [--runs N | --hours H | --kills K] [--seed S] [--peace SECONDS] [--hardships A,B]`. Prints
+//! a line of JSON for each run and one for all of them, and fails unless everything held. What this machine does not
+//! permit is left out, aloud.
 
+use std::collections::BTreeMap;
 use std::io::Write;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail, ensure};
+use guesthouse_tests::torture::hardship::{self, Hardship};
 use guesthouse_tests::torture::invariants::Runs;
 use guesthouse_tests::torture::report::{Report, Verdict};
-use guesthouse_tests::torture::{run, stage};
+use guesthouse_tests::torture::run::{self, Manner};
+use guesthouse_tests::torture::stage;
+use guesthouse_tests::torture::vigil::Readings;
 use serde_json::json;
 
 /// When it is enough.
@@ -25,6 +30,7 @@ struct Task {
     seed: u64,
     /// Before each hardship.
     peace: Duration,
+    hardships: Vec<Hardship>,
 }
 
 #[derive(Debug, Default)]
@@ -32,6 +38,9 @@ struct Sum {
     runs: u64,
     kills: u64,
     faults: u64,
+    hardships: BTreeMap<&'static str, u32>,
+    left_out: Vec<&'static str>,
+    health: Readings,
     sent: usize,
     handled: usize,
     repeated: usize,
@@ -46,12 +55,17 @@ struct Sum {
 
 #[tokio::main]
 async fn main() -> anyhow::Result<()> {
-    let Task { enough, seed, peace } = Task::read(std::env::args().skip(1))?;
+    let Task { enough, seed, peace, hardships } = Task::read(std::env::args().skip(1))?;
     let directory = tempfile::tempdir()?;
-    let program = stage::prepare(directory.path());
-    let (began, mut sum) = (Instant::now(), Sum::default());
+    let (hardships, left_out) = hardship::permitted(&hardships, directory.path());
+    for left_out in &left_out {
+        writeln!(std::io::stderr(), "{left_out}")?;
+    }
+    let left_out = left_out.iter().map(|left_out| left_out.hardship.name()).collect();
+    let manner = Manner { program: stage::prepare(directory.path()), hardships, peace };
+    let (began, mut sum) = (Instant::now(), Sum { left_out, ..Sum::default() });
     for seed in seed.. {
-        let report = run::run(seed, &program, peace).await;
+        let report = run::run(seed, &manner).await;
         say(&serde_json::to_value(&report)?)?;
         sum.add(&report);
         let is_enough = match enough {
@@ -71,7 +85,8 @@ async fn main() -> anyhow::Result<()> {
 impl Task {
     fn read(mut words: impl Iterator<Item = String>) -> anyhow::Result<Self> {
         let seed = rand::random::<u32>().into();
-        let mut task = Self { enough: Enough::Runs(1), seed, peace: Duration::ZERO };
+        let hardships = Hardship::ALL.to_vec();
+        let mut task = Self { enough: Enough::Runs(1), seed, peace: Duration::ZERO, hardships };
         while let Some(word) = words.next() {
             let value = words.next().with_context(|| format!("{word} needs a number"))?;
             let number = || value.parse::<u64>().with_context(|| format!("{word} needs a number"));
@@ -83,9 +98,12 @@ impl Task {
                 }
                 "--seed" => task.seed = number()?,
                 "--peace" => task.peace = Duration::from_secs(number()?),
-                _ => {
-                    bail!("expected --runs N, --hours H, --kills K, --seed S or --peace SECONDS, not {word}")
+                "--hardships" => {
+                    task.hardships = value.split(',').map(str::parse).collect::<Result<_, _>>()?;
                 }
+                _ => bail!(
+                    "expected --runs N, --hours H, --kills K, --seed S, --peace SECONDS or --hardships A,B, not {word}"
+                ),
             }
         }
         Ok(task)
@@ -98,6 +116,10 @@ impl Sum {
         self.runs += 1;
         self.kills += u64::from(report.kills);
         self.faults += report.faults.len() as u64;
+        for (kind, times) in &report.hardships {
+            *self.hardships.entry(kind).or_default() += times;
+        }
+        self.health.add(&report.health);
         self.sent += totals.sent;
         self.handled += totals.handled;
         self.repeated += totals.repeated;
@@ -117,6 +139,7 @@ impl Sum {
     fn line(&self, took: Duration) -> serde_json::Value {
         json!({
             "runs": self.runs, "failed": self.failed, "kills": self.kills, "faults": self.faults,
+            "hardships": self.hardships, "left_out": self.left_out, "health": self.health,
             "sent": self.sent, "handled": self.handled, "repeated": self.repeated, "with_dedup": self.with_dedup,
             "without_dedup": self.without_dedup, "split": self.split, "dead": self.dead,
             "duplicates": self.duplicates, "commits": self.commits, "seconds": took.as_secs(),

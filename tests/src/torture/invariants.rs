@@ -23,6 +23,9 @@ const DEATHS_MIN: u64 = 3;
 /// the patience with the store.
 const UNWRITTEN_MAX_MICROS: u64 = 20_000_000;
 
+/// Longest time that a line of a guest is under way to the log.
+const LINE_TRAVELS_MICROS: u64 = 5_000_000;
+
 /// Violations of one kind that are told.
 const TOLD_MAX: usize = 5;
 
@@ -245,11 +248,15 @@ impl<'a> Check<'a> {
         // What was condemned may have died before it came to a word.
         let condemned: HashSet<_> =
             lanes.iter().filter(|(event, _)| self.is_condemned(**event)).map(|(_, place)| *place).collect();
+        let events: HashMap<_, u128> = lanes.iter().map(|(event, place)| (*place, *event)).collect();
         let mut reached: HashMap<_, (u64, u64)> = HashMap::new();
         for line in &self.ledgers.lines {
             let Some((lane, sequence)) = lanes.get(&line.event).copied() else { continue };
             let (furthest, last) = reached.get(&lane).copied().unwrap_or_default();
-            if (furthest + 1..sequence).any(|left_out| !condemned.contains(&(lane, left_out))) {
+            let is_missed = |place| {
+                !condemned.contains(&place) && events.get(&place).is_none_or(|id| !self.may_lack_a_line(*id))
+            };
+            if (furthest + 1..sequence).any(|left_out| is_missed((lane, left_out))) {
                 self.tell("I-5 order", || {
                     format!("{lane:?}: {sequence} was run for the first time after {furthest}")
                 });
@@ -257,6 +264,18 @@ impl<'a> Check<'a> {
             self.findings.totals.steps_back += usize::from(sequence < last);
             reached.insert(lane, (furthest.max(sequence), sequence));
         }
+    }
+
+    /// Whether an event ended while its line was lost: when nobody read the log, or in the last moments of a host.
+    fn may_lack_a_line(&self, event: u128) -> bool {
+        let mut ends = self.emits(event).iter().chain(self.letters(event)).map(|record| record.stored_micros);
+        let gaps = self.ledgers.log_gaps.iter().chain(&self.ledgers.disruptions);
+        ends.any(|end| {
+            gaps.clone().any(|gap| {
+                let from_micros = gap.from_micros.saturating_sub(LINE_TRAVELS_MICROS);
+                (from_micros..=gap.until_micros.saturating_add(LINE_TRAVELS_MICROS)).contains(&end)
+            })
+        })
     }
 
     /// I-6: whenever an offset was committed, all events up to it had ended before.

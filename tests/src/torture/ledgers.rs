@@ -8,6 +8,7 @@ use guesthouse_connector::ReceivedMessage;
 use serde_json::Value;
 use uuid::Uuid;
 
+use super::clock::Correction;
 use super::proxy::Commit;
 use super::publisher::Published;
 use super::stage::Life;
@@ -32,8 +33,14 @@ pub struct Ledgers {
     pub lives: Vec<u64>,
     /// When a host lost what it had in hand, or might have.
     pub disruptions: Vec<Disruption>,
+    /// When lines of guests may have been lost on their way to the log, besides those of a host's last moments.
+    pub log_gaps: Vec<Disruption>,
     /// The handlers that remember what they have handled.
     pub dedup: Vec<&'static str>,
+    /// What was to correct in the times of lines.
+    pub host_clock: Correction,
+    /// The same for messages.
+    pub broker_clock: Correction,
 }
 
 /// A time in which a host lost what it had in hand, or might have; in microseconds since 1970.
@@ -103,7 +110,7 @@ impl Ledgers {
         for (_, message) in client.read(DLQ).await {
             ledgers.take_letter(&message);
         }
-        ledgers.lines = lines(lives);
+        ledgers.lines = lines(lives, &mut ledgers.host_clock);
         ledgers
     }
 
@@ -116,7 +123,7 @@ impl Ledgers {
             id: message.id,
             kind: kind.to_owned(),
             outcome: String::new(),
-            stored_micros: message.timestamp_micros,
+            stored_micros: self.broker_clock.true_micros(message.timestamp_micros),
         };
         self.emits.entry(cause).or_default().push(record);
     }
@@ -128,7 +135,7 @@ impl Ledgers {
             id: message.id,
             kind: header("gh-handler"),
             outcome: header("gh-outcome"),
-            stored_micros: message.timestamp_micros,
+            stored_micros: self.broker_clock.true_micros(message.timestamp_micros),
         };
         self.letters.entry(source).or_default().push(record);
     }
@@ -139,7 +146,7 @@ fn number(id: &str) -> Option<u128> {
 }
 
 /// What all guests wrote, by the clock that all processes of a machine share.
-fn lines(lives: &[Life]) -> Vec<Line> {
+fn lines(lives: &[Life], clock: &mut Correction) -> Vec<Line> {
     let mut lines: BTreeMap<(u64, usize), Line> = BTreeMap::new();
     for (life, Life { log, .. }) in lives.iter().enumerate() {
         let text = std::fs::read(log).unwrap_or_default();
@@ -149,6 +156,7 @@ fn lines(lives: &[Life]) -> Vec<Line> {
                 continue;
             }
             let at_micros = entry["timestamp"].as_str().and_then(micros_of).unwrap_or_default();
+            let at_micros = clock.true_micros(at_micros);
             let line = entry["fields"]["message"].as_str().and_then(|text| line(text, life));
             if let Some(line) = line {
                 lines.insert((at_micros, lines.len()), Line { at_micros, ..line });

@@ -9,6 +9,7 @@ use rand::seq::{IndexedRandom, SliceRandom};
 use rand::{RngExt, SeedableRng};
 
 use super::fault::{Fault, Target, Trap};
+use super::hardship::Hardship;
 use crate::client::{DLQ, DOMAIN};
 
 /// Iggy's code for messages that could not be written.
@@ -16,6 +17,9 @@ const CANNOT_APPEND: u32 = 4_010;
 
 /// Most commits of a host before it is killed: those of about two seconds.
 const COMMITS_MAX: usize = 150;
+
+/// Sets the draws of the other hardships apart from those of the kills, which stay the same without them.
+const SURROUNDINGS: u64 = 0x5eed_7e57;
 
 /// A place where a host is killed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -86,6 +90,45 @@ pub enum Step {
     Way(Trap),
     /// The broker is killed and started again.
     BrokerRestart,
+    /// Nobody reads the log of a host.
+    Log(LogFault),
+    /// A disk is full for so long.
+    Disk(Owner, Duration),
+    /// The wall clock leaps ahead, and back after so long.
+    Clock(Owner, Duration),
+    /// A host that may open few files may open no further one for so long.
+    Files(Duration),
+    /// A host may use little memory.
+    Memory,
+}
+
+/// How nobody reads a log.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LogFault {
+    /// Its pipe is not emptied for so long.
+    Blocked(Duration),
+    /// It is not emptied for so long, and then the host is asked to stop.
+    BlockedAtStop(Duration),
+    /// Its reader goes away, and so long after that the host is asked to stop.
+    Closed(Duration),
+}
+
+/// Whose surroundings fail.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Owner {
+    /// The main host's.
+    Host,
+    /// The broker's.
+    Broker,
+}
+
+/// Where the main host keeps what its handlers remember.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Store {
+    /// In a server that it shares with other hosts.
+    Redis,
+    /// In a file of its own.
+    File,
 }
 
 /// The handlers of a run.
@@ -109,6 +152,8 @@ pub struct Plan {
     pub steps: Vec<Step>,
     /// The handlers that remember what they have handled.
     pub dedup: Vec<&'static str>,
+    /// Where the main host does.
+    pub store: Store,
 }
 
 impl Point {
@@ -134,6 +179,32 @@ impl fmt::Display for Moment {
 }
 
 impl Step {
+    /// The kind that reports count it by.
+    pub const fn kind(&self) -> &'static str {
+        match self {
+            Self::Kill(_) => "kill",
+            Self::Stop(_) => "stop",
+            Self::Freeze(_) => "freeze",
+            Self::Split => "split",
+            Self::Way(_) => "way",
+            Self::BrokerRestart => "broker-restart",
+            Self::Log(LogFault::Blocked(_)) => "log-blocked",
+            Self::Log(LogFault::BlockedAtStop(_)) => "log-blocked-at-stop",
+            Self::Log(LogFault::Closed(_)) => "log-closed",
+            Self::Disk(Owner::Host, _) => "disk-of-host",
+            Self::Disk(Owner::Broker, _) => "disk-of-broker",
+            Self::Clock(Owner::Host, _) => "clock-of-host",
+            Self::Clock(Owner::Broker, _) => "clock-of-broker",
+            Self::Files(_) => "files",
+            Self::Memory => "memory",
+        }
+    }
+
+    /// Whether it happens to a broker, and so only to one that is ours.
+    pub const fn needs_own_broker(&self) -> bool {
+        matches!(self, Self::BrokerRestart | Self::Disk(Owner::Broker, _) | Self::Clock(Owner::Broker, _))
+    }
+
     /// The name in reports.
     pub fn name(&self) -> String {
         match self {
@@ -143,28 +214,72 @@ impl Step {
             Self::Way(trap) => format!("{} {}", trap.fault.name(), target_name(&trap.target)),
             Self::Split => "split one host from the broker".to_owned(),
             Self::BrokerRestart => "restart broker".to_owned(),
+            Self::Log(
+                LogFault::Blocked(lasts) | LogFault::BlockedAtStop(lasts) | LogFault::Closed(lasts),
+            )
+            | Self::Disk(_, lasts)
+            | Self::Clock(_, lasts)
+            | Self::Files(lasts) => format!("{} {}s", self.kind(), lasts.as_secs()),
+            Self::Memory => self.kind().to_owned(),
         }
     }
 }
 
 impl Plan {
-    /// The plan that follows from a seed.
-    pub fn of(seed: u64) -> Self {
+    /// The plan that follows from a seed, with these hardships.
+    pub fn of(seed: u64, hardships: &[Hardship]) -> Self {
         let mut random = SmallRng::seed_from_u64(seed);
-        let mut kills: Vec<Step> =
-            POINTS.iter().map(|point| Step::Kill(moment(*point, &mut random))).collect();
-        let busy: Vec<Point> = POINTS.into_iter().filter(Point::is_busy).collect();
-        let pick =
-            |random: &mut SmallRng| moment(*busy.choose(random).expect("there are busy points"), random);
-        let (stop, freeze) = (pick(&mut random), pick(&mut random));
-        kills.extend([Step::Stop(stop), Step::Freeze(freeze), Step::Split, Step::BrokerRestart]);
-        let mut faults = faults(&mut random);
-        faults.shuffle(&mut random);
-        kills.extend(faults.into_iter().take(3).map(Step::Way));
-        kills.shuffle(&mut random);
+        let mut steps = if hardships.contains(&Hardship::Kills) { kills(&mut random) } else { Vec::new() };
         let company = if random.random() { Company::Alone } else { Company::Shared };
         let dedup = HANDLERS.into_iter().filter(|_| random.random_ratio(19, 20)).collect();
-        Self { company, steps: kills, dedup }
+        let mut random = SmallRng::seed_from_u64(seed ^ SURROUNDINGS);
+        for hardship in hardships {
+            for step in surroundings(*hardship, &mut random) {
+                steps.insert(random.random_range(0..=steps.len()), step);
+            }
+        }
+        // Hosts that share the work must share what their handlers remember.
+        let may_be_file = company == Company::Alone && hardships.contains(&Hardship::Disk);
+        let store = if may_be_file && random.random_ratio(3, 4) { Store::File } else { Store::Redis };
+        Self { company, steps, dedup, store }
+    }
+}
+
+fn kills(random: &mut SmallRng) -> Vec<Step> {
+    let mut kills: Vec<Step> = POINTS.iter().map(|point| Step::Kill(moment(*point, random))).collect();
+    let busy: Vec<Point> = POINTS.into_iter().filter(Point::is_busy).collect();
+    let pick = |random: &mut SmallRng| moment(*busy.choose(random).expect("there are busy points"), random);
+    let (stop, freeze) = (pick(random), pick(random));
+    kills.extend([Step::Stop(stop), Step::Freeze(freeze), Step::Split, Step::BrokerRestart]);
+    let mut faults = faults(random);
+    faults.shuffle(random);
+    kills.extend(faults.into_iter().take(3).map(Step::Way));
+    kills.shuffle(random);
+    kills
+}
+
+/// What happens around a host, for one kind of hardship.
+fn surroundings(hardship: Hardship, random: &mut SmallRng) -> Vec<Step> {
+    let mut brief = |seconds| Duration::from_secs(random.random_range(seconds));
+    match hardship {
+        Hardship::Kills => Vec::new(),
+        Hardship::Log => {
+            let blocked = LogFault::Blocked(brief(2..12));
+            let faults = [blocked, LogFault::BlockedAtStop(brief(2..12)), LogFault::Closed(brief(1..5))];
+            faults.map(Step::Log).into()
+        }
+        Hardship::Disk => {
+            // Longer than health may be silent about it, now and then.
+            let lasts = if random.random_ratio(1, 4) { 35..45 } else { 2..8 };
+            let lasts = Duration::from_secs(random.random_range(lasts));
+            let brief = Duration::from_secs(random.random_range(2..8));
+            vec![Step::Disk(Owner::Host, lasts), Step::Disk(Owner::Broker, brief)]
+        }
+        Hardship::Clock => {
+            vec![Step::Clock(Owner::Host, brief(3..10)), Step::Clock(Owner::Broker, brief(3..10))]
+        }
+        Hardship::Files => vec![Step::Files(brief(2..6))],
+        Hardship::Memory => vec![Step::Memory],
     }
 }
 

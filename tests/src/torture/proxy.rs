@@ -122,9 +122,25 @@ impl Proxy {
         }
     }
 
+    /// Counts what the broker takes, for somebody who does not own this proxy.
+    pub fn tally(&self) -> Tally {
+        Tally(Arc::clone(&self.shared))
+    }
+
     /// Every request to store an offset so far, in the order in which they passed.
     pub fn commits(&self) -> Vec<Commit> {
         self.shared.state().commits.clone()
+    }
+}
+
+/// Counts the commits that pass a proxy.
+#[derive(Debug, Clone)]
+pub struct Tally(Arc<Shared>);
+
+impl Tally {
+    /// Commits that the broker took so far.
+    pub fn stored(&self) -> usize {
+        self.0.state().commits.iter().filter(|commit| commit.answer == Some(Answer::Stored)).count()
     }
 }
 

@@ -1,10 +1,12 @@
 //! What a run has to say, as one line of JSON.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use serde::Serialize;
 
 use super::invariants::Totals;
+use super::vigil::Readings;
 
 /// One run.
 #[derive(Debug, Serialize)]
@@ -15,6 +17,10 @@ pub struct Report {
     pub hosts: u8,
     /// What happened, in its order.
     pub faults: Vec<String>,
+    /// How often each kind of hardship happened.
+    pub hardships: BTreeMap<&'static str, u32>,
+    /// What was read of the hosts' health.
+    pub health: Readings,
     /// How often a host was killed.
     pub kills: u32,
     /// What the ledgers add up to.

@@ -1,7 +1,10 @@
 //! One run: a plan is carried out on a stage under load, everything is given time to end, and the ledgers are compared.
 
+mod surroundings;
+
+use std::collections::BTreeMap;
 use std::io::Write;
-use std::path::Path;
+use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, ensure};
@@ -9,6 +12,7 @@ use rustix::process::Signal;
 use tokio::sync::watch;
 
 use super::fault::{Fault, Target, Trap};
+use super::hardship::Hardship;
 use super::invariants::{self, Findings};
 use super::ledgers::{Disruption, Ledgers};
 use super::plan::{Company, Moment, Place, Plan, Point, REVOKE_SEEN, Step};
@@ -16,6 +20,7 @@ use super::proxy::{Answer, Proxy, micros};
 use super::publisher::{Published, publish};
 use super::report::{Report, Verdict};
 use super::stage::{Arms, Seat, Stage};
+use super::vigil;
 use crate::client::{Client, DOMAIN};
 use crate::house::{GROUP, PARTITIONS};
 use crate::program::HostProgram;
@@ -32,26 +37,43 @@ const MOVES_WITHIN: Duration = Duration::from_secs(30);
 /// Between two looks.
 const GLANCE: Duration = Duration::from_millis(10);
 
-/// Carries out the plan of a seed, with so much peace before each hardship. `program` is a host with failpoints.
-pub async fn run(seed: u64, program: &Path, peace: Duration) -> Report {
+/// How runs are made.
+#[derive(Debug)]
+pub struct Manner {
+    /// A host with failpoints.
+    pub program: PathBuf,
+    /// The hardships that this machine permits and somebody wants.
+    pub hardships: Vec<Hardship>,
+    /// How long hosts are left alone before each step.
+    pub peace: Duration,
+}
+
+/// Carries out the plan of a seed.
+pub async fn run(seed: u64, manner: &Manner) -> Report {
     let began = Instant::now();
-    let plan = Plan::of(seed);
-    let mut run = Run::open(program, &plan).await;
-    let outcome = run.play(&plan, seed, peace).await;
+    let plan = Plan::of(seed, &manner.hardships);
+    let mut run = Run::open(manner, &plan).await;
+    let outcome = run.play(&plan, seed, manner.peace).await;
+    let (health, untrue) = vigil::judge(&run.stage.watcher().readings());
     let (findings, verdict) = match outcome {
-        Ok(findings) if findings.violations.is_empty() => (findings, Verdict::Held),
-        Ok(findings) => (findings, Verdict::Violated),
+        Ok(mut findings) => {
+            findings.violations.extend(untrue);
+            let verdict = if findings.violations.is_empty() { Verdict::Held } else { Verdict::Violated };
+            (findings, verdict)
+        }
         Err(error) => {
-            let violations = vec![format!("{error:#}")];
+            let violations = std::iter::once(format!("{error:#}")).chain(untrue).collect();
             (Findings { violations, ..Findings::default() }, Verdict::DoesNotCount)
         }
     };
-    let Run { stage, faults, kills, main, companion, .. } = run;
+    let Run { stage, faults, hardships, kills, main, companion, .. } = run;
     drop((main, companion));
     Report {
         seed,
         hosts: if plan.company == Company::Alone { 1 } else { 2 },
         faults,
+        hardships,
+        health,
         kills,
         totals: findings.totals,
         seconds: began.elapsed().as_secs(),
@@ -67,20 +89,25 @@ struct Run {
     main: Option<HostProgram>,
     companion: Option<HostProgram>,
     faults: Vec<String>,
+    hardships: BTreeMap<&'static str, u32>,
     kills: u32,
     disruptions: Vec<Disruption>,
+    /// When nobody read the log of a host.
+    log_gaps: Vec<Disruption>,
 }
 
 impl Run {
-    async fn open(program: &Path, plan: &Plan) -> Self {
+    async fn open(manner: &Manner, plan: &Plan) -> Self {
         Self {
-            stage: Stage::open(program, plan).await,
+            stage: Stage::open(&manner.program, plan, &manner.hardships).await,
             company: plan.company,
             main: None,
             companion: None,
             faults: Vec::new(),
+            hardships: BTreeMap::new(),
             kills: 0,
             disruptions: Vec::new(),
+            log_gaps: Vec::new(),
         }
     }
 
@@ -96,15 +123,20 @@ impl Run {
         for step in &plan.steps {
             // How long hosts are left alone is what is asked for; nothing is synchronised by it.
             tokio::time::sleep(peace).await;
+            if step.needs_own_broker() && !self.stage.has_own_broker() {
+                note(&format!("LEFT OUT: {}: the server is not ours", step.name()))?;
+                continue;
+            }
             note(&step.name())?;
             self.step(step).await.with_context(|| step.name())?;
             self.faults.push(step.name());
+            *self.hardships.entry(step.kind()).or_default() += 1;
         }
         note("drain")?;
         stop.send_replace(true);
         let published = publisher.await.context("the publisher failed")?;
         self.drain(&client).await?;
-        Ok(self.compare(&client, published, plan).await)
+        self.compare(&client, published, plan).await
     }
 
     async fn step(&mut self, step: &Step) -> anyhow::Result<()> {
@@ -126,11 +158,14 @@ impl Run {
             Step::Way(trap) => self.obstruct(trap).await,
             Step::BrokerRestart => {
                 self.main_at_work().await?;
-                if self.stage.restart_broker().await {
-                    self.work_goes_on(1).await?;
-                }
-                Ok(())
+                self.stage.restart_broker().await;
+                self.work_goes_on(1).await
             }
+            Step::Log(fault) => self.log_fails(*fault).await,
+            Step::Disk(owner, lasts) => self.disk_is_full(*owner, *lasts).await,
+            Step::Clock(owner, lasts) => self.clock_leaps(*owner, *lasts).await,
+            Step::Files(lasts) => self.files_run_out(*lasts).await,
+            Step::Memory => self.memory_is_little().await,
         }
     }
 
@@ -227,8 +262,10 @@ impl Run {
                 "the failpoint never fired"
             );
         }
+        self.stage.watcher().excuse();
         let taken = self.companion_has_all().await;
         host.signal(Signal::CONT);
+        self.stage.watcher().expect();
         ensure!(taken, "nobody took over from the frozen host");
         self.main = Some(host);
         self.main_comes_back().await
@@ -323,13 +360,21 @@ impl Run {
         Ok(())
     }
 
-    async fn compare(&self, client: &Client, published: Published, plan: &Plan) -> Findings {
+    async fn compare(&self, client: &Client, published: Published, plan: &Plan) -> anyhow::Result<Findings> {
         let mut commits = self.stage.way(Seat::Main).commits();
         commits.extend(self.stage.way(Seat::Companion).commits());
+        self.stage.finish_logs();
         let mut ledgers = Ledgers::read(client, published, self.stage.lives(), commits).await;
         ledgers.disruptions.clone_from(&self.disruptions);
+        ledgers.log_gaps.clone_from(&self.log_gaps);
         ledgers.dedup.clone_from(&plan.dedup);
-        invariants::check(&ledgers)
+        for (kind, clock) in
+            [("clock-of-host", &ledgers.host_clock), ("clock-of-broker", &ledgers.broker_clock)]
+        {
+            let has_leapt = clock.leapt > 0 || !self.hardships.contains_key(kind);
+            ensure!(has_leapt, "{kind}: nothing was written by a clock that had leapt");
+        }
+        Ok(invariants::check(&ledgers))
     }
 
     /// Sees to it that the main host lives.

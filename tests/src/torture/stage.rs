@@ -10,9 +10,17 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 use uuid::Uuid;
 
-use super::plan::{HANDLERS, Plan};
+use super::clock::WallClock;
+use super::disk::Disk;
+use super::files::FILES_MAX;
+use super::hardship::Hardship;
+use super::log_pipe::LogPipe;
+use super::memory::MemoryGroup;
+use super::plan::{HANDLERS, Owner, Plan, Store};
 use super::proxy::{Proxy, micros};
-use crate::broker::{Access, BrokerProgram};
+use super::vigil::{OBSERVED_EVERY, STUCK_AFTER};
+use super::watcher::Watcher;
+use crate::broker::{self, Access, BrokerProgram};
 use crate::builds;
 use crate::client::{Client, DOMAIN};
 use crate::house::{GROUP, PARTITIONS, with};
@@ -34,6 +42,15 @@ const DEDUP_WITHIN: &str = "1h";
 /// Attempts of an event that fails.
 pub const ATTEMPTS_MAX: u32 = 3;
 
+/// Dead letters that are no sign of trouble: more than any run makes.
+const DEAD_LETTERS_MAX: u64 = 100_000_000;
+
+/// What the disk of the host holds when it is not full.
+const HOST_DISK_BYTES: u64 = 512 << 20;
+
+/// The same for the broker, which keeps all messages of a run.
+const BROKER_DISK_BYTES: u64 = 4 << 30;
+
 /// Which of the two hosts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Seat {
@@ -54,19 +71,40 @@ pub struct Arms {
     pub signal: &'static str,
 }
 
+/// What one life of the main host finds around it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Surroundings {
+    /// A pipe for its log.
+    LogPipe,
+    /// A wall clock that can leap.
+    WallClock,
+    /// A low limit of open files.
+    FewFiles,
+    /// A low limit of memory.
+    LittleMemory,
+}
+
 /// The surroundings of one run.
 #[derive(Debug)]
 pub struct Stage {
+    /// Ends first: whom it asks may have gone.
+    watcher: Watcher,
+    broker: StageBroker,
+    disks: Vec<Disk>,
+    memory: Option<MemoryGroup>,
+    clock: Option<WallClock>,
+    pipes: Vec<LogPipe>,
     directory: TempDir,
     program: PathBuf,
-    broker: StageBroker,
     stream: String,
     main_way: Proxy,
     companion_way: Proxy,
     lives: Vec<Life>,
     /// Handlers that remember what they have handled.
     dedup: Vec<&'static str>,
-    /// Where they do: hosts that take partitions over from each other must share it.
+    /// Where the main host does.
+    store: Store,
+    /// Hosts that take partitions over from each other must share it.
     redis: RedisServer,
 }
 
@@ -88,11 +126,25 @@ pub struct Life {
 }
 
 impl Stage {
-    /// Sets it up for a plan. `program` is a host with failpoints.
-    pub async fn open(program: &Path, plan: &Plan) -> Self {
+    /// Sets it up for a plan with these hardships. `program` is a host with failpoints.
+    pub async fn open(program: &Path, plan: &Plan, hardships: &[Hardship]) -> Self {
         let directory = tempfile::tempdir().expect("a temporary directory can be made");
+        let place = |owner| directory.path().join(folder(owner));
+        let mut disks = Vec::new();
+        if hardships.contains(&Hardship::Disk) {
+            for (owner, bytes) in [(Owner::Host, HOST_DISK_BYTES), (Owner::Broker, BROKER_DISK_BYTES)] {
+                disks.push(Disk::mount(&place(owner), bytes).expect("mounting was tried before"));
+            }
+        }
+        let memory = hardships.contains(&Hardship::Memory);
+        let memory = memory.then(|| MemoryGroup::open().expect("a group was made before"));
+        let clock = hardships.contains(&Hardship::Clock);
+        let clock = clock
+            .then(|| WallClock::open(&directory.path().join("clock")).expect("the library was found before"));
         let broker = match Access::outside() {
-            None => StageBroker::Own(BrokerProgram::start_impatient(SILENCE_MAX).await),
+            None => {
+                StageBroker::Own(BrokerProgram::start_impatient(&place(Owner::Broker), SILENCE_MAX).await)
+            }
             Some(access) => StageBroker::Outside(access),
         };
         // A server outside keeps the streams of all runs.
@@ -100,21 +152,60 @@ impl Stage {
         let address: SocketAddr = broker.access().address.parse().expect("a broker knows its address");
         let (main_way, companion_way) = (Proxy::start(address).await, Proxy::start(address).await);
         Self {
+            watcher: Watcher::default(),
+            broker,
+            disks,
+            memory,
+            clock,
+            pipes: Vec::new(),
             directory,
             program: program.to_owned(),
-            broker,
             stream,
             main_way,
             companion_way,
             lives: Vec::new(),
             dedup: plan.dedup.clone(),
+            store: plan.store,
             redis: RedisServer::start().await,
         }
     }
 
     /// Leaves all files where they are, and tells where.
     pub fn keep(self) -> PathBuf {
-        self.directory.keep()
+        let Self { broker, disks, directory, .. } = self;
+        drop(broker);
+        disks.into_iter().for_each(Disk::keep);
+        directory.keep()
+    }
+
+    /// Who asks the hosts for their health.
+    pub fn watcher(&self) -> &Watcher {
+        &self.watcher
+    }
+
+    /// The disk of a host or broker; none without that hardship.
+    pub fn disk(&self, owner: Owner) -> Option<&Disk> {
+        self.disks.iter().find(|disk| disk.directory().ends_with(folder(owner)))
+    }
+
+    /// The clock that hosts and brokers may see; none without that hardship.
+    pub fn clock(&self) -> Option<&WallClock> {
+        self.clock.as_ref()
+    }
+
+    /// The pipe of the last life that has one.
+    pub fn log_pipe(&self) -> Option<&LogPipe> {
+        self.pipes.last()
+    }
+
+    /// How often the kernel killed a host that used too much memory.
+    pub fn deaths_for_memory(&self) -> u64 {
+        self.memory.as_ref().map_or(0, MemoryGroup::deaths)
+    }
+
+    /// Waits until what all lives wrote to pipes has arrived.
+    pub fn finish_logs(&self) {
+        self.pipes.iter().for_each(LogPipe::finish);
     }
 
     /// The way of a host to the broker.
@@ -125,12 +216,25 @@ impl Stage {
         }
     }
 
-    /// Kills the broker and starts it again, if it is ours; tells whether it was.
-    pub async fn restart_broker(&mut self) -> bool {
-        let StageBroker::Own(broker) = &mut self.broker else { return false };
+    /// Kills the broker and starts it again, if it is ours.
+    pub async fn restart_broker(&mut self) {
+        let StageBroker::Own(broker) = &mut self.broker else { return };
         broker.kill();
         broker.start_again().await;
-        true
+    }
+
+    /// The same; the broker sees the clock of the stage afterwards.
+    pub async fn restart_broker_with_clock(&mut self) {
+        let (StageBroker::Own(broker), Some(clock)) = (&mut self.broker, &self.clock) else { return };
+        let mut command = broker::program();
+        clock.give_to(&mut command);
+        broker.kill();
+        broker.start_again_as(command).await;
+    }
+
+    /// Whether the broker is ours.
+    pub fn has_own_broker(&self) -> bool {
+        matches!(self.broker, StageBroker::Own(_))
     }
 
     /// How long it may take until a silent host has lost its partitions to another one.
@@ -148,18 +252,55 @@ impl Stage {
 
     /// Starts the next life of a host.
     pub fn start(&mut self, seat: Seat, arms: Option<&Arms>) -> HostProgram {
-        let name = format!("life-{:03}", self.lives.len() + 1);
-        let config = self.directory.path().join(format!("{name}.yaml"));
-        // JSON is YAML as well.
-        std::fs::write(&config, self.config(seat).to_string()).expect("the stage is writable");
+        let config = self.next_config(seat);
         let mut command = Command::new(&self.program);
         if let Some(Arms { failpoint, nth, signal }) = arms {
             command.env("GUESTHOUSE_FAILPOINT", format!("{failpoint}:{nth}:{signal}"));
             command.env("GUESTHOUSE_FAILPOINT_FILE", self.fired_file());
             command.env("GUESTHOUSE_FAILPOINT_AFTER", go_file(&config));
         }
-        self.lives.push(Life { log: config.with_extension("log"), began_micros: micros() });
+        self.begin_life(seat, &config);
         HostProgram::start_as(command, &config)
+    }
+
+    /// Starts the next life of the main host in surroundings of its own.
+    pub fn start_in(&mut self, surroundings: Surroundings) -> HostProgram {
+        let config = self.next_config(Seat::Main);
+        let script = match (surroundings, &self.memory) {
+            (Surroundings::FewFiles, _) => format!("ulimit -S -n {FILES_MAX}"),
+            (Surroundings::LittleMemory, Some(group)) => {
+                format!("echo $$ > '{}'", group.members_file().display())
+            }
+            _ => ":".to_owned(),
+        };
+        // The shell becomes the host, under the same process id.
+        let mut command = Command::new("sh");
+        command.args(["-c", &format!("{script} && exec \"$0\" \"$@\"")]).arg(&self.program);
+        if let (Surroundings::WallClock, Some(clock)) = (surroundings, &self.clock) {
+            command = Command::new(&self.program);
+            clock.give_to(&mut command);
+        }
+        self.begin_life(Seat::Main, &config);
+        if surroundings != Surroundings::LogPipe {
+            return HostProgram::start_as(command, &config);
+        }
+        let (host, pipe) = HostProgram::start_piped(command, &config);
+        self.pipes.push(LogPipe::start(pipe, host.log_file()));
+        host
+    }
+
+    fn next_config(&self, seat: Seat) -> PathBuf {
+        let name = format!("life-{:03}", self.lives.len() + 1);
+        let config = self.directory.path().join(format!("{name}.yaml"));
+        // JSON is YAML as well.
+        std::fs::write(&config, self.config(seat).to_string()).expect("the stage is writable");
+        config
+    }
+
+    fn begin_life(&mut self, seat: Seat, config: &Path) {
+        let log = config.with_extension("log");
+        self.watcher.watch(self.lives.len(), log.clone(), self.way(seat).tally());
+        self.lives.push(Life { log, began_micros: micros() });
     }
 
     /// How many failpoints have fired so far.
@@ -185,7 +326,16 @@ impl Stage {
     fn config(&self, seat: Seat) -> Value {
         let Access { username, password, .. } = self.broker.access();
         let address = self.way(seat).address().to_string();
-        let state = json!({ "store": "redis", "redis_url": self.redis.url() });
+        let home = match seat {
+            Seat::Main => self.directory.path().join(folder(Owner::Host)),
+            Seat::Companion => self.directory.path().join("companion"),
+        };
+        let state = match (seat, self.store) {
+            (Seat::Main, Store::File) => json!({ "store": "embedded", "path": home.join("state.redb") }),
+            _ => json!({ "store": "redis", "redis_url": self.redis.url() }),
+        };
+        let every = format!("{}s", OBSERVED_EVERY.as_secs());
+        let stuck_after = format!("{}s", STUCK_AFTER.as_secs());
         json!({
             "events": { "iggy": {
                 "mode": "remote",
@@ -195,7 +345,10 @@ impl Stage {
             "subscriptions": [{ "name": "default", "group": GROUP, "topics": [DOMAIN] }],
             "handlers": HANDLERS.map(|name| self.handler(name)),
             "dispatch": { "in_flight_events_max": IN_FLIGHT_EVENTS_MAX },
-            "sandbox": { "cache_dir": self.directory.path().join("cache"), "state": state },
+            "sandbox": { "cache_dir": home.join("cache"), "journal_dir": home.join("journal"), "state": state },
+            "metrics": { "listen": "127.0.0.1:0" },
+            // Dead letters are what is asked for here, and must not hide another cause.
+            "health": { "every": every, "stuck_after": stuck_after, "dead_letters_max": DEAD_LETTERS_MAX },
         })
     }
 
@@ -211,6 +364,13 @@ impl StageBroker {
             Self::Own(broker) => broker.access(),
             Self::Outside(access) => access,
         }
+    }
+}
+
+const fn folder(owner: Owner) -> &'static str {
+    match owner {
+        Owner::Host => "host",
+        Owner::Broker => "broker",
     }
 }
 
