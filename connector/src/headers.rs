@@ -1,6 +1,7 @@
 //! User headers of a message: named, typed, small values that travel beside the payload.
 
 mod encoding;
+mod key;
 mod raw;
 mod value;
 
@@ -9,21 +10,22 @@ use std::collections::btree_map;
 
 use bytes::{Bytes, BytesMut};
 
-pub use raw::{RawHeaders, RawHeadersIter};
+pub use key::{HeaderEntry, HeaderKey};
+pub use raw::{RawHeaders, RawHeadersEntries, RawHeadersIter};
 pub use value::{HeaderValue, HeaderValueRef};
 
-use encoding::{FIELD_BYTES_MAX, KIND_STRING, encoded_pair_len, put_field};
+use encoding::{FIELD_BYTES_MAX, encoded_pair_len};
 
 /// The most bytes that the headers of one message may take in their encoded form.
 pub const HEADERS_BYTES_MAX: usize = 100_000;
 
-/// The user headers of a message to be published, ordered by name.
+/// The user headers of a message to be published, ordered by key. A key is text as a rule.
 ///
-/// Names and values are 1 to 255 bytes long and all of them together at most [`HEADERS_BYTES_MAX`] bytes
+/// Keys and values are 1 to 255 bytes long and all of them together at most [`HEADERS_BYTES_MAX`] bytes
 /// encoded; what would break a limit is refused when it is inserted.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Headers {
-    values: BTreeMap<String, HeaderValue>,
+    values: BTreeMap<HeaderKey, HeaderValue>,
     encoded_len: usize,
 }
 
@@ -46,8 +48,8 @@ pub enum HeaderError {
         /// The length of the value in bytes.
         bytes: usize,
     },
-    /// The kind of the value is zero, which no reader accepts.
-    #[error("value of header {name:?} has the reserved kind 0")]
+    /// The kind of the key or of the value is zero, which no reader accepts.
+    #[error("header {name:?} has the reserved kind 0")]
     ReservedKind {
         /// The name of the header.
         name: String,
@@ -86,34 +88,41 @@ impl Headers {
     /// Fails, and changes nothing, when the name, the value or all headers together break a limit.
     pub fn insert(
         &mut self,
-        name: impl Into<String>,
+        key: impl Into<HeaderKey>,
         value: impl Into<HeaderValue>,
     ) -> Result<Option<HeaderValue>, HeaderError> {
-        let (name, value) = (name.into(), value.into());
-        check_pair(&name, &value)?;
-        let replaced = self.pair_len(&name);
-        let bytes = self.encoded_len - replaced + encoded_pair_len(name.len(), value.encoded_len());
+        let (key, value) = (key.into(), value.into());
+        check_pair(&key, &value)?;
+        let replaced = self.pair_len(&key);
+        let bytes = self.encoded_len - replaced + encoded_pair_len(key.encoded_len(), value.encoded_len());
         if bytes > HEADERS_BYTES_MAX {
             return Err(HeaderError::TotalLength { bytes });
         }
         self.encoded_len = bytes;
-        Ok(self.values.insert(name, value))
+        Ok(self.values.insert(key, value))
     }
 
-    /// The value of a header.
+    /// The value of the header whose key is this text.
     #[must_use]
     pub fn get(&self, name: &str) -> Option<&HeaderValue> {
-        self.values.get(name)
+        self.values.get(&HeaderKey::from(name))
     }
 
-    /// Takes a header out and returns its value.
+    /// Whether there is a header with this key.
+    #[must_use]
+    pub fn has(&self, key: &HeaderKey) -> bool {
+        self.values.contains_key(key)
+    }
+
+    /// Takes the header whose key is this text out, and returns its value.
     pub fn remove(&mut self, name: &str) -> Option<HeaderValue> {
-        self.encoded_len -= self.pair_len(name);
-        self.values.remove(name)
+        let key = HeaderKey::from(name);
+        self.encoded_len -= self.pair_len(&key);
+        self.values.remove(&key)
     }
 
-    /// All headers in the order of their names.
-    pub fn iter(&self) -> btree_map::Iter<'_, String, HeaderValue> {
+    /// All headers in the order of their keys.
+    pub fn iter(&self) -> btree_map::Iter<'_, HeaderKey, HeaderValue> {
         self.values.iter()
     }
 
@@ -139,38 +148,38 @@ impl Headers {
     #[must_use]
     pub fn encode(&self) -> Bytes {
         let mut bytes = BytesMut::with_capacity(self.encoded_len);
-        for (name, value) in &self.values {
-            put_field(&mut bytes, KIND_STRING, name.as_bytes());
+        for (key, value) in &self.values {
+            key.put(&mut bytes);
             value.put(&mut bytes);
         }
         bytes.freeze()
     }
 
-    fn pair_len(&self, name: &str) -> usize {
-        self.values.get(name).map_or(0, |value| encoded_pair_len(name.len(), value.encoded_len()))
+    fn pair_len(&self, key: &HeaderKey) -> usize {
+        self.values.get(key).map_or(0, |value| encoded_pair_len(key.encoded_len(), value.encoded_len()))
     }
 }
 
 impl<'a> IntoIterator for &'a Headers {
-    type Item = (&'a String, &'a HeaderValue);
-    type IntoIter = btree_map::Iter<'a, String, HeaderValue>;
+    type Item = (&'a HeaderKey, &'a HeaderValue);
+    type IntoIter = btree_map::Iter<'a, HeaderKey, HeaderValue>;
 
     fn into_iter(self) -> Self::IntoIter {
         self.iter()
     }
 }
 
-fn check_pair(name: &str, value: &HeaderValue) -> Result<(), HeaderError> {
-    if !(1..=FIELD_BYTES_MAX).contains(&name.len()) {
-        return Err(HeaderError::NameLength { name: name.to_owned(), bytes: name.len() });
+fn check_pair(key: &HeaderKey, value: &HeaderValue) -> Result<(), HeaderError> {
+    if !(1..=FIELD_BYTES_MAX).contains(&key.encoded_len()) {
+        return Err(HeaderError::NameLength { name: key.to_string(), bytes: key.encoded_len() });
     }
     let bytes = value.encoded_len();
     if !(1..=FIELD_BYTES_MAX).contains(&bytes) {
-        let name = name.to_owned();
+        let name = key.to_string();
         return Err(HeaderError::ValueLength { name, bytes });
     }
-    if matches!(value, HeaderValue::Unknown { kind: 0, .. }) {
-        let name = name.to_owned();
+    if key.kind() == 0 || matches!(value, HeaderValue::Unknown { kind: 0, .. }) {
+        let name = key.to_string();
         return Err(HeaderError::ReservedKind { name });
     }
     Ok(())

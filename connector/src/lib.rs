@@ -85,7 +85,8 @@ pub use groups::{
     ConsumerGroupManager, GroupMember, GroupPosition, GroupSummary, NewPosition, PartitionPosition, ResetTo,
 };
 pub use headers::{
-    HEADERS_BYTES_MAX, HeaderError, HeaderValue, HeaderValueRef, Headers, RawHeaders, RawHeadersIter,
+    HEADERS_BYTES_MAX, HeaderEntry, HeaderError, HeaderKey, HeaderValue, HeaderValueRef, Headers, RawHeaders,
+    RawHeadersEntries, RawHeadersIter,
 };
 pub use health::{HealthCheck, HealthCheckResult, HealthStatus, health_check};
 pub use message::{OutgoingMessage, PAYLOAD_BYTES_MAX, Partitioning, PublishRequest, ReceivedMessage};

@@ -5,7 +5,8 @@
 //! cannot fail, whatever the event contains:
 //!
 //! - texts are escaped and cut to the length of a header, the reason goes on in `gh-reason-1` to `gh-reason-3`;
-//! - source headers that find no room are left out from the last one on, and counted in `gh-headers-dropped`;
+//! - the source's headers keep the kinds of their keys and values; each that finds no room is left out alone, and
+//!   counted in `gh-headers-dropped`;
 //! - a payload that the broker would refuse (empty or too large) is replaced by a JSON record of its position,
 //!   length and BLAKE3 hash, and `gh-payload` says `reference`.
 

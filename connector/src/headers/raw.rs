@@ -4,8 +4,8 @@ use std::borrow::Cow;
 
 use bytes::Bytes;
 
-use super::encoding::{KIND_STRING, split_field};
-use super::{HeaderError, HeaderValueRef, Headers};
+use super::encoding::split_field;
+use super::{HeaderEntry, HeaderError, HeaderValueRef, Headers};
 
 /// The encoded headers of a received message; empty means none. Cloning shares the bytes.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -13,9 +13,13 @@ pub struct RawHeaders(pub Bytes);
 
 /// The headers of a message in the order in which they are stored; ends at the first malformed one.
 #[derive(Clone, Debug)]
-pub struct RawHeadersIter<'a> {
+pub struct RawHeadersEntries<'a> {
     rest: &'a [u8],
 }
+
+/// The same as names and values.
+#[derive(Clone, Debug)]
+pub struct RawHeadersIter<'a>(RawHeadersEntries<'a>);
 
 impl RawHeaders {
     /// The value of the first header with this name.
@@ -24,10 +28,17 @@ impl RawHeaders {
         self.iter().find_map(|(found, value)| (found == name).then_some(value))
     }
 
-    /// All headers, decoded one by one. A name that is not text appears in the text form of its value.
+    /// All headers, decoded one by one. A name that is not text appears in the text form of its value; whoever carries
+    /// headers on takes [`entries`](Self::entries), which keep the kind.
     #[must_use]
     pub fn iter(&self) -> RawHeadersIter<'_> {
-        RawHeadersIter { rest: &self.0 }
+        RawHeadersIter(self.entries())
+    }
+
+    /// All headers, decoded one by one, with the kinds of their keys.
+    #[must_use]
+    pub fn entries(&self) -> RawHeadersEntries<'_> {
+        RawHeadersEntries { rest: &self.0 }
     }
 
     /// Whether there are no headers.
@@ -43,18 +54,30 @@ impl RawHeaders {
     /// Fails when the bytes are malformed, a name appears twice, or a limit of [`Headers`] is broken.
     pub fn to_headers(&self) -> Result<Headers, HeaderError> {
         let mut headers = Headers::new();
-        let mut pairs = self.iter();
-        for (name, value) in pairs.by_ref() {
-            if headers.get(&name).is_some() {
-                let name = name.into_owned();
+        let mut entries = self.entries();
+        for entry in entries.by_ref() {
+            let key = entry.key();
+            if headers.has(&key) {
+                let name = entry.name().into_owned();
                 return Err(HeaderError::Duplicate { name });
             }
-            headers.insert(name, value.to_value())?;
+            headers.insert(key, entry.value().to_value())?;
         }
-        match pairs.rest.len() {
+        match entries.rest.len() {
             0 => Ok(headers),
             unread => Err(HeaderError::Malformed { position: self.0.len() - unread }),
         }
+    }
+}
+
+impl<'a> Iterator for RawHeadersEntries<'a> {
+    type Item = HeaderEntry<'a>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        let (key_kind, key, rest) = split_field(self.rest)?;
+        let (value_kind, value, rest) = split_field(rest)?;
+        self.rest = rest;
+        Some(HeaderEntry::new(HeaderValueRef::new(key_kind, key), HeaderValueRef::new(value_kind, value)))
     }
 }
 
@@ -62,11 +85,7 @@ impl<'a> Iterator for RawHeadersIter<'a> {
     type Item = (Cow<'a, str>, HeaderValueRef<'a>);
 
     fn next(&mut self) -> Option<Self::Item> {
-        let (name_kind, name, rest) = split_field(self.rest)?;
-        let (value_kind, value, rest) = split_field(rest)?;
-        self.rest = rest;
-        let value = HeaderValueRef::new(value_kind, value);
-        Some((name_text(name_kind, name), value))
+        self.0.next().map(|entry| (entry.name(), entry.value()))
     }
 }
 
@@ -79,17 +98,11 @@ impl<'a> IntoIterator for &'a RawHeaders {
     }
 }
 
-fn name_text(kind: u8, bytes: &[u8]) -> Cow<'_, str> {
-    match std::str::from_utf8(bytes) {
-        Ok(text) if kind == KIND_STRING => Cow::Borrowed(text),
-        _ => Cow::Owned(HeaderValueRef::new(kind, bytes).to_string()),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::headers::HeaderValue;
+    use crate::headers::encoding::{KIND_I32, KIND_RAW, KIND_STRING, KIND_U32, put_field};
 
     fn every_kind() -> Headers {
         let mut headers = Headers::new();
@@ -140,8 +153,35 @@ mod tests {
     }
 
     #[test]
+    fn keys_of_every_kind_and_length_survive_as_they_were() {
+        let mut bytes = bytes::BytesMut::new();
+        let keys: [(u8, &[u8]); 6] = [
+            (KIND_RAW, &[0xFF; 128]),
+            (KIND_RAW, &[0xFF; 255]),
+            (KIND_STRING, b"1"),
+            (KIND_I32, &1_i32.to_le_bytes()),
+            (KIND_STRING, &[0xFF]),
+            (200, b"future"),
+        ];
+        for (kind, key) in keys {
+            put_field(&mut bytes, kind, key);
+            put_field(&mut bytes, KIND_STRING, b"v");
+        }
+        let raw = RawHeaders(bytes.freeze());
+        let headers = raw.to_headers().unwrap();
+        assert_eq!(headers.len(), keys.len());
+        let again = RawHeaders(headers.encode());
+        assert_eq!(again.to_headers().unwrap(), headers);
+        for entry in raw.entries() {
+            assert!(
+                again.entries().any(|other| other.key() == entry.key() && other.value() == entry.value())
+            );
+        }
+    }
+
+    #[test]
     fn a_name_that_is_not_text_is_found_by_its_text_form() {
-        let mut bytes = vec![super::super::encoding::KIND_U32, 4, 0, 0, 0];
+        let mut bytes = vec![KIND_U32, 4, 0, 0, 0];
         bytes.extend(42_u32.to_le_bytes());
         bytes.extend([KIND_STRING, 2, 0, 0, 0, b'o', b'k']);
         let raw = RawHeaders(bytes.into());

@@ -107,6 +107,10 @@ impl<'a> HeaderValueRef<'a> {
         Self { kind, bytes }
     }
 
+    pub(super) const fn kind(&self) -> u8 {
+        self.kind
+    }
+
     /// The bytes as the message carries them; numbers are little-endian.
     #[must_use]
     pub const fn as_bytes(&self) -> &'a [u8] {

@@ -51,10 +51,11 @@ pub(crate) fn again(
         (None, None) => return Err(NotAgain::NoSource("gh-partition")),
     };
     let mut headers = Headers::new();
-    for (name, value) in &message.headers {
+    for entry in message.headers.entries() {
+        let (name, key) = (entry.name(), entry.key());
         let ours = name.get(..OURS.len()).is_some_and(|start| start.eq_ignore_ascii_case(OURS));
-        if (!ours || name == HOPS) && headers.get(&name).is_none() {
-            headers.insert(name, value.to_value())?;
+        if (!ours || name == HOPS) && !headers.has(&key) {
+            headers.insert(key, entry.value().to_value())?;
         }
     }
     let replays = letter.replays.and_then(|replays| u32::try_from(replays).ok()).unwrap_or_default();

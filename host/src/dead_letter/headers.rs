@@ -44,18 +44,15 @@ impl LetterHeaders {
         }
     }
 
-    /// Adds the source's own headers, in their order, until one finds no room.
+    /// Adds the source's own headers with the kinds of their keys and values. One that finds no room is left out alone.
     pub(crate) fn with_source_headers(mut self, source: &RawHeaders) -> Headers {
         // Holds the room for the count while there may be one.
         self.number(DROPPED, u32::MAX);
         let mut dropped: u32 = 0;
-        let mut has_room = true;
-        for (name, value) in source {
-            if is_ours(&name) || self.0.get(&name).is_some() {
-                continue;
-            }
-            has_room = has_room && self.0.insert(name, value.to_value()).is_ok();
-            dropped = dropped.saturating_add(u32::from(!has_room));
+        for entry in source.entries().filter(|entry| !is_ours(&entry.name())) {
+            let key = entry.key();
+            let is_kept = !self.0.has(&key) && self.0.insert(key, entry.value().to_value()).is_ok();
+            dropped = dropped.saturating_add(u32::from(!is_kept));
         }
         if dropped == 0 {
             self.0.remove(DROPPED);
@@ -79,11 +76,9 @@ impl LetterHeaders {
 /// The source's own headers in a record that carries them beside ours.
 pub(crate) fn source_headers(record: &RawHeaders) -> RawHeaders {
     let mut theirs = Headers::new();
-    for (name, value) in record {
-        if !is_ours(&name) {
-            // What a message cannot carry is not a source's header, whoever wrote it.
-            drop(theirs.insert(name, value.to_value()));
-        }
+    for entry in record.entries().filter(|entry| !is_ours(&entry.name())) {
+        // What a message cannot carry is not a source's header, whoever wrote it.
+        drop(theirs.insert(entry.key(), entry.value().to_value()));
     }
     if theirs.is_empty() { RawHeaders::default() } else { RawHeaders(theirs.encode()) }
 }

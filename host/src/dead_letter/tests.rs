@@ -171,7 +171,7 @@ fn a_long_reason_goes_on_and_is_cut_in_the_end() {
 }
 
 #[test]
-fn source_headers_without_room_are_dropped_from_the_last_on() {
+fn source_headers_without_room_are_left_out_and_counted() {
     let mut source = Headers::new();
     let mut count = 0;
     while source.insert(format!("{count:0>200}"), "v".repeat(250)).is_ok() {
@@ -184,6 +184,50 @@ fn source_headers_without_room_are_dropped_from_the_last_on() {
     assert_eq!(read.summary.headers_dropped, Some((count - kept) as u64));
     assert!(kept > 150 && kept < count);
     assert!(read.headers.iter().zip(0..).all(|((name, _), at)| *name == format!("{at:0>200}")));
+}
+
+/// Keys and values of every kind, at the limits of their lengths: they come back as they were, kind and all.
+#[test]
+fn headers_of_every_kind_come_back_as_they_were() {
+    let number = 1_i32.to_le_bytes();
+    let keys: [(u8, &[u8]); 7] = [
+        (1, &[0xFF; 127]),
+        (1, &[0xFF; 128]),
+        (1, &[0xFF; 255]),
+        (2, b"1"),
+        (6, &number),
+        (2, &[0xFF]),
+        (200, b"future"),
+    ];
+    let mut raw = Vec::new();
+    for (at, key) in keys.into_iter().enumerate() {
+        let value: (u8, &[u8]) = if at % 2 == 0 { (2, b"text") } else { (15, &[7; 8]) };
+        for (kind, bytes) in [key, value] {
+            raw.push(kind);
+            raw.extend(u32::try_from(bytes.len()).unwrap().to_le_bytes());
+            raw.extend(bytes);
+        }
+    }
+    let mut source = message(&b"x"[..], &Headers::new());
+    source.headers = RawHeaders(raw.into());
+    let headers = source.headers.to_headers().unwrap();
+    let letter = buried(&event(source), &rejected("x"));
+    let received = ReceivedMessage {
+        id: letter.id,
+        offset: Offset(9),
+        timestamp_micros: 0,
+        origin_timestamp_micros: 0,
+        headers: RawHeaders(letter.headers.encode()),
+        payload: letter.payload.clone(),
+    };
+    assert_eq!(source_headers(&received.headers).to_headers().unwrap(), headers);
+    let read = read(&letter);
+    assert_eq!(read.summary.headers_dropped, None);
+    let (_, back) = again(&received, &read.summary).unwrap();
+    for (key, value) in &headers {
+        let found = back.headers.iter().find(|(other, _)| *other == key);
+        assert_eq!(found.map(|(_, value)| value), Some(value), "{key}");
+    }
 }
 
 #[test]

@@ -19,11 +19,12 @@ pub(super) fn again(
 ) -> Result<OutgoingMessage, HeaderError> {
     let mut headers = Headers::new();
     let mut replays: u32 = 0;
-    for (name, value) in &message.headers {
+    for entry in message.headers.entries() {
+        let (name, key) = (entry.name(), entry.key());
         if name == REPLAYS {
-            replays = value.to_string().parse().unwrap_or(0);
-        } else if name != FOR_HANDLER && headers.get(&name).is_none() {
-            headers.insert(name, value.to_value())?;
+            replays = entry.value().to_string().parse().unwrap_or(0);
+        } else if name != FOR_HANDLER && !headers.has(&key) {
+            headers.insert(key, entry.value().to_value())?;
         }
     }
     headers.insert(REPLAYS, replays.saturating_add(1))?;
