@@ -6,6 +6,7 @@
 
 mod batches;
 mod fault;
+mod generation;
 mod group;
 mod groups;
 mod messages;
@@ -20,6 +21,8 @@ use iggy::prelude::{
     AutoLogin, Client as _, Credentials, Identifier, IggyError, SystemClient as _, TcpClient,
     TcpClientConfig, TcpClientReconnectionConfig,
 };
+use iggy_binary_protocol::ProtocolVersion;
+use iggy_binary_protocol::version::IGGY_PROTOCOL_VERSION;
 use secrecy::SecretString;
 use tokio::time::timeout;
 use tracing::debug;
@@ -85,6 +88,9 @@ impl Client {
         match timeout(endpoint.timeouts.connect, sdk.connect()).await {
             Ok(Ok(())) => Ok(Self { sdk, endpoint: Arc::clone(endpoint), usable: AtomicBool::new(true) }),
             Ok(Err(error)) => Err(Fault::new(error).describe(what_failed(endpoint, address))),
+            Err(_) if endpoint.tls.is_none() && generation::is_older(address).await => {
+                Err(ConnectorError::Config(older_server(address)))
+            }
             Err(_) => Err(Fault::Late(endpoint.timeouts.connect).describe(what())),
         }
     }
@@ -162,6 +168,15 @@ fn what_failed(endpoint: &Endpoint, address: &str) -> String {
         Some(_) => format!("connecting to {address} with TLS (reachable? certificate valid for tls.domain?)"),
         None => format!("connecting to {address}"),
     }
+}
+
+/// What to do about a server that frames requests as they were framed before.
+fn older_server(address: &str) -> String {
+    let ours = ProtocolVersion(IGGY_PROTOCOL_VERSION);
+    format!(
+        "connecting to {address}: the server speaks the protocol of Iggy 0.8 or older (protocol 0.10 at most), this \
+         client protocol {ours}, which Iggy 0.9 speaks; upgrade the server to 0.9"
+    )
 }
 
 fn identifier(what: &str, name: &str) -> Result<Identifier, ConnectorError> {

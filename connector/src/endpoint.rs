@@ -134,6 +134,11 @@ impl Endpoint {
         }
     }
 
+    /// The broker recognised so many messages as sent before.
+    pub(crate) fn note_repeats(&self, messages: u64) {
+        self.status.note_repeats(messages);
+    }
+
     /// A connection was lost.
     pub(crate) fn note_lost(&self, error: ConnectorError) {
         self.answering.store(false, Ordering::Relaxed);

@@ -30,6 +30,9 @@ pub struct ConnectionStatus {
     pub connections_opened: u64,
     /// How many attempts to open one have failed since the last one that did not.
     pub failed_attempts: u32,
+    /// Messages that the broker confirmed and did not store, because it had them already. Only the embedded broker
+    /// recognises messages by their ids.
+    pub repeats: u64,
     /// Why the last attempt failed or the last connection was lost.
     pub last_error: Option<ConnectorError>,
     /// Threads and tasks of the connection, or of the embedded broker, that ended in a panic. What they did is not done any
@@ -68,6 +71,10 @@ impl SharedStatus {
             status.state = ConnectionState::Lost;
             status.last_error = Some(error);
         });
+    }
+
+    pub(crate) fn note_repeats(&self, messages: u64) {
+        self.change(|status| status.repeats = status.repeats.saturating_add(messages));
     }
 
     pub(crate) fn note_answer(&self) {

@@ -19,7 +19,7 @@ mod tests;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 use secrecy::SecretString;
 
@@ -27,6 +27,8 @@ use self::embedded::EmbeddedStore;
 use self::key::{MarkId, MarkPlace, Namespace, SeenPlace};
 use self::redis::RedisStore;
 use self::seen::{Remember, Seen};
+use guesthouse_broker::clock::steady_micros;
+
 use crate::handler::HandlerName;
 use crate::identity::EventKey;
 use crate::known_stores::{Acquaintance, KnownStores};
@@ -247,10 +249,10 @@ pub(crate) trait StateStore: Mend {
     fn forget_seen(&self, handler: &HandlerName, oldest: u64) -> Result<(), StateError>;
 }
 
-/// The time by the clock of the host, in microseconds since 1970.
+/// The time by the clock of the host, in microseconds since 1970. Marks are forgotten by it, so a leap of the wall
+/// clock does not move it.
 pub(crate) fn now_micros() -> u64 {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    u64::try_from(since.as_micros()).unwrap_or(u64::MAX)
+    steady_micros()
 }
 
 /// What a store tells of itself, and to whom.

@@ -2,8 +2,9 @@
 
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant};
 
+use guesthouse_broker::clock::steady_micros;
 use guesthouse_connector::{GroupAddress, IggyConnector, TopicAddress, TopicSpec};
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
@@ -487,6 +488,6 @@ impl Running {
 }
 
 fn now() -> Now {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    Now { instant: Instant::now(), unix_micros: u64::try_from(since.as_micros()).unwrap_or(u64::MAX) }
+    // Ages and due times are judged by it, so a leap of the wall clock must not move it.
+    Now { instant: Instant::now(), unix_micros: steady_micros() }
 }

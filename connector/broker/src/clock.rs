@@ -1,9 +1,213 @@
-//! The clock of the wire: microseconds since the epoch.
+//! The clock of the wire, in microseconds since the epoch, that leaps of the wall clock do not move.
+//!
+//! Retention, expiry and windows of time drop things for good, so they must not believe a wall clock that jumps for
+//! a minute. [`steady_micros`] compares the wall clock with the one that counts from the boot and cannot be set. A
+//! leap that the latter did not see is told at once and believed only after it has lasted for [`BELIEVED_AFTER`];
+//! until then time goes on from before the leap. A wall clock that is wrong when the process starts is believed.
 
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-/// Now. A clock before 1970 reads as zero.
-pub(crate) fn now_micros() -> u64 {
-    let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    u64::try_from(since_epoch.as_micros()).unwrap_or(u64::MAX)
+use rustix::time::{ClockId, clock_gettime};
+
+/// How long a wall clock must stand by a leap before the leap is believed.
+pub const BELIEVED_AFTER: Duration = Duration::from_secs(3600);
+
+/// What the two clocks may differ by between two readings, because one of them is corrected. More is a leap.
+const LEAP_MIN: Duration = Duration::from_secs(60);
+
+/// The clock of this process.
+static PROCESS: Mutex<Option<SteadyClock>> = Mutex::new(None);
+
+/// Both clocks at one moment.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Reading {
+    /// The wall clock, in microseconds since the epoch.
+    wall_micros: u64,
+    /// Time since the boot, in which the machine may have slept.
+    since_boot: Duration,
+}
+
+/// A wall clock whose leaps are not believed at once. Pure: readings go in.
+#[derive(Debug)]
+struct SteadyClock {
+    /// The last reading that was believed.
+    anchor: Reading,
+    leap: Option<Leap>,
+}
+
+/// A wall clock that stands elsewhere than the anchor says.
+#[derive(Debug, Clone, Copy)]
+struct Leap {
+    last: Reading,
+    since_boot: Duration,
+}
+
+/// What a reading changed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Change {
+    /// The wall clock leapt by so much, forward or back.
+    Leapt { micros: i64 },
+    /// It is back where it should be.
+    Returned,
+    /// It stood by its leap for so long that it is believed.
+    Believed { micros: i64 },
+}
+
+/// Now, in microseconds since the epoch, by a wall clock whose leaps are not believed at once. Logs each leap.
+pub fn steady_micros() -> u64 {
+    let now = Reading::now();
+    let mut clock = PROCESS.lock().unwrap_or_else(PoisonError::into_inner);
+    let clock = clock.get_or_insert_with(|| SteadyClock::new(now));
+    let (micros, change) = clock.read(now);
+    match change {
+        None => {}
+        Some(Change::Leapt { micros }) => tracing::warn!(
+            seconds = micros / 1_000_000,
+            believed_after_seconds = BELIEVED_AFTER.as_secs(),
+            "the wall clock leapt, and the time since the boot did not; nothing expires by the leap for now"
+        ),
+        Some(Change::Returned) => tracing::warn!("the wall clock is back where it was before it leapt"),
+        Some(Change::Believed { micros }) => tracing::warn!(
+            seconds = micros / 1_000_000,
+            "the wall clock stands by its leap, which is believed from now on"
+        ),
+    }
+    micros
+}
+
+impl Reading {
+    fn now() -> Self {
+        let wall = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        let boot = clock_gettime(ClockId::Boottime);
+        Self { wall_micros: micros_of(wall), since_boot: Duration::try_from(boot).unwrap_or_default() }
+    }
+
+    /// What the wall clock should say at `later`.
+    fn expected(self, later: Self) -> u64 {
+        let elapsed = later.since_boot.saturating_sub(self.since_boot);
+        self.wall_micros.saturating_add(micros_of(elapsed))
+    }
+
+    /// By how much the wall clock at `later` is ahead of what it should say.
+    fn ahead(self, later: Self) -> i64 {
+        let (said, expected) = (later.wall_micros, self.expected(later));
+        let difference = i64::try_from(said.abs_diff(expected)).unwrap_or(i64::MAX);
+        if said >= expected { difference } else { -difference }
+    }
+
+    fn agrees_with(self, later: Self) -> bool {
+        u128::from(self.ahead(later).unsigned_abs()) < LEAP_MIN.as_micros()
+    }
+}
+
+impl SteadyClock {
+    fn new(now: Reading) -> Self {
+        Self { anchor: now, leap: None }
+    }
+
+    /// The time at a reading, and what the reading changed.
+    fn read(&mut self, now: Reading) -> (u64, Option<Change>) {
+        if self.anchor.agrees_with(now) {
+            self.anchor = now;
+            return (now.wall_micros, self.leap.take().map(|_| Change::Returned));
+        }
+        let micros = self.anchor.ahead(now);
+        let known = self.leap.filter(|leap| leap.last.agrees_with(now));
+        let Some(leap) = known else {
+            self.leap = Some(Leap { last: now, since_boot: now.since_boot });
+            return (self.anchor.expected(now), Some(Change::Leapt { micros }));
+        };
+        if now.since_boot.saturating_sub(leap.since_boot) < BELIEVED_AFTER {
+            self.leap = Some(Leap { last: now, ..leap });
+            return (self.anchor.expected(now), None);
+        }
+        *self = Self::new(now);
+        (now.wall_micros, Some(Change::Believed { micros }))
+    }
+}
+
+fn micros_of(duration: Duration) -> u64 {
+    u64::try_from(duration.as_micros()).unwrap_or(u64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const START: u64 = 1_800_000_000_000_000;
+    const MINUTE: u64 = 60_000_000;
+    const DAYS_32: u64 = 32 * 24 * 60 * MINUTE;
+
+    /// A reading so many microseconds after the start, by a wall clock that stands off by `off`.
+    fn at(since_start: u64, off: i64) -> Reading {
+        Reading {
+            wall_micros: (START + since_start).saturating_add_signed(off),
+            since_boot: Duration::from_micros(since_start),
+        }
+    }
+
+    #[test]
+    fn a_wall_clock_that_is_corrected_a_little_is_followed() {
+        let mut clock = SteadyClock::new(at(0, 0));
+        for (minute, off) in [(1, 0), (2, 30_000_000), (3, 59_000_000), (4, 20_000_000)] {
+            let now = at(minute * MINUTE, off);
+            assert_eq!(clock.read(now), (now.wall_micros, None));
+        }
+    }
+
+    #[test]
+    fn a_leap_of_a_minute_moves_nothing() {
+        let mut clock = SteadyClock::new(at(0, 0));
+        let off = i64::try_from(DAYS_32).unwrap();
+        let leapt = Some(Change::Leapt { micros: off });
+        assert_eq!(clock.read(at(MINUTE, off)), (START + MINUTE, leapt));
+        assert_eq!(clock.read(at(2 * MINUTE, off)), (START + 2 * MINUTE, None));
+        assert_eq!(clock.read(at(3 * MINUTE, 0)), (START + 3 * MINUTE, Some(Change::Returned)));
+        assert_eq!(clock.read(at(4 * MINUTE, 0)), (START + 4 * MINUTE, None));
+    }
+
+    #[test]
+    fn time_goes_on_when_the_wall_clock_leaps_back() {
+        let mut clock = SteadyClock::new(at(0, 0));
+        let off = -i64::try_from(DAYS_32).unwrap();
+        assert_eq!(clock.read(at(MINUTE, off)).0, START + MINUTE);
+        assert_eq!(clock.read(at(2 * MINUTE, off)).0, START + 2 * MINUTE);
+    }
+
+    #[test]
+    fn a_leap_that_lasts_for_an_hour_is_believed() {
+        let mut clock = SteadyClock::new(at(0, 0));
+        let off = i64::try_from(DAYS_32).unwrap();
+        for minute in 1..=60 {
+            assert_eq!(clock.read(at(minute * MINUTE, off)).0, START + minute * MINUTE);
+        }
+        let now = at(61 * MINUTE, off);
+        assert_eq!(clock.read(now), (now.wall_micros, Some(Change::Believed { micros: off })));
+        let later = at(62 * MINUTE, off);
+        assert_eq!(clock.read(later), (later.wall_micros, None));
+    }
+
+    #[test]
+    fn a_second_leap_begins_the_hour_anew() {
+        let mut clock = SteadyClock::new(at(0, 0));
+        let off = i64::try_from(DAYS_32).unwrap();
+        clock.read(at(MINUTE, off));
+        clock.read(at(59 * MINUTE, 2 * off));
+        assert_eq!(clock.read(at(62 * MINUTE, 2 * off)).0, START + 62 * MINUTE);
+        assert_eq!(clock.read(at(120 * MINUTE, 2 * off)).1, Some(Change::Believed { micros: 2 * off }));
+    }
+
+    #[test]
+    fn a_machine_that_slept_did_not_leap() {
+        let mut clock = SteadyClock::new(at(0, 0));
+        let awake = at(DAYS_32, 0);
+        assert_eq!(clock.read(awake), (awake.wall_micros, None));
+    }
+
+    #[test]
+    fn the_clock_of_the_process_is_the_wall_clock() {
+        let wall = Reading::now().wall_micros;
+        assert!(steady_micros().abs_diff(wall) < MINUTE);
+    }
 }

@@ -82,13 +82,17 @@ impl<'a> Call<'a> {
 
 /// Carries a request out and frames the outcome. Cancelling may leave the request carried out without an answer.
 pub(crate) async fn answer(engine: &Engine, peer: &mut Peer, request: &Request<'_>) -> Reply {
-    peer.client = request.header.client;
+    peer.begin(&request.header);
     let outcome = run(engine, peer, request).await;
-    if let Err(refusal) = &outcome {
-        if refusal.is_our_fault() {
-            engine.note_fault();
+    match &outcome {
+        Ok(_) if request.header.operation == Operation::SendMessages => peer.succeeded(),
+        Ok(_) => {}
+        Err(refusal) => {
+            if refusal.is_our_fault() {
+                engine.note_fault();
+            }
+            report(peer, request, refusal);
         }
-        report(peer, request, refusal);
     }
     let session = peer.session.map_or(0, |session| session.number);
     Reply::new(&request.header, session, outcome)
@@ -117,7 +121,11 @@ async fn run(engine: &Engine, peer: &mut Peer, request: &Request<'_>) -> Result<
         Operation::NonReplicated => read(engine, peer, request).await,
         operation => match operation.to_command_code() {
             Some(_) if peer.session.is_none() => Err(Refusal::Evict(EvictionReason::NoSession)),
-            Some(code) => family(code, Call::new(engine, peer, request.body)?).await,
+            Some(code) => {
+                // All of these change something.
+                engine.data_dir.require_there()?;
+                family(code, Call::new(engine, peer, request.body)?).await
+            }
             // Operations that servers use among themselves.
             None => Err(Code::InvalidCommand.into()),
         },

@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::catalog::Catalog;
-use crate::clock::now_micros;
+use crate::clock::steady_micros;
 use crate::config::Limits;
 use crate::data_dir::DataDir;
 use crate::group::Groups;
@@ -49,7 +49,7 @@ impl Engine {
             peers: Peers::default(),
             groups: Mutex::new(Groups::new(limits.hand_over_time_max)),
             limits,
-            started_at_micros: now_micros(),
+            started_at_micros: steady_micros(),
             sessions: AtomicU64::new(0),
             faults: AtomicU64::new(0),
             data_dir,

@@ -84,7 +84,7 @@ fn health(report: &Report) -> Answer {
             reason: partition.reason.as_deref(),
         })
         .collect();
-    let (code, status) = match partitions.is_empty() {
+    let (code, status) = match partitions.is_empty() && report.broker.reason.is_none() {
         true => (StatusCode::OK, "healthy"),
         false => (StatusCode::SERVICE_UNAVAILABLE, "degraded"),
     };

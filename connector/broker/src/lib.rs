@@ -38,7 +38,7 @@ mod recent;
 mod retention;
 mod user;
 
-mod clock;
+pub mod clock;
 mod data_dir;
 mod doctor;
 mod log;

@@ -8,11 +8,12 @@ use std::time::{Duration, Instant};
 use iggy_common::IggyErrorDiscriminants as Code;
 use tokio::task::JoinHandle;
 
-use crate::clock::now_micros;
+use crate::clock::steady_micros;
+use crate::group::MemberId;
 use crate::log::{
     AppendError, Appended, LogBounds, LogError, LogSettings, PartitionLog, ReadFrom, Recovery, Slice,
 };
-use crate::recent::{RecentIds, WINDOW_IDS, ids_of};
+use crate::recent::{NOBODY, RecentIds, WINDOW_IDS, ids_of};
 use crate::store::{PartitionKey, Store};
 use crate::wire::{Refusal, in_one_line};
 
@@ -41,6 +42,8 @@ struct Open {
     /// No offset at or above it may be given away before it is raised in the store.
     floor: u64,
     recent: RecentIds,
+    /// Messages since the start that were sent again after a lost answer, and not stored a second time.
+    repeats: u64,
     /// Appends since the start. What was there before is on the disk: opening the log synced it.
     appends: u64,
     era: Era,
@@ -93,8 +96,8 @@ pub(crate) enum Condition {
 pub(crate) enum Accepted {
     /// It was written.
     Appended(Appended),
-    /// All its messages had been written before.
-    Duplicate,
+    /// All its messages had been written before, for a connection whose answer may be lost.
+    Repeated,
 }
 
 impl Partition {
@@ -142,6 +145,7 @@ impl Partition {
             log,
             floor: 0,
             recent,
+            repeats: 0,
             appends: 0,
             era: Era::default(),
             mend_due: None,
@@ -151,20 +155,22 @@ impl Partition {
         Self { key, dir, state: Mutex::new(State::Open(open)), synced: tokio::sync::Mutex::new(0) }
     }
 
-    /// Appends a batch record of `messages` messages, unless it is a repetition. It is then in the hands of the
-    /// operating system; [`Partition::sync`] waits for the disk, and wants to know the era. A log that refuses because
+    /// Appends a batch record of `messages` messages, unless `sender` repeats what another connection has sent, whose
+    /// answer may be lost. It is then in the hands of the operating system; [`Partition::sync`] waits for the disk, and wants to know the era. A log that refuses because
     /// its disk failed is mended first, if that works again.
     pub(crate) fn append(
         &self,
         store: &Store,
         batch: &[u8],
         messages: u32,
+        sender: MemberId,
     ) -> Result<(Accepted, Era), Refusal> {
         let ids = ids_of(batch).map_err(|error| AppendError::InvalidBatch(error.to_string()))?;
         self.with(|open| {
             open.mend(self.key);
-            if open.recent.contains_all(&ids) {
-                return Ok((Accepted::Duplicate, open.era));
+            if open.recent.take_retry(&ids, sender) {
+                open.repeats = open.repeats.saturating_add(ids.len() as u64);
+                return Ok((Accepted::Repeated, open.era));
             }
             let next_offset = open.log.bounds().next_offset;
             // By the messages that are there: the number that the client claims is checked only by the log.
@@ -172,8 +178,8 @@ impl Partition {
             if next_offset.saturating_add(u64::from(needed)) > open.floor {
                 open.floor = store.reserve_floor(self.key, next_offset, needed)?;
             }
-            let appended = open.log.append(self.key.partition_id, batch, messages, now_micros())?;
-            open.recent.extend(ids);
+            let appended = open.log.append(self.key.partition_id, batch, messages, steady_micros())?;
+            open.recent.extend(ids, sender);
             open.appends += 1;
             open.sync_behind(self.key);
             Ok((Accepted::Appended(appended), open.era))
@@ -220,6 +226,11 @@ impl Partition {
     /// The extent for those who look on: nothing when the partition is offline or was deleted.
     pub(crate) fn extent(&self) -> LogBounds {
         self.bounds().unwrap_or_default()
+    }
+
+    /// Messages since the start that came again from another connection and were not stored a second time.
+    pub(crate) fn repeats(&self) -> u64 {
+        self.with(|open| Ok(open.repeats)).unwrap_or_default()
     }
 
     /// Bytes that a loss of power may take.
@@ -357,7 +368,7 @@ impl Open {
 fn recent_of(log: &PartitionLog) -> RecentIds {
     let mut recent = RecentIds::default();
     match log.recent_ids(u32::try_from(WINDOW_IDS).unwrap_or(u32::MAX)) {
-        Ok(ids) => recent.extend(ids),
+        Ok(ids) => recent.extend(ids, NOBODY),
         Err(error) => tracing::warn!(%error, "message ids of the last run are not known"),
     }
     recent

@@ -5,10 +5,12 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
+use iggy_binary_protocol::RequestHeader;
 use tokio::sync::OwnedSemaphorePermit;
 
 use crate::engine::Engine;
 use crate::group::MemberId;
+use crate::recent::NOBODY;
 
 /// What a login opens.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -37,6 +39,10 @@ pub(crate) struct Peer {
     pub(crate) failed_logins: u32,
     /// The client id that it used last, to address a farewell.
     pub(crate) client: u128,
+    /// The number of the request that is carried out; a session counts its requests.
+    request: u64,
+    /// The highest number of a send of this session that was answered with success.
+    request_answered: u64,
     /// Its place among those that have not logged in.
     stranger: Option<OwnedSemaphorePermit>,
     engine: Arc<Engine>,
@@ -61,14 +67,33 @@ impl Peer {
             is_member: false,
             failed_logins: 0,
             client: 0,
+            request: 0,
+            request_answered: 0,
             stranger: Some(stranger),
             engine,
         }
     }
 
+    /// Takes note of a request that is to be carried out.
+    pub(crate) fn begin(&mut self, request: &RequestHeader) {
+        (self.client, self.request) = (request.client, request.request);
+    }
+
+    /// Takes note that the request was carried out, and is answered next.
+    pub(crate) fn succeeded(&mut self) {
+        self.request_answered = self.request_answered.max(self.request);
+    }
+
+    /// Whose message a request sends: this connection's, or nobody's when it comes again under a number that was
+    /// answered before.
+    pub(crate) fn sender(&self) -> MemberId {
+        if self.request > self.request_answered { self.id } else { NOBODY }
+    }
+
     /// Binds a session to the connection.
     pub(crate) fn bind(&mut self, session: Session) {
         self.session = Some(session);
+        self.request_answered = 0;
         self.stranger = None;
         self.engine.peers.set_user(self.id, Some(session.user_id));
     }

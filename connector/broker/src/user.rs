@@ -11,7 +11,7 @@ use iggy_binary_protocol::{WireDecode, WireEncode, WireIdentifier, WireName};
 use iggy_common::IggyErrorDiscriminants as Code;
 
 use crate::catalog::Named;
-use crate::clock::now_micros;
+use crate::clock::steady_micros;
 use crate::store::{STATUS_ACTIVE, Store, StoreError, UserMeta};
 use crate::wire::Refusal;
 
@@ -128,7 +128,7 @@ impl Users {
         let meta = UserMeta {
             id: *next_id,
             name: new.name.as_str().to_owned(),
-            created_at_micros: now_micros(),
+            created_at_micros: steady_micros(),
             status: new.status,
             password_hash: new.password_hash,
             permissions: new.permissions.as_ref().map(|given| given.to_bytes().to_vec()),

@@ -4,6 +4,7 @@ use std::fmt;
 use std::time::Duration;
 
 use iggy::prelude::IggyError;
+use iggy_binary_protocol::ProtocolVersion;
 
 use crate::error::ConnectorError;
 
@@ -66,6 +67,16 @@ fn describe_refusal(error: &IggyError, what: &dyn fmt::Display) -> ConnectorErro
         }
         IggyError::Unauthenticated | IggyError::Unauthorized | IggyError::UserInactive => {
             ConnectorError::Auth(text)
+        }
+        IggyError::IncompatibleProtocolVersion(ours, accepted_min, accepted_max) => {
+            ConnectorError::Config(format!(
+                "{what}: the server accepts clients of protocol {} to {}, this client speaks {}; run a server of Iggy 0.9, \
+             or a release of this program for that server (code {})",
+                ProtocolVersion(*accepted_min),
+                ProtocolVersion(*accepted_max),
+                ProtocolVersion(*ours),
+                error.as_code(),
+            ))
         }
         IggyError::InvalidTlsDomain
         | IggyError::InvalidTlsCertificatePath

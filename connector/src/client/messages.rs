@@ -66,9 +66,16 @@ impl Client {
         let now = IggyTimestamp::now().as_micros();
         let mut batch: Vec<_> = messages.iter().map(|message| to_sdk(message, now)).collect();
         let partitioning = Partitioning::partition_id(partition.0);
+        let request_len = batch.len() as u64;
         let request = self.sdk.send_messages(&to.stream, &to.topic, &partitioning, &mut batch);
         match self.ask(request).await {
-            Ok(_confirmations) => Ok(()),
+            Ok(answer) => {
+                // The embedded broker confirms no offsets for what it recognises as sent before.
+                if answer.confirmations.is_empty() {
+                    self.endpoint.note_repeats(request_len);
+                }
+                Ok(())
+            }
             Err(fault) => {
                 Err(fault.describe(format_args!("sending to partition {partition} of {}", to.address)))
             }

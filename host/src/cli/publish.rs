@@ -3,6 +3,7 @@
 mod input;
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
@@ -39,6 +40,31 @@ pub(super) struct PublishArgs {
     skip_bad: bool,
 }
 
+/// What became of events that the broker confirmed.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+struct Sent {
+    confirmed: usize,
+    /// Those of them that the broker had already, by their ids, and did not store again.
+    repeats: u64,
+}
+
+impl Sent {
+    fn add(&mut self, other: Self) {
+        self.confirmed += other.confirmed;
+        self.repeats += other.repeats;
+    }
+}
+
+impl fmt::Display for Sent {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} events", self.confirmed)?;
+        match self.repeats {
+            0 => Ok(()),
+            repeats => write!(f, ", of which the broker had {repeats} already and did not store again"),
+        }
+    }
+}
+
 pub(super) async fn publish(
     args: PublishArgs,
     environment: Environment,
@@ -51,10 +77,11 @@ pub(super) async fn publish(
     let connector = connection::open(&config).await?;
     let sent = send(connector.as_ref(), &config, topics, args.batch).await;
     let counts = connection::close(connector.as_ref(), sent).await?;
-    let total: usize = counts.values().sum();
-    writeln!(console.out, "published {total} events")?;
-    for (topic, count) in counts {
-        writeln!(console.out, "  {topic}: {count}")?;
+    let mut total = Sent::default();
+    counts.values().for_each(|sent| total.add(*sent));
+    writeln!(console.out, "published {total}")?;
+    for (topic, sent) in counts {
+        writeln!(console.out, "  {topic}: {sent}")?;
     }
     Ok(())
 }
@@ -100,7 +127,7 @@ async fn send(
     config: &Config,
     topics: BTreeMap<String, Vec<OutgoingMessage>>,
     batch_max: u32,
-) -> anyhow::Result<BTreeMap<String, usize>> {
+) -> anyhow::Result<BTreeMap<String, Sent>> {
     let stream = &config.connector.stream_name;
     connector.ensure_topics(stream, &config.topology).await.context("the topics are not as configured")?;
     let total: usize = topics.values().map(Vec::len).sum();
@@ -109,6 +136,7 @@ async fn send(
     let mut confirmed = 0;
     for (topic, messages) in topics {
         let count = messages.len();
+        let repeats_before = connector.connection_status().repeats;
         let address = TopicAddress::new(stream.as_str(), topic.as_str());
         for batch in batches(messages, batch_max) {
             let in_batch = batch.len();
@@ -121,7 +149,9 @@ async fn send(
             confirmed += in_batch;
             progress.add(in_batch as u64);
         }
-        sent.insert(topic, count);
+        // Nobody else publishes over this connection.
+        let repeats = connector.connection_status().repeats - repeats_before;
+        sent.insert(topic, Sent { confirmed: count, repeats });
     }
     Ok(sent)
 }

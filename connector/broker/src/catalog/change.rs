@@ -10,7 +10,7 @@ use iggy_common::IggyErrorDiscriminants as Code;
 
 use super::options::{TopicOptions, entries_of};
 use super::{Catalog, Named, PARTITIONS_MAX, Stream, Topic};
-use crate::clock::now_micros;
+use crate::clock::steady_micros;
 use crate::partition::Partition;
 use crate::store::{GroupMeta, PartitionKey, StreamMeta, TopicMeta};
 use crate::wire::Refusal;
@@ -31,7 +31,7 @@ impl Catalog {
         let meta = StreamMeta {
             id: *next_stream_id,
             name: name.as_str().to_owned(),
-            created_at_micros: now_micros(),
+            created_at_micros: steady_micros(),
             next_topic_id: 0,
             options: Vec::new(),
         };
@@ -85,7 +85,7 @@ impl Catalog {
             stream_id: stream.meta.id,
             id: stream.meta.next_topic_id,
             name: name.as_str().to_owned(),
-            created_at_micros: now_micros(),
+            created_at_micros: steady_micros(),
             partitions_count: 0,
             next_group_id: 0,
             options: entries_of(&options.explicit),

@@ -45,7 +45,7 @@ async fn send(call: &Call<'_>) -> Result<Payload, Refusal> {
     let topic = call.topic(TopicAction::Send, &header.stream_id, &header.topic_id)?;
     let partition_id = choose_partition(&header.partitioning, topic.meta.partitions_count)?;
     let partition = topic.partition(partition_id)?;
-    let append = || partition.append(&call.engine.store, batch, header.messages_count);
+    let append = || partition.append(&call.engine.store, batch, header.messages_count, call.peer.sender());
     let (accepted, era) =
         if batch.len() >= LARGE_BYTES { tokio::task::block_in_place(append) } else { append() }?;
     if topic.options.append_durability() == AppendDurability::Synced {
@@ -58,8 +58,9 @@ async fn send(call: &Call<'_>) -> Result<Payload, Refusal> {
             partition_id,
             base_offset: appended.base_offset,
         }],
-        // Accepted, at offsets that were confirmed before.
-        Accepted::Duplicate => return Ok(Payload::empty()),
+        // Accepted, at offsets that were confirmed before. Without a confirmation in it, the answer tells a client of
+        // ours that nothing new was stored.
+        Accepted::Repeated => return Ok(Payload::empty()),
     };
     Ok(Payload::of(&SendMessagesResponse { confirmations }))
 }

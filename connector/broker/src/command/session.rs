@@ -4,11 +4,11 @@ use std::sync::Arc;
 
 use iggy_binary_protocol::requests::users::{LoginRegisterRequest, LoginRegisterWithPatRequest};
 use iggy_binary_protocol::responses::users::LoginRegisterResponse;
-use iggy_binary_protocol::version::IGGY_PROTOCOL_VERSION;
+use iggy_binary_protocol::version::{IGGY_PROTOCOL_VERSION, is_protocol_compatible};
 use iggy_binary_protocol::{ClientVersionInfo, EvictionReason, ProtocolVersion, WireDecode, WireName};
 use secrecy::ExposeSecret;
 
-use crate::clock::now_micros;
+use crate::clock::steady_micros;
 use crate::engine::Engine;
 use crate::password::{Gate, Verdict};
 use crate::peer::{Peer, Session};
@@ -48,8 +48,8 @@ pub(super) async fn hold_back(gate: &Gate, peer: &mut Peer) {
 async fn verify(engine: &Engine, body: &[u8]) -> Result<Arc<User>, Refusal> {
     let malformed = || Refusal::Evict(EvictionReason::MalformedLogin);
     let (client, length) = ClientVersionInfo::decode(body).map_err(|_| malformed())?;
-    // Edge builds after 0.11.0 drop their tag from the number but speak otherwise, so only the exact one passes.
-    if client.protocol_version != IGGY_PROTOCOL_VERSION {
+    // As Iggy's own server decides: releases that differ in the last number alone speak the same.
+    if !is_protocol_compatible(client.protocol_version) {
         return Err(Refusal::Protocol(ProtocolVersion(client.protocol_version)));
     }
     let tail = body.get(length..).ok_or_else(malformed)?;
@@ -58,7 +58,7 @@ async fn verify(engine: &Engine, body: &[u8]) -> Result<Arc<User>, Refusal> {
     } else {
         let login = LoginRegisterWithPatRequest::decode_after_prefix(client, tail);
         let (login, _) = login.map_err(|_| malformed())?;
-        let user = engine.users.by_token(login.token.expose_secret(), now_micros());
+        let user = engine.users.by_token(login.token.expose_secret(), steady_micros());
         user.ok_or(Refusal::Evict(EvictionReason::InvalidToken))?
     };
     if user.is_active() { Ok(user) } else { Err(Refusal::Evict(EvictionReason::UserInactive)) }

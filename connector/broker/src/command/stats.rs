@@ -5,7 +5,7 @@ use iggy_binary_protocol::version::IGGY_PROTOCOL_VERSION;
 
 use super::topic::Extent;
 use super::{Call, session};
-use crate::clock::now_micros;
+use crate::clock::steady_micros;
 use crate::machine::{DiskSpace, MachineUse, ProcessUse};
 use crate::wire::Refusal;
 
@@ -23,7 +23,7 @@ struct Totals {
 pub(super) fn stats(call: &Call<'_>) -> Result<StatsResponse, Refusal> {
     let engine = call.engine;
     let totals = totals(call)?;
-    let run_micros = now_micros().saturating_sub(engine.started_at_micros);
+    let run_micros = steady_micros().saturating_sub(engine.started_at_micros);
     // A float holds microseconds well enough for a percentage.
     let process = ProcessUse::now(std::time::Duration::from_micros(run_micros).as_secs_f32());
     let machine = MachineUse::now();

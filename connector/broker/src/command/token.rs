@@ -15,7 +15,7 @@ use iggy_binary_protocol::responses::personal_access_tokens::{
 use iggy_common::IggyErrorDiscriminants as Code;
 
 use super::{Call, change};
-use crate::clock::now_micros;
+use crate::clock::steady_micros;
 use crate::user::NewToken;
 use crate::wire::{Payload, Refusal};
 
@@ -54,7 +54,7 @@ fn create(call: &Call<'_>) -> Result<Payload, Refusal> {
     let new = NewToken {
         user_id: call.user.meta.id,
         name: &request.name,
-        expires_at_micros: lives_micros.map(|lives| now_micros().saturating_add(lives)),
+        expires_at_micros: lives_micros.map(|lives| steady_micros().saturating_add(lives)),
     };
     let secret = change(|| call.engine.users.create_token(&new, call.engine.limits.tokens_max))?;
     Ok(Payload::of(&RawPersonalAccessTokenResponse { token: WireName::new(secret)? }))

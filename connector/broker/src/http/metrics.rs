@@ -72,7 +72,7 @@ fn broker(text: &mut Exposition, report: &Report) {
 
 fn topics(text: &mut Exposition, report: &Report) {
     type Figure = fn(&super::report::TopicReport) -> u64;
-    let figures: [(&str, Kind, &str, Figure); 5] = [
+    let figures: [(&str, Kind, &str, Figure); 6] = [
         ("guesthouse_broker_topic_messages", Kind::Gauge, "Messages kept.", |topic| topic.messages),
         ("guesthouse_broker_topic_bytes", Kind::Gauge, "Bytes in segment files.", |topic| topic.bytes),
         (
@@ -87,6 +87,12 @@ fn topics(text: &mut Exposition, report: &Report) {
         ("guesthouse_broker_topic_offsets_total", Kind::Counter, "Offsets given to messages.", |topic| {
             topic.partitions.iter().map(|partition| partition.next_offset).sum()
         }),
+        (
+            "guesthouse_broker_topic_repeats_total",
+            Kind::Counter,
+            "Messages that were sent again after a lost answer, and not stored a second time.",
+            |topic| topic.repeats,
+        ),
     ];
     for (name, kind, help, figure) in figures {
         text.head(name, kind, help);

@@ -31,6 +31,9 @@ pub(super) struct BrokerReport {
     pub(super) memory_bytes: u64,
     pub(super) disk_free_bytes: u64,
     pub(super) disk_total_bytes: u64,
+    /// Why no message is taken, in no partition.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) reason: Option<String>,
     #[serde(skip)]
     pub(super) streams: Vec<StreamReport>,
 }
@@ -53,6 +56,8 @@ pub(super) struct TopicReport {
     pub(super) name: String,
     pub(super) messages: u64,
     pub(super) bytes: u64,
+    /// Messages since the start that were sent again after a lost answer, and not stored a second time.
+    pub(super) repeats: u64,
     pub(super) partitions: Vec<PartitionReport>,
 }
 
@@ -145,6 +150,7 @@ fn broker_report(engine: &Engine, streams: Vec<StreamReport>) -> BrokerReport {
         memory_bytes: ProcessUse::now(1.0).memory_bytes,
         disk_free_bytes: disk.free_bytes,
         disk_total_bytes: disk.total_bytes,
+        reason: engine.data_dir.require_there().err().map(|gone| gone.to_string()),
         streams,
     }
 }
@@ -158,6 +164,7 @@ fn topic_report(stream: &Stream, topic: &Topic) -> TopicReport {
         name: topic.meta.name.clone(),
         messages: partitions.iter().map(|partition| partition.messages).sum(),
         bytes: partitions.iter().map(|partition| partition.bytes).sum(),
+        repeats: topic.partitions.iter().map(|partition| partition.repeats()).sum(),
         partitions,
     }
 }

@@ -12,7 +12,7 @@ use tokio::time::{Instant, MissedTickBehavior, interval, sleep, timeout, timeout
 use tokio_rustls::TlsAcceptor;
 
 use super::Stop;
-use crate::clock::now_micros;
+use crate::clock::steady_micros;
 use crate::connection;
 use crate::engine::Engine;
 use crate::listener::AcceptErrors;
@@ -100,7 +100,7 @@ impl Acceptor {
 
     /// Lets go of what has expired. Blocks.
     fn clean_up(&self) {
-        let now_micros = now_micros();
+        let now_micros = steady_micros();
         retention::sweep(&self.engine.catalog, now_micros);
         if let Err(error) = self.engine.users.forget_expired_tokens(now_micros) {
             tracing::warn!(%error, "expired access tokens could not be deleted");

@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use super::database::{COUNTERS, TOKENS, USERS};
 use super::{Store, StoreError};
-use crate::clock::now_micros;
+use crate::clock::steady_micros;
 
 const NEXT_USER_KEY: &str = "next-user-id";
 /// The user that is always there. It may do everything.
@@ -36,7 +36,7 @@ impl UserMeta {
         Self {
             id: ROOT_USER_ID,
             name,
-            created_at_micros: now_micros(),
+            created_at_micros: steady_micros(),
             status: STATUS_ACTIVE,
             password_hash,
             permissions: None,

@@ -11,6 +11,7 @@ use iggy_binary_protocol::{
 };
 use iggy_common::IggyErrorDiscriminants as Code;
 
+use crate::data_dir::DataDirGone;
 use crate::log::{AppendError, LogError};
 use crate::open_files;
 use crate::password::HashError;
@@ -79,6 +80,9 @@ pub(crate) enum Refusal {
         /// Why.
         reason: String,
     },
+    /// The data directory is not at its place.
+    #[error(transparent)]
+    DataDirGone(#[from] DataDirGone),
     /// A password could not be hashed.
     #[error(transparent)]
     Hash(#[from] HashError),
@@ -109,7 +113,7 @@ impl Refusal {
             Self::Append(AppendError::InvalidMessage(_)) => Code::InvalidMessageChecksum,
             Self::Append(AppendError::LargePayload(_)) => Code::TooBigMessagePayload,
             Self::Append(AppendError::LargeHeaders(_)) => Code::TooBigUserHeaders,
-            Self::Append(_) => Code::CannotAppendMessage,
+            Self::Append(_) | Self::DataDirGone(_) => Code::CannotAppendMessage,
             Self::Log(_) => Code::CannotReadMessage,
             Self::Offline { .. } => Code::CannotOpenPartitionLogFile,
             Self::Hash(_) | Self::Store(_) => Code::IoError,
@@ -121,7 +125,8 @@ impl Refusal {
         match self {
             Self::Append(error) => matches!(error, AppendError::Write(_) | AppendError::Refusing { .. }),
             Self::Log(_) | Self::Offline { .. } | Self::Hash(_) | Self::Store(_) => true,
-            Self::Code(_) | Self::Evict(_) | Self::Protocol(_) => false,
+            // Said once, when the directory went.
+            Self::DataDirGone(_) | Self::Code(_) | Self::Evict(_) | Self::Protocol(_) => false,
         }
     }
 }

@@ -77,12 +77,13 @@ async fn next_follows_what_was_committed() {
 }
 
 #[tokio::test]
-async fn a_repeated_batch_is_appended_once() {
+async fn a_batch_repeated_after_a_lost_answer_is_appended_once() {
     let house = House::new();
     let broker = house.open().await;
     let mut raw = topic(&broker).await;
     assert_eq!(raw.send(T, &[(1, "a"), (2, "b")]).await.ok().len(), 24);
-    assert_eq!(raw.send(T, &[(1, "a"), (2, "b")]).await.ok(), b"", "accepted, without new offsets");
+    let mut again = Raw::enter(&broker).await;
+    assert_eq!(again.send(T, &[(1, "a"), (2, "b")]).await.ok(), b"", "accepted, without new offsets");
     raw.send(T, &[(2, "b"), (3, "c")]).await.ok();
     raw.send(("s", "t", 1), &[(1, "a")]).await.ok();
     raw.send(T, &[(0, "x")]).await.ok();
@@ -94,6 +95,26 @@ async fn a_repeated_batch_is_appended_once() {
     let broker = house.open().await;
     let mut raw = Raw::enter(&broker).await;
     assert_eq!(raw.send(T, &[(1, "a"), (3, "c")]).await.ok(), b"", "the window survives a restart");
+    shut(broker).await;
+}
+
+#[tokio::test]
+async fn who_was_answered_and_sends_the_same_again_means_it() {
+    let house = House::new();
+    let broker = house.open().await;
+    let mut raw = topic(&broker).await;
+    for _ in 0..100 {
+        assert_eq!(raw.send(T, &[(1, "a"), (2, "b")]).await.ok().len(), 24, "stored, at offsets of its own");
+    }
+    assert_eq!(raw.contents(T).await.len(), 200);
+    let mut other = Raw::enter(&broker).await;
+    assert_eq!(
+        other.send(T, &[(1, "a"), (2, "b")]).await.ok(),
+        b"",
+        "its answer may have been lost elsewhere"
+    );
+    assert_eq!(other.send(T, &[(1, "a"), (2, "b")]).await.ok().len(), 24, "here it was answered");
+    assert_eq!(raw.contents(T).await.len(), 202);
     shut(broker).await;
 }
 

@@ -152,3 +152,28 @@ async fn a_sealed_segment_that_is_damaged_is_told_once_a_read_meets_it() {
     assert_eq!(health(&broker).await.0, 200, "the damage is gone with its segment");
     shut(broker).await;
 }
+
+#[tokio::test]
+async fn nothing_is_confirmed_once_the_data_directory_is_gone() {
+    let house = House::new();
+    let broker = house.open().await;
+    let mut raw = Raw::enter(&broker).await;
+    raw.create_stream("s").await;
+    raw.create_topic("s", "t", 1).await;
+    raw.send(("s", "t", 0), &[(1, "a")]).await.ok();
+    let data_dir = house.config().data_dir;
+    let aside = data_dir.with_extension("aside");
+    std::fs::rename(&data_dir, &aside).unwrap();
+    assert_ne!(raw.send(("s", "t", 0), &[(2, "b")]).await.status(), 0, "it would be lost");
+    std::fs::create_dir(&data_dir).unwrap();
+    assert_ne!(
+        raw.send(("s", "t", 0), &[(2, "b")]).await.status(),
+        0,
+        "another directory is not the one taken"
+    );
+    std::fs::remove_dir(&data_dir).unwrap();
+    std::fs::rename(&aside, &data_dir).unwrap();
+    raw.send(("s", "t", 0), &[(2, "b")]).await.ok();
+    assert_eq!(raw.contents(("s", "t", 0)).await.len(), 2, "what was refused can be sent again");
+    shut(broker).await;
+}
