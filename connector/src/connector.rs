@@ -9,11 +9,13 @@ use std::path::Path;
 use std::sync::Arc;
 
 use async_trait::async_trait;
+use guesthouse_broker::RootCredentials;
 use secrecy::SecretString;
 
 use crate::address::{GroupAddress, Offset, PartitionId, TopicAddress};
-use crate::config::{ConnectorConfig, ConnectorMode, RemoteConnectorConfig};
+use crate::config::{ConnectorConfig, ConnectorMode, EmbeddedCredentials, RemoteConnectorConfig};
 use crate::consumer::{ConsumerCursor, GroupConsumer, SubscriberMessage};
+use crate::endpoint::Endpoint;
 use crate::error::ConnectorError;
 use crate::group::GroupCursor;
 use crate::groups::{GroupMember, GroupSummary};
@@ -275,6 +277,23 @@ pub fn connector(mode: ConnectorMode) -> Arc<dyn IggyConnector> {
     match mode {
         ConnectorMode::Embedded => Arc::new(EmbeddedConnector::new()),
         ConnectorMode::Remote => Arc::new(RemoteConnector::new()),
+    }
+}
+
+/// Checks what can be known of a configuration before anything is opened. [`IggyConnector::connect`] decides by the
+/// same code.
+///
+/// # Errors
+///
+/// [`ConnectorError::Config`] that names the setting and what it should be.
+pub fn check_config(config: &ConnectorConfig) -> Result<(), ConnectorError> {
+    match (config.mode, &config.embedded_credentials) {
+        (ConnectorMode::Remote, _) => Endpoint::remote(config).map(drop),
+        (ConnectorMode::Embedded, EmbeddedCredentials { username, password: Some(password) }) => {
+            let root = RootCredentials { username: username.clone(), password: password.clone() };
+            root.check("the configuration").map_err(|error| ConnectorError::Config(error.to_string()))
+        }
+        (ConnectorMode::Embedded, EmbeddedCredentials { password: None, .. }) => Ok(()),
     }
 }
 

@@ -16,6 +16,9 @@ use crate::status::{ConnectionStatus, SharedStatus};
 /// The longest that the SDK itself waits for an answer; a longer timeout of ours would never fire.
 const REQUEST_TIMEOUT_MAX: Duration = Duration::from_secs(30);
 
+/// What a certificate in PEM begins with.
+const PEM_CERTIFICATE: &[u8] = b"-----BEGIN CERTIFICATE-----";
+
 /// A broker, or the brokers of one cluster, shared by all connections to it.
 pub(crate) struct Endpoint {
     /// `host:port`, at least one.
@@ -174,7 +177,7 @@ fn check_remote(remote: &RemoteConnectorConfig) -> Result<(), ConnectorError> {
             "remote.addresses is empty, expected at least one host:port".to_owned(),
         ));
     }
-    match remote.addresses.iter().find(|address| !has_port(address)) {
+    match remote.addresses.iter().find(|address| !is_address(address)) {
         Some(address) => {
             Err(ConnectorError::Config(format!("remote.addresses holds {address:?}, expected host:port")))
         }
@@ -182,18 +185,29 @@ fn check_remote(remote: &RemoteConnectorConfig) -> Result<(), ConnectorError> {
     }
 }
 
-fn has_port(address: &str) -> bool {
-    address.rsplit_once(':').is_some_and(|(host, port)| !host.is_empty() && port.parse::<u16>().is_ok())
+/// Whether a connection can be opened to this: `host:port` with a port above zero, where the host is a name or an
+/// address.
+#[must_use]
+pub fn is_address(address: &str) -> bool {
+    let is_host =
+        |host: &str| !host.is_empty() && !host.contains(|c: char| c.is_whitespace() || c.is_control());
+    let is_port = |port: &str| port.parse::<u16>().is_ok_and(|port| port > 0);
+    address.rsplit_once(':').is_some_and(|(host, port)| is_host(host) && is_port(port))
 }
 
 fn check_ca_file(ca_file: Option<&Path>) -> Result<(), ConnectorError> {
-    match ca_file {
-        Some(path) if !path.is_file() => Err(ConnectorError::Config(format!(
-            "tls.ca_file {} is not a file that can be read",
-            path.display()
-        ))),
-        _ => Ok(()),
-    }
+    let Some(path) = ca_file else { return Ok(()) };
+    let shown = path.display();
+    let problem = match std::fs::read(path) {
+        // The SDK takes the path as text.
+        Ok(_) if path.to_str().is_none() => format!("tls.ca_file {shown} has a name that is not UTF-8"),
+        Ok(bytes) if bytes.windows(PEM_CERTIFICATE.len()).any(|part| part == PEM_CERTIFICATE) => {
+            return Ok(());
+        }
+        Ok(_) => format!("tls.ca_file {shown} holds no certificate in PEM"),
+        Err(error) => format!("tls.ca_file {shown} is not a file that can be read: {error}"),
+    };
+    Err(ConnectorError::Config(problem))
 }
 
 fn login(config: &ConnectorConfig) -> Result<Login, ConnectorError> {
@@ -249,6 +263,9 @@ mod tests {
         assert!(refused(|c| c.remote.protocol = "http".into()).contains("remote.protocol"));
         assert!(refused(|c| c.remote.addresses.clear()).contains("remote.addresses"));
         assert!(refused(|c| c.remote.addresses = vec!["host".into()]).contains("host:port"));
+        assert!(refused(|c| c.remote.addresses = vec!["host:0".into()]).contains("host:port"));
+        assert!(refused(|c| c.remote.addresses = vec!["a b:1".into()]).contains("host:port"));
+        assert!(is_address("[::1]:8090") && is_address("iggy-0.iggy:8090"));
         assert!(refused(|c| c.remote.password.clear()).contains("remote.password"));
         assert!(refused(|c| c.remote.password = "x".repeat(256)).contains("256 bytes"));
         assert!(refused(|c| c.remote.username.clear()).contains("remote.username"));

@@ -76,9 +76,11 @@ pub use config::{
 };
 pub use connector::{
     EmbeddedConnector, EmbeddedConnector as BundledConnector, IggyConnector, MessageSubscriber,
-    PublishBatchError, RemoteConnector, RemoteConnector as ExternalConnector, attach, connector,
+    PublishBatchError, RemoteConnector, RemoteConnector as ExternalConnector, attach, check_config,
+    connector,
 };
 pub use consumer::{ConsumerCursor, SubscriberMessage, SubscriberMessageMetadata};
+pub use endpoint::is_address;
 pub use error::ConnectorError;
 pub use group::{Assignment, CursorStep, GroupCursor, StoreOutcome};
 pub use groups::{

@@ -63,11 +63,12 @@ impl Secret {
     }
 }
 
-/// The secret of a file, whose last line break does not count.
+/// The secret of a file, whose byte order mark and last line break do not count.
 fn read(file: &Path) -> Result<SecretString, String> {
     let shown = file.display();
     let text = std::fs::read_to_string(file)
         .map_err(|error| format!("cannot read the secret for the broker from {shown}: {error}"))?;
+    let text = text.strip_prefix('\u{feff}').unwrap_or(&text);
     let secret = SecretString::from(text.trim_end_matches(['\n', '\r']));
     match secret.expose_secret().len() {
         1..=CREDENTIAL_BYTES_MAX => Ok(secret),

@@ -27,7 +27,7 @@ fn main() -> Result<(), Box<dyn Error>> {
 
 async fn run() -> Result<(), Box<dyn Error>> {
     let file = env::args().nth(1).ok_or("expected the file of a configuration")?;
-    let config = Config::load(Path::new(&file), env::vars())?;
+    let config = Config::load(Path::new(&file), env::vars_os())?;
 
     // One transport for the relay and the host: a second one would start a second broker.
     let transport = Arc::new(IggyTransport::new(IggyConfig::from(&config)).await?);

@@ -19,6 +19,7 @@ mod run;
 mod signals;
 mod topology;
 
+use std::ffi::OsString;
 use std::io::{self, Write};
 use std::path::PathBuf;
 
@@ -95,7 +96,7 @@ pub struct Console<'a> {
 }
 
 /// The environment of the process, as `main` found it.
-pub type Environment = Vec<(String, String)>;
+pub type Environment = Vec<(OsString, OsString)>;
 
 /// The exit code for success.
 pub const EXIT_OK: u8 = 0;

@@ -11,6 +11,8 @@ mod print;
 mod runtime;
 mod section;
 mod subscriptions;
+mod syntax;
+mod together;
 mod value;
 mod variables;
 mod watch;
@@ -19,16 +21,19 @@ mod written;
 #[cfg(test)]
 mod tests;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
+use std::ffi::OsString;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
 use guesthouse_connector::{ConnectorConfig, DOMAIN_TOPIC, TopicSpec};
 
 use self::section::{Reader, Section};
+use self::variables::Environment;
 use self::written::Node;
 use crate::codec::{Codec, Format};
 use crate::dispatch::DispatchSettings;
+use crate::encoding;
 use crate::handler::HandlerConfig;
 use crate::health::HealthSettings;
 use crate::sandbox::{CacheSettings, SandboxSettings};
@@ -142,17 +147,19 @@ impl Config {
     pub const DEFAULT_YAML: &str = include_str!("../guesthouse.default.yaml");
 
     /// Reads a file. Relative paths in it start at its directory. `environment` is where variables and overrides
-    /// are looked up; nothing else reads the environment.
+    /// are looked up, such as [`std::env::vars_os`]; nothing else reads the environment.
     ///
     /// # Errors
-    /// When the file cannot be read, is not YAML, or has mistakes; all of them are reported.
+    /// When the file cannot be read, is not UTF-8 or not YAML, or has mistakes; all of them are reported.
     pub fn load(
         path: &Path,
-        environment: impl IntoIterator<Item = (String, String)>,
+        environment: impl IntoIterator<Item = (OsString, OsString)>,
     ) -> Result<Self, ConfigError> {
-        let text = std::fs::read_to_string(path)
-            .map_err(|source| ConfigError::Read { path: path.to_owned(), source })?;
-        Self::parse(&text, path.parent().unwrap_or(Path::new("")), environment)
+        let bytes =
+            std::fs::read(path).map_err(|source| ConfigError::Read { path: path.to_owned(), source })?;
+        let text = encoding::utf8(&bytes)
+            .map_err(|problem| ConfigError::Encoding { path: path.to_owned(), problem })?;
+        Self::parse(text, path.parent().unwrap_or(Path::new("")), environment)
     }
 
     /// Reads a text. Relative paths in it start at `base_dir`.
@@ -162,20 +169,26 @@ impl Config {
     pub fn parse(
         text: &str,
         base_dir: &Path,
-        environment: impl IntoIterator<Item = (String, String)>,
+        environment: impl IntoIterator<Item = (OsString, OsString)>,
     ) -> Result<Self, ConfigError> {
-        let environment: BTreeMap<String, String> = environment.into_iter().collect();
-        let mut root = Node::parse(text).map_err(ConfigError::Syntax)?;
+        let environment = Environment::new(environment);
+        let mut root = Node::parse(text)?;
         let reader = Reader::new(&environment, base_dir);
-        for (name, value) in &environment {
+        for (name, value) in environment.texts() {
             if let Err(mistake) = root.override_by(name, value) {
                 reader.add(mistake);
             }
         }
+        environment.not_utf8().filter_map(written::unusable_override).for_each(|mistake| reader.add(mistake));
         let config = reader.read(&root, resolve);
         let mut mistakes = reader.into_mistakes();
         mistakes.sort_by(|left, right| left.place.cmp(&right.place));
         if mistakes.is_empty() { Ok(config) } else { Err(Mistakes(mistakes).into()) }
+    }
+
+    /// The topic beside this one where events wait behind one that is dead.
+    pub(crate) fn parked_topic(&self, topic: &str) -> String {
+        format!("{topic}{}", self.dead_letters.parked_suffix)
     }
 
     /// The topics beside which there is a parked one, each once.
@@ -204,7 +217,7 @@ fn resolve(root: &Section<'_>) -> Config {
     let health = root.section("health", watch::health);
     let sandbox = root.section("sandbox", runtime::sandbox);
     let handlers = handlers::read(root, &subscriptions, &dead_letters, &sandbox.ceilings);
-    Config {
+    let config = Config {
         topology: events::topology(&connector, &retention, &dead_letters),
         connector,
         retention,
@@ -217,5 +230,7 @@ fn resolve(root: &Section<'_>) -> Config {
         metrics_listen,
         health,
         sandbox,
-    }
+    };
+    together::refuse(root, &config);
+    config
 }

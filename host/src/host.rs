@@ -359,7 +359,7 @@ async fn ensure_topics(connector: &dyn IggyConnector, config: &mut Config) -> Re
     for topic in config.topics_with_parking() {
         let state = connector.topic_state(&TopicAddress::new(stream.as_str(), topic)).await?;
         parked.push(TopicSpec {
-            name: format!("{topic}{}", config.dead_letters.parked_suffix),
+            name: config.parked_topic(topic),
             partitions: u32::try_from(state.partitions.len()).unwrap_or(u32::MAX),
             replication_factor: config.connector.replication_factor,
             durability: Durability::Persisted,

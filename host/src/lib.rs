@@ -17,7 +17,7 @@
 //! }
 //!
 //! async fn run() -> Result<(), Box<dyn std::error::Error>> {
-//!     let config = Config::load("guesthouse.yaml".as_ref(), std::env::vars())?;
+//!     let config = Config::load("guesthouse.yaml".as_ref(), std::env::vars_os())?;
 //!     let host = Host::builder().config(config).build().await?;
 //!     let report = host.run(async { drop(tokio::signal::ctrl_c().await) }).await?;
 //!     println!("{} events settled", report.counters.settled);
@@ -41,6 +41,7 @@ mod dead_letter;
 mod dedup;
 mod dispatch;
 mod dlq;
+mod encoding;
 mod endpoint;
 mod event;
 mod failpoint;
@@ -84,6 +85,7 @@ pub use crash_journal::CrashJournalError;
 pub use dedup::DedupWindow;
 pub use dispatch::{Bound, BreakerPolicy, DispatchSettings, OnFailing};
 pub use dlq::{DlqEntry, DlqError, DlqManager};
+pub use encoding::EncodingError;
 pub use endpoint::EndpointError;
 pub use event::Tenant;
 pub use guesthouse_connector::{

@@ -15,8 +15,12 @@ const LOG_VARIABLES: [&str; 2] = ["GUESTHOUSE_LOG", "RUST_LOG"];
 fn main() -> ExitCode {
     guesthouse::compiler::serve_if_asked();
     let cli = Cli::parse();
-    let environment = environment();
-    let wanted = |name| environment.iter().find(|(found, _)| found == name).map(|(_, value)| value.clone());
+    let environment: Environment = env::vars_os().collect();
+    let wanted = |name: &str| {
+        let found = environment.iter().find(|(found, _)| found == name);
+        // What is no text in it makes no filter either, and is left out like the rest that is none.
+        found.map(|(_, value)| value.to_string_lossy().into_owned())
+    };
     let filter = LOG_VARIABLES.into_iter().find_map(wanted);
     telemetry::start(filter.as_deref(), cli.log_filter());
     open_files::raise();
@@ -39,11 +43,4 @@ fn execute(cli: Cli, environment: Environment) -> anyhow::Result<()> {
     // What still runs after a second signal must not hold up the exit.
     runtime.shutdown_background();
     done
-}
-
-/// Variables that are no text cannot be meant for us, and are left out.
-fn environment() -> Environment {
-    env::vars_os()
-        .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
-        .collect()
 }

@@ -21,7 +21,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use secrecy::SecretString;
+use secrecy::{ExposeSecret, SecretString};
 
 use self::embedded::EmbeddedStore;
 use self::key::{MarkId, MarkPlace, Namespace, SeenPlace};
@@ -145,6 +145,14 @@ pub enum StateError {
         /// What is wrong with it.
         cause: String,
     },
+}
+
+/// Checks the URL of a Redis server, by the same code as opening it, without asking the server.
+///
+/// # Errors
+/// [`StateError::Url`], which does not show the URL.
+pub(crate) fn check_redis_url(url: &SecretString) -> Result<(), StateError> {
+    redis::client(url.expose_secret()).map(drop)
 }
 
 /// How much is kept in a namespace, and how often it was written to.

@@ -266,3 +266,85 @@ async fn the_doctor_says_by_its_exit_whether_something_is_damaged() {
     let found: serde_json::Value = serde_json::from_str(&ill.out).unwrap();
     assert_eq!(found["findings"][0]["severity"], "fatal");
 }
+
+#[test]
+fn inspect_refuses_a_candidate_of_wasi_in_one_voice() {
+    let component = component(r#"(import "wasi:cli/environment@0.2.0-rc-2023-11-10" (instance))"#);
+    let ended = inspect(&component, &[]);
+    assert_eq!(ended.code, 2, "{}", ended.out);
+    for expected in [
+        "wasi:cli/environment@0.2.0-rc-2023-11-10  not in this version, expected 0.2.0 or a later release of 0.2\n",
+        "\nrefused: the component imports `wasi:cli/environment@0.2.0-rc-2023-11-10, expected version 0.2.0 or a later",
+    ] {
+        assert!(ended.out.contains(expected), "expected `{expected}` in:\n{}", ended.out);
+    }
+    let found: serde_json::Value = serde_json::from_str(&inspect(&component, &["--json"]).out).unwrap();
+    assert_eq!(found["imports"][0]["needs"], "other-version");
+}
+
+#[test]
+fn what_is_published_may_have_a_byte_order_mark_and_must_be_utf_8() {
+    with_config("", |dir, config| {
+        let publish = |content: &[u8]| {
+            let file = dir.join("events.jsonl");
+            std::fs::write(&file, content).unwrap();
+            guesthouse(&["publish", "--config", config, "--file", file.to_str().unwrap()], &[])
+        };
+        let marked = publish(b"\xef\xbb\xbf{}\n");
+        assert!(marked.err.contains("line 1: missing field `id`"), "{}", marked.err);
+        let utf16: Vec<u8> = "\u{feff}{}\n".encode_utf16().flat_map(u16::to_le_bytes).collect();
+        let refused = publish(&utf16);
+        assert_eq!(refused.code, 1);
+        let expected = "events.jsonl is UTF-16; save it as UTF-8; nothing was sent\n";
+        assert!(refused.err.ends_with(expected), "{}", refused.err);
+    });
+}
+
+#[test]
+fn variables_that_are_no_text_end_nothing() {
+    use std::os::unix::ffi::OsStrExt;
+    let bad = std::ffi::OsStr::from_bytes(b"\xff");
+    with_config("", |_, config| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_guesthouse"));
+        command.args(["check", "--config", config]).env_clear().env(bad, bad).env("GUESTHOUSE_LOG", bad);
+        let Output { status, stderr, .. } = command.stdin(Stdio::null()).output().unwrap();
+        assert_eq!(status.code(), Some(0), "{}", String::from_utf8_lossy(&stderr));
+    });
+}
+
+/// A directory of a name that is not UTF-8 must not become another one's.
+#[test]
+fn a_path_that_is_no_text_is_refused() {
+    use std::os::unix::ffi::OsStrExt;
+    let dir = tempfile::tempdir().unwrap();
+    let place = dir.path().join(std::ffi::OsStr::from_bytes(b"caf\xe9"));
+    std::fs::create_dir(&place).unwrap();
+    let config = place.join("g.yaml");
+    std::fs::write(&config, "").unwrap();
+    let mut command = Command::new(env!("CARGO_BIN_EXE_guesthouse"));
+    command.args(["check", "--config"]).arg(&config).env_clear().stdin(Stdio::null());
+    let Output { status, stderr, .. } = command.output().unwrap();
+    let err = String::from_utf8(stderr).unwrap();
+    assert_eq!(status.code(), Some(2), "{err}");
+    assert!(err.contains("events.iggy.embedded.data_dir: lies in `") && err.contains("not UTF-8"), "{err}");
+}
+
+/// Neither the cache nor anything else changes when a configuration is only checked.
+#[test]
+fn check_writes_nothing() {
+    use std::os::unix::fs::PermissionsExt;
+    with_config(HANDLER, |dir, config| {
+        std::fs::write(dir.join("totals.wasm"), component("")).unwrap();
+        let cache = dir.join("data/cache");
+        std::fs::create_dir_all(&cache).unwrap();
+        std::fs::set_permissions(&cache, std::fs::Permissions::from_mode(0o755)).unwrap();
+        std::fs::write(cache.join("somebody-elses.unfinished"), "x").unwrap();
+        let ended = guesthouse(&["check", "--config", config], &[]);
+        assert_eq!(ended.code, 0, "{}", ended.err);
+        let names: Vec<_> =
+            std::fs::read_dir(&cache).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+        assert_eq!(names, ["somebody-elses.unfinished"]);
+        assert_eq!(std::fs::metadata(&cache).unwrap().permissions().mode() & 0o777, 0o755);
+        assert_eq!(std::fs::read_dir(dir.join("data")).unwrap().count(), 1, "nothing else was made");
+    });
+}

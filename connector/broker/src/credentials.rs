@@ -29,6 +29,23 @@ pub struct RootCredentials {
     pub password: SecretString,
 }
 
+impl RootCredentials {
+    /// Checks the lengths that the protocol allows. `origin` says where the password came from.
+    ///
+    /// # Errors
+    /// When the name has other than 3 to 50 bytes, or the password other than 3 to 100.
+    pub fn check(&self, origin: &str) -> Result<(), CredentialsError> {
+        if !USERNAME_BYTES.contains(&self.username.len()) {
+            return Err(CredentialsError::Username { username: self.username.clone() });
+        }
+        let bytes = self.password.expose_secret().len();
+        if !PASSWORD_BYTES.contains(&bytes) {
+            return Err(CredentialsError::Password { origin: origin.to_owned(), bytes });
+        }
+        Ok(())
+    }
+}
+
 /// The root user cannot be set up.
 #[derive(Debug, thiserror::Error)]
 pub enum CredentialsError {
@@ -92,11 +109,9 @@ pub(crate) fn resolve(
         Some(password) => (password.clone(), "the configuration".to_owned()),
         None => (file_password(&path, store)?, path.display().to_string()),
     };
-    let bytes = password.expose_secret().len();
-    if !PASSWORD_BYTES.contains(&bytes) {
-        return Err(CredentialsError::Password { origin, bytes }.into());
-    }
-    Ok(RootCredentials { username: username.to_owned(), password })
+    let root = RootCredentials { username: username.to_owned(), password };
+    root.check(&origin)?;
+    Ok(root)
 }
 
 /// Stores the root user of this start, so that it is found among the users. Blocks.

@@ -53,8 +53,7 @@ impl Fault {
 }
 
 fn describe_refusal(error: &IggyError, what: &dyn fmt::Display) -> ConnectorError {
-    // Only the number of an error travels, so its text may have gaps; the number is what can be looked up.
-    let text = format!("{what}: {error} (code {})", error.as_code());
+    let text = format!("{what}: {} (code {})", meaning(error), error.as_code());
     if is_connection_error(error) {
         return ConnectorError::Connection(text);
     }
@@ -101,6 +100,19 @@ fn describe_refusal(error: &IggyError, what: &dyn fmt::Display) -> ConnectorErro
     }
 }
 
+/// What an error says. Only its number travels: an id or a name in the text of one that came from a broker is always 0
+/// or empty, and is left out. The number is what can be looked up.
+fn meaning(error: &IggyError) -> String {
+    let travelled = IggyError::from_code(error.as_code());
+    let shown = format!("{error:?}");
+    let has_values = shown.contains(['(', '{']);
+    if has_values && shown == format!("{travelled:?}") {
+        error.as_string().replace('_', " ")
+    } else {
+        error.to_string()
+    }
+}
+
 fn is_connection_error(error: &IggyError) -> bool {
     matches!(
         error,
@@ -119,6 +131,8 @@ fn is_connection_error(error: &IggyError) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use iggy::prelude::Identifier;
+
     use super::*;
 
     #[test]
@@ -132,6 +146,12 @@ mod tests {
         ));
         let other = describe(IggyError::FeatureUnavailable);
         assert_eq!(other.to_string(), "iggy SDK error: sending: Feature is unavailable (code 5)");
+        let missing = describe(IggyError::from_code(
+            IggyError::TopicIdNotFound(Identifier::default(), Identifier::default()).as_code(),
+        ));
+        assert_eq!(missing.to_string(), "topology error: sending: topic id not found (code 2010)");
+        let of_ours = describe(IggyError::InvalidIpAddress("iggy".into(), "x".into()));
+        assert_eq!(of_ours.to_string(), "iggy SDK error: sending: Invalid IP address: iggy:x (code 35)");
         assert!(matches!(
             Fault::Late(Duration::from_secs(1)).describe("sending"),
             ConnectorError::Timeout(_)

@@ -11,6 +11,7 @@ use secrecy::SecretString;
 
 use super::Console;
 use super::signals::Signals;
+use crate::encoding::{self, EncodingError};
 
 /// How long requests that are under way may take after the first signal.
 const DRAIN_MAX: Duration = Duration::from_secs(10);
@@ -96,7 +97,14 @@ impl BrokerArgs {
 
 /// The file without the line end that editors leave.
 fn read_password(file: &Path) -> anyhow::Result<SecretString> {
-    let text = std::fs::read_to_string(file);
-    let text = text.with_context(|| format!("cannot read the password file {}", file.display()))?;
+    let shown = file.display();
+    let bytes = std::fs::read(file).with_context(|| format!("cannot read the password file {shown}"))?;
+    let text = encoding::utf8(&bytes).map_err(|problem| match problem {
+        // Neither the byte nor its place: it is a secret.
+        EncodingError::Other { .. } => {
+            anyhow::anyhow!("the password file {shown} is not UTF-8; save it as UTF-8")
+        }
+        other => anyhow::anyhow!("the password file {shown} {other}"),
+    })?;
     Ok(text.trim_end_matches(['\r', '\n']).into())
 }

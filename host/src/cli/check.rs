@@ -4,7 +4,7 @@ use super::{ConfigArgs, Console, Environment, report};
 use crate::config::Config;
 use crate::host::admit;
 use crate::open_files::{self, FilesWanted};
-use crate::sandbox::{AdmittedComponent, Sandbox};
+use crate::sandbox::{AdmittedComponent, Sandbox, SandboxSettings};
 
 /// Some handlers' components are missing or refused.
 #[derive(Debug, thiserror::Error)]
@@ -24,7 +24,8 @@ pub(super) async fn check(
     if let Some(excess) = FilesWanted::of(&config).excess(open_files::limit()) {
         writeln!(console.err, "warning: {excess}")?;
     }
-    let sandbox = Sandbox::start(&config.sandbox)?;
+    // It writes nothing: what it compiles is not kept, and what was kept is left alone.
+    let sandbox = Sandbox::start(&SandboxSettings { cache: None, ..config.sandbox.clone() })?;
     let checked = check_components(&sandbox, &config, console).await;
     // Its threads are idle, so this returns at once.
     sandbox.shutdown();

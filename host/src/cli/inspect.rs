@@ -194,6 +194,7 @@ fn needs(needs: ImportNeed) -> String {
         ImportNeed::NothingAndEmpty => "always there, and empty".to_owned(),
         ImportNeed::Grant { grant } => format!("needs the grant `{grant}`"),
         ImportNeed::NewerHost => "needs a newer host".to_owned(),
+        ImportNeed::OtherVersion { expected } => format!("not in this version, expected {expected}"),
         ImportNeed::NeverGranted => "never granted".to_owned(),
     }
 }

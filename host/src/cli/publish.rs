@@ -71,7 +71,14 @@ pub(super) async fn publish(
     console: &mut Console<'_>,
 ) -> anyhow::Result<()> {
     let config = args.config.load(environment)?;
-    let input = read_input(&read(&args.file)?);
+    let input = read_input(&read(&args.file)?).map_err(|problem| {
+        let name = if args.file == Path::new("-") {
+            "standard input".into()
+        } else {
+            args.file.display().to_string()
+        };
+        anyhow::anyhow!("{name} {problem}; nothing was sent")
+    })?;
     refuse_bad(&input, args.skip_bad, console)?;
     let topics = by_topic(input, args.topic.as_deref());
     let connector = connection::open(&config).await?;

@@ -4,8 +4,9 @@ use std::time::Duration;
 
 use guesthouse_connector::{
     Batching, ConnectorConfig, ConnectorMode, DOMAIN_TOPIC, Durability, EmbeddedConnectorConfig,
-    MODULE_BUILD_TOPIC, RemoteConnectorConfig, SYSTEM_TOPIC, TlsConfig, TopicSpec,
+    MODULE_BUILD_TOPIC, RemoteConnectorConfig, SYSTEM_TOPIC, TlsConfig, TopicSpec, is_address,
 };
+use tokio_rustls::rustls::pki_types::ServerName;
 
 use super::DeadLetterConfig;
 use super::section::{Effect, Section};
@@ -134,12 +135,22 @@ fn serialization(text: &str) -> Result<Format, String> {
 
 fn read_embedded(section: &Section<'_>, config: &mut ConnectorConfig) {
     let default = EmbeddedConnectorConfig::default();
-    let data_dir = section.value("data_dir", default.data_dir, text);
+    let persistent = section.value("persistent", default.persistent, truth);
+    let data_dir = section.resolve_path(&section.value("data_dir", default.data_dir, text));
+    if section.is_used() && persistent {
+        section.refuse_under_a_file("data_dir", &data_dir);
+    }
+    let data_dir = data_dir.into_os_string().into_string().unwrap_or_else(|dir| {
+        // Another directory would be made in its place.
+        let problem = format!("lies in `{}`, a name that is not UTF-8", dir.display());
+        section.refuse("data_dir", &problem);
+        String::new()
+    });
     config.embedded = EmbeddedConnectorConfig {
-        data_dir: section.resolve_path(&data_dir).to_string_lossy().into_owned(),
+        data_dir,
         tcp_port: section.value("tcp_port", default.tcp_port, number(0..=u16::MAX)),
         http_port: section.value("http_port", default.http_port, number(0..=u16::MAX)),
-        persistent: section.value("persistent", default.persistent, truth),
+        persistent,
     };
     config.embedded_credentials.password = section.secret("password", "password_file");
 }
@@ -155,8 +166,10 @@ fn read_remote(section: &Section<'_>, effect: Effect, config: &mut ConnectorConf
         password: String::new(),
         tls_enabled: section.value("tls_enabled", default.tls_enabled, truth),
     };
-    config.tls =
-        TlsConfig { domain: section.optional("tls_domain", text), ca_file: section.file("tls_ca_file") };
+    config.tls = TlsConfig {
+        domain: section.optional("tls_domain", server_name),
+        ca_file: section.file("tls_ca_file"),
+    };
     let has_password = section.has("password") || section.has("password_file");
     let has_token = section.has("token") || section.has("token_file");
     config.remote_password = section.secret("password", "password_file");
@@ -185,11 +198,13 @@ fn batching(section: &Section<'_>) -> Batching {
 }
 
 fn address(text: &str) -> Result<String, String> {
-    let port = text.rsplit_once(':').filter(|(host, _)| !host.is_empty()).map(|(_, port)| port);
-    match port.and_then(|port| port.parse::<u16>().ok()) {
-        Some(1..) => Ok(text.to_owned()),
-        _ => Err("expected host:port such as 127.0.0.1:8090".to_owned()),
-    }
+    let fits = is_address(text);
+    if fits { Ok(text.to_owned()) } else { Err("expected host:port such as 127.0.0.1:8090".to_owned()) }
+}
+
+fn server_name(text: &str) -> Result<String, String> {
+    let parsed = ServerName::try_from(text).map(|_| text.to_owned());
+    parsed.map_err(|_| "expected the name of a host such as iggy.example.com, or an address".to_owned())
 }
 
 fn protocol(text: &str) -> Result<String, String> {

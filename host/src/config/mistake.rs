@@ -3,6 +3,8 @@
 use std::fmt;
 use std::path::PathBuf;
 
+use crate::encoding::EncodingError;
+
 /// A configuration that cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum ConfigError {
@@ -13,6 +15,14 @@ pub enum ConfigError {
         path: PathBuf,
         /// What went wrong.
         source: std::io::Error,
+    },
+    /// The file is no text in UTF-8.
+    #[error("the configuration {} {problem}", path.display())]
+    Encoding {
+        /// Which file.
+        path: PathBuf,
+        /// What it is instead.
+        problem: EncodingError,
     },
     /// The text is not YAML.
     #[error("the configuration is not YAML: {0}")]

@@ -4,9 +4,10 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use guesthouse_connector::{DOMAIN_TOPIC, SYSTEM_TOPIC, TopicSpec};
-use secrecy::SecretString;
+use secrecy::{ExposeSecret, SecretString};
 use serde::Serialize;
 
+use super::variables;
 use super::{Config, DeadLetterConfig, SubscriptionConfig};
 use crate::codec::{Codec, RawEventType, RawTenant};
 use crate::dispatch::{BreakerPolicy, OnFailing};
@@ -24,8 +25,9 @@ const GIGABYTE: u64 = 1_000_000_000;
 
 pub(super) fn to_yaml(config: &Config) -> String {
     // Texts, numbers, lists and sections only: there is nothing in it that could not be written.
-    serde_saphyr::to_string(&Root::of(config))
-        .unwrap_or_else(|error| format!("# cannot be printed: {error}\n"))
+    let printed = serde_saphyr::to_string(&Root::of(config));
+    // A dollar sign and a brace stand for themselves in every style of text, so that escaping all of them is right.
+    printed.map_or_else(|error| format!("# cannot be printed: {error}\n"), |yaml| variables::escape(&yaml))
 }
 
 #[derive(Serialize)]
@@ -267,7 +269,7 @@ struct State {
     #[serde(skip_serializing_if = "Option::is_none")]
     path: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    redis_url: Option<&'static str>,
+    redis_url: Option<String>,
 }
 
 impl<'a> Root<'a> {
@@ -344,7 +346,7 @@ impl State {
                 Self { store: "embedded", path: Some(path.display().to_string()), redis_url: None }
             }
             StateSettings::Redis { url, .. } => {
-                Self { store: "redis", path: None, redis_url: mask(Some(url)) }
+                Self { store: "redis", path: None, redis_url: Some(masked_url(url)) }
             }
         }
     }
@@ -545,6 +547,24 @@ fn printed<'a, T: Default>(handler: &'a HandlerConfig, print: impl FnOnce(&'a Gu
 
 fn mask(secret: Option<&SecretString>) -> Option<&'static str> {
     secret.map(|_| MASK)
+}
+
+/// A URL with its password masked, so that it reads back as one.
+fn masked_url(url: &SecretString) -> String {
+    let url = url.expose_secret();
+    let Some((scheme, rest)) = url.split_once("://") else { return MASK.to_owned() };
+    // Over a socket of this machine the password stands among the parameters.
+    let rest = rest.split_once('?').map_or(rest, |(rest, _)| rest);
+    let (authority, path) = rest.split_at(rest.find('/').unwrap_or(rest.len()));
+    let authority = match authority.rsplit_once('@') {
+        None => authority.to_owned(),
+        Some((login, server)) => match login.split_once(':') {
+            Some((user, _)) => format!("{user}:{MASK}@{server}"),
+            None => format!("{MASK}@{server}"),
+        },
+    };
+    // One that is written in another way is not told apart from a secret.
+    if path.contains('@') { MASK.to_owned() } else { format!("{scheme}://{authority}{path}") }
 }
 
 fn time(duration: Duration) -> String {

@@ -15,7 +15,7 @@ use crate::compiler::CompileSettings;
 use crate::dispatch::{Bound, DispatchSettings};
 use crate::event::Tenant;
 use crate::sandbox::{CacheSettings, GuestLimits, SandboxSettings};
-use crate::state::StateSettings;
+use crate::state::{StateError, StateSettings, check_redis_url};
 
 /// Least memory of a compiling process: the program itself and a small component.
 const COMPILE_MEMORY_BYTES_MIN: u64 = 64 << 20;
@@ -27,7 +27,7 @@ const HAND_OVER_MAX: Duration = Duration::from_secs(25);
 const TENANT_WEIGHT_MAX: u32 = 100;
 
 pub(super) fn replays_dir(section: &Section<'_>) -> PathBuf {
-    section.resolve_path(&section.value("dir", super::REPLAYS_DIR.to_owned(), text))
+    section.directory("dir", super::REPLAYS_DIR)
 }
 
 pub(super) fn dead_letters(section: &Section<'_>) -> DeadLetterConfig {
@@ -101,8 +101,7 @@ pub(super) fn sandbox(section: &Section<'_>) -> SandboxSettings {
     settings.ceilings = section.section("ceilings", |section| read_limits(section, &GuestLimits::CEILINGS));
     settings.compile = section.section("compile", compile);
     settings.cache = cache(section);
-    let journal_dir = section.value("journal_dir", SandboxSettings::JOURNAL_DIR.to_owned(), text);
-    settings.journal_dir = Some(section.resolve_path(&journal_dir));
+    settings.journal_dir = Some(section.directory("journal_dir", SandboxSettings::JOURNAL_DIR));
     let deaths_max = settings.host_deaths_max.unwrap_or_default();
     let deaths_max = section.value("host_deaths_max", deaths_max, number(0..=1_000));
     settings.host_deaths_max = (deaths_max > 0).then_some(deaths_max);
@@ -121,14 +120,25 @@ fn state(section: &Section<'_>) -> StateSettings {
     let path = section.file("path").unwrap_or_else(|| section.resolve_path(StateSettings::DEFAULT_PATH));
     let is_given = ["redis_url", "redis_url_file"].map(|key| section.has(key)).contains(&true);
     match store {
-        StoreWord::Embedded => StateSettings::Embedded { path },
+        StoreWord::Embedded => {
+            if path.is_dir() {
+                section.refuse("path", &format!("`{}` is a directory, expected a file", path.display()));
+            } else if let Some(parent) = path.parent() {
+                section.refuse_under_a_file("path", parent);
+            }
+            StateSettings::Embedded { path }
+        }
         StoreWord::Redis => {
             if !is_given {
                 section
                     .refuse("redis_url", "is missing, expected redis://[user:password@]host:port/database");
             }
-            let url = section.secret("redis_url", "redis_url_file").unwrap_or_default();
-            StateSettings::Redis { url, url_file: section.file("redis_url_file") }
+            let url = section.secret("redis_url", "redis_url_file");
+            if let Some(Err(StateError::Url { cause })) = url.as_ref().map(check_redis_url) {
+                let expected = "expected redis://[user:password@]host:port/database";
+                section.refuse("redis_url", &format!("{cause}; {expected}"));
+            }
+            StateSettings::Redis { url: url.unwrap_or_default(), url_file: section.file("redis_url_file") }
         }
     }
 }

@@ -8,8 +8,9 @@ use std::path::{Path, PathBuf};
 use secrecy::SecretString;
 
 use super::mistake::{Mistake, Place};
-use super::variables;
+use super::variables::{self, Environment};
 use super::written::{Entry, Node, Value};
+use crate::encoding;
 
 /// Most edits by which a wrong key may differ from one that is suggested for it.
 const SUGGESTION_EDITS_MAX: usize = 3;
@@ -19,7 +20,7 @@ const SHOWN_CHARS_MAX: usize = 80;
 /// What all sections share.
 #[derive(Debug)]
 pub(super) struct Reader<'a> {
-    environment: &'a BTreeMap<String, String>,
+    environment: &'a Environment,
     base_dir: &'a Path,
     mistakes: RefCell<Vec<Mistake>>,
 }
@@ -50,7 +51,7 @@ pub(super) struct Named<'a, 'b> {
 }
 
 impl<'a> Reader<'a> {
-    pub(super) fn new(environment: &'a BTreeMap<String, String>, base_dir: &'a Path) -> Self {
+    pub(super) fn new(environment: &'a Environment, base_dir: &'a Path) -> Self {
         Self { environment, base_dir, mistakes: RefCell::default() }
     }
 
@@ -131,7 +132,8 @@ impl<'a> Section<'a> {
         let inner = self.reader.open(&self.path_of(key), Some(self.node(key)?), self.effect);
         let mut named = BTreeMap::new();
         for entry in inner.entries {
-            match super::value::name(&entry.key) {
+            let key = variables::replace(&entry.key, self.reader.environment);
+            match key.map_err(|problem| problem.to_string()).and_then(|key| super::value::name(&key)) {
                 Ok(name) => named.extend(read(Named { section: &inner, entry }).map(|value| (name, value))),
                 Err(problem) => inner.add(&entry.key, &entry.key_place, problem),
             }
@@ -233,6 +235,38 @@ impl<'a> Section<'a> {
         if base.as_os_str().is_empty() || base == Path::new(".") { path.into() } else { base.join(path) }
     }
 
+    /// A directory, relative to the configuration, that is there or can be made.
+    pub(super) fn directory(&self, key: &'static str, default: &str) -> PathBuf {
+        let written = self.value(key, default.to_owned(), super::value::text);
+        let path = self.resolve_path(&written);
+        if self.effect == Effect::Used {
+            self.refuse_under_a_file(key, &path);
+        }
+        path
+    }
+
+    /// Reports a directory that cannot be made, because a part of its path is there and is none.
+    pub(super) fn refuse_under_a_file(&self, key: &'static str, path: &Path) {
+        let here =
+            |part: &'_ Path| if part.as_os_str().is_empty() { PathBuf::from(".") } else { part.to_owned() };
+        let known = path.ancestors().map(here).find_map(|part| Some((std::fs::metadata(&part).ok()?, part)));
+        if let Some((metadata, part)) = known
+            && !metadata.is_dir()
+        {
+            self.refuse(key, &format!("`{}` is a file, expected a directory", part.display()));
+        }
+    }
+
+    /// Whether the section has any effect.
+    pub(super) fn is_used(&self) -> bool {
+        self.effect == Effect::Used
+    }
+
+    /// Whether no mistake has been found so far, so that what is resolved may be judged as a whole.
+    pub(super) fn is_clean(&self) -> bool {
+        self.reader.mistakes.borrow().is_empty()
+    }
+
     /// A secret, given by itself or by a file whose last line break does not count.
     pub(super) fn secret(&self, key: &'static str, file_key: &'static str) -> Option<SecretString> {
         let direct = self.node(key).and_then(|node| self.text(&self.path_of(key), node));
@@ -260,13 +294,20 @@ impl<'a> Section<'a> {
 
     /// A secret of a file, whose last line break does not count. `key` is where the file is named.
     pub(super) fn read_secret(&self, key: &'static str, file: &Path) -> Option<SecretString> {
-        match std::fs::read_to_string(file) {
-            Ok(secret) => Some(secret.trim_end_matches(['\n', '\r']).into()),
-            Err(error) => {
-                self.refuse(key, &format!("cannot read the secret from {}: {error}", file.display()));
-                None
-            }
-        }
+        let shown = file.display();
+        let problem = match std::fs::read(file) {
+            Ok(bytes) => match encoding::utf8(&bytes) {
+                Ok(secret) => return Some(secret.trim_end_matches(['\n', '\r']).into()),
+                // Neither the byte nor its place: it is a secret.
+                Err(encoding::EncodingError::Other { .. }) => {
+                    format!("the secret in {shown} is not UTF-8; save it as UTF-8")
+                }
+                Err(encoding) => format!("the secret in {shown} {encoding}"),
+            },
+            Err(error) => format!("cannot read the secret from {shown}: {error}"),
+        };
+        self.refuse(key, &problem);
+        None
     }
 
     fn node(&self, key: &'static str) -> Option<&'a Node> {
@@ -295,7 +336,11 @@ impl<'a> Section<'a> {
             (Value::Text(text), Place::Variable(_)) => return Some(text.clone()),
             (Value::Text(text), Place::Line(_)) => match variables::replace(text, self.reader.environment) {
                 Ok(text) => return Some(text),
-                Err(variables::Problem::Unset(_)) if self.effect == Effect::Unused => return None,
+                Err(variables::Problem::Unset(_) | variables::Problem::NotUtf8(_))
+                    if self.effect == Effect::Unused =>
+                {
+                    return None;
+                }
                 Err(problem) => problem.to_string(),
             },
             (Value::List(_) | Value::Map(_), _) => "expected a single value".to_owned(),
@@ -326,11 +371,13 @@ impl<'a> Section<'a> {
 
     /// The value of a variable of the environment. `key` is where the variable is named.
     pub(super) fn environment(&self, key: &'static str, variable: &str) -> Option<&'a str> {
-        let value = self.reader.environment.get(variable);
-        if value.is_none() {
-            self.refuse(key, &format!("the environment variable `{variable}` is not set"));
+        match self.reader.environment.get(variable) {
+            Ok(value) => Some(value),
+            Err(problem) => {
+                self.refuse(key, &problem.to_string());
+                None
+            }
         }
-        value.map(String::as_str)
     }
 
     fn refuse_unknown_keys(&self) {

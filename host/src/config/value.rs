@@ -10,6 +10,9 @@ use bytesize::ByteSize;
 /// Longest name of a stream, topic or group.
 const NAME_BYTES_MAX: usize = 255;
 
+/// Longest span of time, a hundred years: a clock can be set ahead by that and does not overflow.
+const DURATION_MAX: Duration = Duration::from_secs(36_500 * 24 * 60 * 60);
+
 /// A whole number in a range.
 pub(super) fn number<T: FromStr + PartialOrd + Display>(
     range: RangeInclusive<T>,
@@ -20,10 +23,14 @@ pub(super) fn number<T: FromStr + PartialOrd + Display>(
     }
 }
 
-/// A span of time above zero.
+/// A span of time above zero that clocks can still reckon with.
 pub(super) fn duration(text: &str) -> Result<Duration, String> {
     let parsed = humantime::parse_duration(text).ok().filter(|duration| !duration.is_zero());
-    parsed.ok_or_else(|| "expected a time above zero with its unit, such as 250ms, 30s or 5m".to_owned())
+    match parsed {
+        Some(duration) if duration > DURATION_MAX => Err("expected a time of at most 36500days".to_owned()),
+        Some(duration) => Ok(duration),
+        None => Err("expected a time above zero with its unit, such as 250ms, 30s or 5m".to_owned()),
+    }
 }
 
 /// A span of time that may be none, up to the longest.

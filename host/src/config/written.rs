@@ -4,8 +4,10 @@ use std::fmt;
 
 use serde::de::{self, Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
 use serde_saphyr::Spanned;
+use serde_saphyr::options::DuplicateKeyPolicy;
 
-use super::mistake::{Mistake, Place};
+use super::mistake::{ConfigError, Mistake, Place};
+use super::syntax;
 
 /// Variables that start so override a value; further `__` separate the keys of its path.
 const OVERRIDE_PREFIX: &str = "GUESTHOUSE__";
@@ -40,11 +42,24 @@ pub(super) struct Entry {
 
 impl Node {
     /// Reads YAML. An empty document is an empty map.
-    pub(super) fn parse(text: &str) -> Result<Self, String> {
+    pub(super) fn parse(text: &str) -> Result<Self, ConfigError> {
+        let text = &syntax::without_marks(text);
+        match Self::parse_with(text, DuplicateKeyPolicy::Error) {
+            Ok(node) => Ok(node),
+            Err(error @ serde_saphyr::Error::DuplicateMappingKey { .. }) => {
+                // Read once more, this time to find all of them with their places.
+                let node = Self::parse_with(text, DuplicateKeyPolicy::LastWins);
+                let repeated = node.map(|node| syntax::repeated_keys(&node)).unwrap_or_default();
+                Err(syntax::refusal(&error, repeated))
+            }
+            Err(error) => Err(syntax::refusal(&error, Vec::new())),
+        }
+    }
+
+    fn parse_with(text: &str, duplicate_keys: DuplicateKeyPolicy) -> Result<Self, serde_saphyr::Error> {
         // A snippet of the source could show a secret.
-        let options = serde_saphyr::options! { with_snippet: false };
-        let parsed = serde_saphyr::from_str_with_options(text, options);
-        let raw: Spanned<Raw> = parsed.map_err(|error| error.to_string())?;
+        let options = serde_saphyr::options! { with_snippet: false, duplicate_keys: duplicate_keys };
+        let raw: Spanned<Raw> = serde_saphyr::from_str_with_options(text, options)?;
         let mut node = Self::settle(raw, text);
         if matches!(node.value, Value::Null) {
             node.value = Value::Map(Vec::new());
@@ -111,6 +126,13 @@ impl Node {
         };
         Self { value, place }
     }
+}
+
+/// What is to be said of a variable that would override a value, if it were text.
+pub(super) fn unusable_override(name: &str) -> Option<Mistake> {
+    let key = name.strip_prefix(OVERRIDE_PREFIX)?.to_lowercase().replace("__", ".");
+    let problem = "is set, but it is not UTF-8".to_owned();
+    Some(Mistake { key, place: Some(Place::Variable(name.to_owned())), problem })
 }
 
 impl Entry {

@@ -55,6 +55,11 @@ pub(crate) enum ImportNeed {
     },
     /// A host that serves a later version of the contract.
     NewerHost,
+    /// This host has the interface in another version only.
+    OtherVersion {
+        /// What versions it has.
+        expected: &'static str,
+    },
     /// No host grants it.
     NeverGranted,
 }
@@ -106,6 +111,7 @@ impl ImportNeed {
             Need::Nothing => Self::Nothing,
             Need::Grant(row) => Self::Grant { grant: row.grant },
             Need::NewerHost => Self::NewerHost,
+            Need::OtherVersion(expected) => Self::OtherVersion { expected },
             Need::Never => Self::NeverGranted,
         }
     }

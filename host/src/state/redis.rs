@@ -20,6 +20,7 @@ use super::{
     Applied, MarkId, MarkPlace, Namespace, Opened, PAGE_KEYS_MAX, Remember, Seen, SeenPlace, StateError,
     StateStore, Surroundings, Transaction, Usage, WAIT_MAX,
 };
+use crate::encoding::without_mark;
 use crate::handler::HandlerName;
 use crate::identity::EventKey;
 use crate::mender::Mend;
@@ -238,7 +239,9 @@ impl RedisStore {
     fn read_url_again(&self) {
         let Some(file) = &self.url_file else { return };
         let url = std::fs::read_to_string(file).map_err(|error| error.to_string());
-        let read = url.and_then(|url| client(url.trim_end_matches(['\n', '\r'])).map_err(|e| e.to_string()));
+        let read = url.and_then(|url| {
+            client(without_mark(&url).trim_end_matches(['\n', '\r'])).map_err(|e| e.to_string())
+        });
         match read {
             Ok(client) => *self.client.lock().unwrap_or_else(PoisonError::into_inner) = client,
             Err(error) => tracing::debug!(file = %file.display(), error, "the URL of the state store stays"),
@@ -407,8 +410,12 @@ impl StateStore for RedisStore {
     }
 }
 
-fn client(url: &str) -> Result<Client, StateError> {
-    Client::open(url).map_err(|error| StateError::Url { cause: error.to_string() })
+pub(super) fn client(url: &str) -> Result<Client, StateError> {
+    let refused = |cause: &str| StateError::Url { cause: cause.to_owned() };
+    if ["rediss:", "valkeys:"].iter().any(|scheme| url.starts_with(scheme)) {
+        return Err(refused("TLS, which the scheme asks for, is not supported"));
+    }
+    Client::open(url).map_err(|error| refused(error.detail().unwrap_or("it is no such URL")))
 }
 
 /// The id of the data on the server, which is made with the first of it. It is written anew each time: a server that

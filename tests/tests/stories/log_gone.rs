@@ -29,7 +29,7 @@ struct Piped {
 impl Piped {
     /// Starts one, and gives it back with the end of its log where somebody could read. What it wrote until it showed its
     /// endpoint is read.
-    async fn start(house: &House, config: &Value) -> (Self, PipeReader) {
+    fn start(house: &House, config: &Value) -> (Self, PipeReader) {
         let mut config = config.clone();
         config["metrics"] = json!({ "listen": "127.0.0.1:0" });
         let (mut reader, writer) = std::io::pipe().unwrap();
@@ -108,7 +108,7 @@ fn orders(count: u128) -> Vec<Value> {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_log_whose_reader_goes_away_costs_lines_alone() {
     let house = House::new();
-    let (host, reader) = Piped::start(&house, &talkative(&house)).await;
+    let (host, reader) = Piped::start(&house, &talkative(&house));
     host.until("it reads", |counters| counters.partitions == PARTITIONS).await;
     drop(reader);
     let client = house.client().await;
@@ -124,7 +124,7 @@ async fn a_log_whose_reader_goes_away_costs_lines_alone() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_log_that_nobody_empties_holds_up_nothing_not_even_the_end() {
     let house = House::new();
-    let (host, mut reader) = Piped::start(&house, &talkative(&house)).await;
+    let (host, mut reader) = Piped::start(&house, &talkative(&house));
     host.until("it reads", |counters| counters.partitions == PARTITIONS).await;
     let client = house.client().await;
     client.publish(&orders(3_000)).await;

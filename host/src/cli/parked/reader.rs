@@ -48,10 +48,7 @@ async fn read_topic(
     wanted: Option<LaneName>,
     found: &mut Vec<FoundLane>,
 ) -> anyhow::Result<()> {
-    let parked = TopicAddress::new(
-        config.connector.stream_name.as_str(),
-        format!("{topic}{}", config.dead_letters.parked_suffix),
-    );
+    let parked = TopicAddress::new(config.connector.stream_name.as_str(), config.parked_topic(topic));
     let cannot_read = || format!("cannot read the parked events of {parked}");
     let state = match connector.topic_state(&parked).await {
         // No host has made it yet.

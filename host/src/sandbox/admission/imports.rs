@@ -2,7 +2,7 @@
 
 use wasmtime::component::Component;
 
-use super::version::{Fit, fit};
+use super::version::{Fit, fit, is_wasi_release};
 use super::{AdmissionError, listed};
 use crate::sandbox::{Grants, config_store, contract, denied, http, keyvalue, module, random, text, wasi};
 
@@ -85,9 +85,14 @@ pub(in crate::sandbox) enum Need {
     Grant(&'static Grantable),
     /// A newer host: the import is of a later version of the contract.
     NewerHost,
+    /// Another version of the same interface, which this host has.
+    OtherVersion(&'static str),
     /// It is never granted.
     Never,
 }
+
+/// The versions of WASI that are offered, for people.
+const WASI_RELEASES: &str = "0.2.0 or a later release of 0.2";
 
 impl Need {
     /// What an import needs, by its name.
@@ -102,11 +107,12 @@ impl Need {
             Versions::OfContract => match fit(version, ours) {
                 Fit::Served => need,
                 Fit::Newer => Self::NewerHost,
-                Fit::Other => Self::Never,
+                Fit::Other => Self::OtherVersion(contract::VERSION),
             },
-            Versions::OfWasi if version.starts_with("0.2.") => need,
+            Versions::OfWasi if is_wasi_release(version) => need,
+            Versions::OfWasi => Self::OtherVersion(WASI_RELEASES),
             Versions::Exactly(offered) if version == offered => need,
-            Versions::OfWasi | Versions::Exactly(_) => Self::Never,
+            Versions::Exactly(offered) => Self::OtherVersion(offered),
         };
         if let Some(row) = GRANTABLE.iter().find(|row| row.interface == interface) {
             return offered(row.versions, Self::Grant(row));
@@ -117,15 +123,15 @@ impl Need {
         if import == module::HOST {
             return Self::Nothing;
         }
-        let standard = wasi::contains(interface) || denied::contains(interface);
-        if standard && version.starts_with("0.2.") { Self::Nothing } else { Self::Never }
+        let is_standard = wasi::contains(interface) || denied::contains(interface);
+        if is_standard { offered(Versions::OfWasi, Self::Nothing) } else { Self::Never }
     }
 }
 
 /// Refuses imports that no grant allows, all by name, and then the first one whose grant is missing.
 pub(super) fn check(component: &Component, grants: &Grants) -> Result<(), AdmissionError> {
     let ty = component.component_type();
-    let mut unknown = Vec::new();
+    let mut unknown: Vec<String> = Vec::new();
     let mut refused = None;
     for (import, _) in ty.imports(component.engine()) {
         let found = || text::shown(import, 256);
@@ -139,12 +145,14 @@ pub(super) fn check(component: &Component, grants: &Grants) -> Result<(), Admiss
                 let expected = contract::VERSION;
                 refused.get_or_insert_with(|| AdmissionError::NewerVersion { found: found(), expected });
             }
-            Need::Never => unknown.push(import),
+            Need::OtherVersion(expected) => unknown.push(format!("{import}, expected version {expected}")),
+            Need::Never => unknown.push(import.to_owned()),
         }
     }
     if unknown.is_empty() {
         return refused.map_or(Ok(()), Err);
     }
+    let unknown: Vec<&str> = unknown.iter().map(String::as_str).collect();
     Err(AdmissionError::UnknownImports { imports: listed(&unknown), grantable: grantable() })
 }
 
@@ -168,23 +176,27 @@ mod tests {
             ("guesthouse:handler/log@0.1.0", "Grant"),
             ("guesthouse:handler/log@0.1.4", "Grant"),
             ("guesthouse:handler/log@0.1.5", "NewerHost"),
-            ("guesthouse:handler/log@0.2.0", "Never"),
+            ("guesthouse:handler/log@0.2.0", "OtherVersion"),
             ("guesthouse:handler/types@0.1.1", "Nothing"),
             ("guesthouse:handler/types@0.1.5", "NewerHost"),
-            ("guesthouse:handler/types", "Never"),
+            ("guesthouse:handler/types", "OtherVersion"),
             ("wasi:io/poll@0.2.0", "Nothing"),
+            ("wasi:io/poll@0.2.0-rc-2023-11-10", "OtherVersion"),
+            ("wasi:filesystem/types@0.2.0-rc-2023-11-10", "OtherVersion"),
+            ("wasi:http/types@0.2.0-rc-2023-12-05", "OtherVersion"),
+            ("wasi:random/random@0.2.0-rc-2023-11-10", "OtherVersion"),
             ("rustok:module/host@1.0.0", "Nothing"),
             ("rustok:module/host@1.0.1", "Never"),
-            ("wasi:io/poll@0.3.0", "Never"),
+            ("wasi:io/poll@0.3.0", "OtherVersion"),
             ("wasi:threads/spawn@0.2.0", "Never"),
             ("wasi:keyvalue/store@0.2.0-draft2", "Grant"),
-            ("wasi:keyvalue/store@0.2.0-draft", "Never"),
-            ("wasi:keyvalue/store@0.2.0", "Never"),
+            ("wasi:keyvalue/store@0.2.0-draft", "OtherVersion"),
+            ("wasi:keyvalue/store@0.2.0", "OtherVersion"),
             ("wasi:keyvalue/atomics@0.2.0-draft2", "Never"),
             ("wasi:keyvalue/batch@0.2.0-draft2", "Never"),
             ("wasi:http/outgoing-handler@0.2.3", "Grant"),
             ("wasi:http/types@0.2.12", "Grant"),
-            ("wasi:http/outgoing-handler@0.3.0", "Never"),
+            ("wasi:http/outgoing-handler@0.3.0", "OtherVersion"),
             ("wasi:http/incoming-handler@0.2.3", "Never"),
         ] {
             let need = format!("{:?}", Need::of_host(import, "0.1.4"));

@@ -155,8 +155,9 @@ fn unknown_imports_are_all_named() {
     let refusal = refusal(actor(&[EXPORT_BATCH, ("import", imports)]));
     assert!(
         refusal.starts_with(
-            "the component imports `wasi:http/incoming-handler@0.2.4`, `guesthouse:handler/log@0.9.0`, \
-             `wasi:cli/environment@0.3.0`, `do-it`, which no grant allows; a handler may import"
+            "the component imports `wasi:http/incoming-handler@0.2.4`, `guesthouse:handler/log@0.9.0, expected version \
+             0.1.0`, `wasi:cli/environment@0.3.0, expected version 0.2.0 or a later release of 0.2`, `do-it`, which no \
+             grant allows; a handler may import"
         ),
         "{refusal}"
     );

@@ -54,6 +54,11 @@ pub(super) fn fit(found: &str, ours: &str) -> Fit {
     }
 }
 
+/// Whether this is a released version of WASI 0.2. A candidate of one may have had other functions.
+pub(super) fn is_wasi_release(version: &str) -> bool {
+    version.strip_prefix("0.2.").and_then(number).is_some()
+}
+
 /// A number without signs, blanks or leading zeros.
 fn number(text: &str) -> Option<u64> {
     let plain = text.bytes().all(|byte| byte.is_ascii_digit()) && (text == "0" || !text.starts_with('0'));
@@ -63,6 +68,14 @@ fn number(text: &str) -> Option<u64> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn candidates_of_wasi_are_no_releases() {
+        assert!(["0.2.0", "0.2.3", "0.2.12"].into_iter().all(is_wasi_release));
+        let others =
+            ["0.2.0-rc-2023-11-10", "0.2.", "0.2", "0.2.x", "0.2.01", "0.2.0+1", "0.3.0", "", "10.2.0"];
+        assert!(!others.into_iter().any(is_wasi_release));
+    }
 
     #[test]
     fn earlier_versions_of_the_line_are_served_and_nothing_else() {

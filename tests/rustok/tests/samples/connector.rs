@@ -73,7 +73,7 @@ async fn the_connectors_samples_publish_what_they_say() {
 
 #[test]
 fn the_printed_configuration_loads_in_both_modes() {
-    let environment = [("IGGY_PASSWORD".to_owned(), "p:a@s?s&w=o/r#d%".to_owned())];
+    let environment = [("IGGY_PASSWORD".into(), "p:a@s?s&w=o/r#d%".into())];
     let load = |text: &str| rustok_iggy::Config::parse(text, Path::new(""), environment.clone()).unwrap();
     let embedded = load(EVENTS).connector;
     assert_eq!(embedded.mode, ConnectorMode::Embedded);
