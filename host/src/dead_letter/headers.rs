@@ -51,8 +51,10 @@ impl LetterHeaders {
         let mut dropped: u32 = 0;
         for entry in source.entries().filter(|entry| !is_ours(&entry.name())) {
             let key = entry.key();
-            let is_kept = !self.0.has(&key) && self.0.insert(key, entry.value().to_value()).is_ok();
-            dropped = dropped.saturating_add(u32::from(!is_kept));
+            // Of a trace we have said more, and no message has a key twice.
+            if !self.0.has(&key) && self.0.insert(key, entry.value().to_value()).is_err() {
+                dropped = dropped.saturating_add(1);
+            }
         }
         if dropped == 0 {
             self.0.remove(DROPPED);

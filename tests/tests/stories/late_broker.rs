@@ -64,6 +64,8 @@ async fn a_broker_that_starts_empty_with_another_password_is_worked_with_again()
     let mut host = house.start("host", &config);
     host.until_reading(PARTITIONS).await;
     place_and_expect(&house.client().await, "first").await;
+    // What no broker has confirmed cannot go back.
+    host.until("offsets are committed", |counters| counters.commits > 0).await;
 
     house.broker().kill();
     house.broker().start_empty().await;
