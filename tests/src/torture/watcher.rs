@@ -1,5 +1,6 @@
 //! The watcher: asks every host for its health each second, for as long as it lives.
 
+use std::collections::BTreeSet;
 use std::fs::File;
 use std::io::{ErrorKind, Read};
 use std::net::SocketAddr;
@@ -107,8 +108,9 @@ fn read(body: &str, commits: usize) -> Option<Told> {
     let details = &health["details"];
     if health["status"] != "healthy" {
         let causes = details["causes"].as_array().map(Vec::as_slice).unwrap_or_default();
-        let causes = causes.iter().filter_map(|cause| cause["code"].as_str().map(str::to_owned)).collect();
-        return Some(Told::Unwell { causes });
+        // Health names a cause once for each partition or topic that has it.
+        let names: BTreeSet<_> = causes.iter().filter_map(|cause| cause["code"].as_str()).collect();
+        return Some(Told::Unwell { causes: names.into_iter().map(str::to_owned).collect() });
     }
     let sum = |part: &str, name: &str| -> u64 {
         let values = details[part].as_object().into_iter().flatten();
