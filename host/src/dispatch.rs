@@ -11,6 +11,7 @@ pub(crate) mod bounds;
 mod breaker;
 pub(crate) mod effects;
 mod gates;
+mod notices;
 pub(crate) mod pace;
 mod parking;
 pub(crate) mod partitions;
@@ -42,6 +43,7 @@ use self::attempts::CallFacts;
 use self::bounds::HostLoad;
 use self::breaker::{Change, Tally};
 use self::effects::{EffectId, Effects, PublishJob};
+use self::notices::Notices;
 use self::parking::Parking;
 use self::partitions::{AssignmentId, Commit, Due, PartitionKey, Partitions, Polling, Stand, Ticket};
 use self::pauses::{Purpose, Whose};
@@ -119,6 +121,8 @@ pub(crate) struct Dispatcher {
     shelving: Shelving,
     counters: Counting,
     showing: Showing,
+    /// Of messages that no codec can read.
+    undecodable_notices: Notices,
     random: SmallRng,
     /// Scratch space of [`Self::read`].
     found: Vec<HandlerIndex>,
@@ -152,6 +156,7 @@ impl Dispatcher {
             shelving: Shelving::default(),
             counters: Counting::default(),
             showing,
+            undecodable_notices: Notices::default(),
             random: SmallRng::seed_from_u64(seed),
             found: Vec::new(),
         }
@@ -411,6 +416,10 @@ impl Dispatcher {
         self.counters.undecodable();
         let outcome = Outcome::Undecodable { code: error.code(), reason: error.to_string() };
         let job = self.effects.undecodable(message, &outcome, now);
+        if let Some(left_out) = self.undecodable_notices.note(now.instant) {
+            let (letter, offset) = (job.letter_id(), message.source.offset);
+            tracing::warn!(partition = ?at.partition, %offset, letter, %outcome, left_out, "a message is given up");
+        }
         self.start_effect(job, Some(ticket));
     }
 

@@ -8,7 +8,7 @@ use std::cmp::Reverse;
 use anyhow::bail;
 use clap::builder::PossibleValuesParser;
 use clap::{Args, Subcommand};
-use comfy_table::{ContentArrangement, Table, presets};
+use comfy_table::{ColumnConstraint, ContentArrangement, Table, Width, presets};
 use jiff::Timestamp;
 use uuid::Uuid;
 
@@ -23,6 +23,13 @@ use crate::outcome::OutcomeKind;
 const COLUMN_BYTES_MAX: usize = 120;
 /// Stands for what is not known.
 const UNKNOWN: &str = "-";
+
+/// Columns of the whole list.
+const TABLE_COLUMNS: u16 = 110;
+/// Columns of an id with the space around it.
+const ID_COLUMNS: u16 = 38;
+/// Longest reason in a list; `show` has all of it.
+const REASON_BYTES_MAX: usize = 100;
 
 #[derive(Debug, Subcommand)]
 pub(super) enum DlqCommand {
@@ -186,18 +193,21 @@ impl Newest {
 fn table(letters: &[LetterSummary]) -> Table {
     let mut table = Table::new();
     table.load_style(presets::UTF8_BORDERS_ONLY).set_content_arrangement(ContentArrangement::Dynamic);
-    table.set_header(["failed at", "tenant", "event type", "handler", "outcome", "attempts", "reason", "id"]);
+    table.set_width(TABLE_COLUMNS);
+    table.set_header(["failed at", "tenant", "event type, handler", "outcome, attempts", "id, reason"]);
     for letter in letters {
+        let of = |text: &Option<String>| column(text.as_deref());
         table.add_row([
-            time(letter.failed_at),
-            column(letter.tenant.as_deref()),
-            column(letter.event_type.as_deref()),
-            column(letter.handler.as_deref()),
-            outcome(letter),
-            number(letter.attempts),
-            column(Some(&letter.reason)),
-            letter.id.clone(),
+            time(letter.failed_at).replace('T', " "),
+            of(&letter.tenant),
+            format!("{}\n{}", of(&letter.event_type), of(&letter.handler)),
+            format!("{}\n{}", outcome(letter), number(letter.attempts)),
+            format!("{}\n{}", letter.id, clean(&letter.reason, REASON_BYTES_MAX)),
         ]);
+    }
+    // An id on one line can be copied. The rest shares what is left.
+    if let Some(ids) = table.column_mut(4) {
+        ids.set_constraint(ColumnConstraint::LowerBoundary(Width::Fixed(ID_COLUMNS)));
     }
     table
 }

@@ -247,9 +247,14 @@ impl Dispatcher {
         failure: &Failure<'_>,
         now: Now,
     ) -> (Option<Delivery>, Rest) {
-        let Some(plan) = self.plans.get(handler.0) else { return (None, Rest::Over) };
+        let Some(plan) = self.plans.get_mut(handler.0) else { return (None, Rest::Over) };
         let config = Arc::clone(&plan.config);
         let job = self.effects.dead_letter(&delivery.event, &config, failure);
+        if let Some(left_out) = plan.notices.note(now.instant) {
+            let (event, outcome) = (&delivery.event, failure.outcome);
+            let (handler, tenant, event, letter) = (&config.name, &event.tenant, &event.id, job.letter_id());
+            tracing::warn!(%handler, %tenant, %event, letter, %outcome, left_out, "an event is given up");
+        }
         self.counters.dead(&delivery.event.tenant, &config.name, failure.outcome.kind());
         match config.on_failure {
             FailurePolicy::Park => {

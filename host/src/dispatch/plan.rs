@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::breaker::{Change, Passage};
+use super::notices::Notices;
 use super::pace::Pace;
 use super::pauses::{Pauses, Whose};
 use crate::counters::{HandlerCounters, HandlerState};
@@ -21,6 +22,7 @@ pub(super) struct Plan {
     pub(super) pauses: Pauses,
     /// Attempts that ended, by outcome.
     pub(super) attempts: BTreeMap<OutcomeKind, u64>,
+    pub(super) notices: Notices,
 }
 
 impl Plan {
@@ -30,7 +32,7 @@ impl Plan {
             Pool::Waiting => Pace::cautious(config.batch_max, config.batch_time_target),
         };
         let pauses = Pauses::new(config.breaker.clone());
-        Self { config, pool, pace, pauses, attempts: BTreeMap::new() }
+        Self { config, pool, pace, pauses, attempts: BTreeMap::new(), notices: Notices::default() }
     }
 
     /// Whether a tenant's calls are made one at a time: those that change the same state would only be in each

@@ -193,12 +193,25 @@ impl Output {
 
     fn send(&self, level: LogLevel, line: &str) {
         let (handler, tenant) = (self.spec.handler.as_str(), self.tenant.as_str());
-        let (event, events) =
-            self.subject.as_ref().map_or(("", 0), |subject| (&*subject.first.id, subject.events));
+        // Which event of several a line is about only the guest knows.
+        let (event, first_event, events) = match &self.subject {
+            Some(Subject { first, events: 1 }) => (Some(&*first.id), None, 1),
+            Some(Subject { first, events }) => (None, Some(&*first.id), *events),
+            None => (None, None, 0),
+        };
         // The level of a line is part of its static call site, hence one call site per level.
         macro_rules! send {
             ($level:ident) => {
-                tracing::event!(target: "guest", tracing::Level::$level, handler, tenant, event, events, "{line}")
+                tracing::event!(
+                    target: "guest",
+                    tracing::Level::$level,
+                    handler,
+                    tenant,
+                    event,
+                    first_event,
+                    events,
+                    "{line}"
+                )
             };
         }
         match level {

@@ -46,6 +46,22 @@ fn what_is_shown_cannot_move_the_cursor() {
 }
 
 #[test]
+fn a_list_is_narrow_and_has_each_id_on_one_line() {
+    let long = "x".repeat(90);
+    let pairs = [
+        ("gh-tenant", "550e8400-e29b-41d4-a716-446655440000"),
+        ("gh-event-type", long.as_str()),
+        ("gh-handler", "order-totals"),
+        ("gh-outcome", "trapped"),
+        ("gh-reason", &"a reason of many words ".repeat(10)),
+    ];
+    let letter = letter(0, &pairs, 1_787_217_302_417_305).summary;
+    let shown = table(std::slice::from_ref(&letter)).to_string();
+    assert!(shown.lines().all(|line| line.chars().count() <= usize::from(TABLE_COLUMNS)), "{shown}");
+    assert!(shown.contains(&letter.id), "{shown}");
+}
+
+#[test]
 fn json_has_the_payload_only_where_one_letter_is_shown() {
     let letter = letter(7, &[("gh-tenant", "acme"), ("region", "eu")], 1);
     let whole = serde_json::to_value(&letter).unwrap();
