@@ -109,7 +109,8 @@ async fn what_is_moved_to_the_dlq_is_kept_whole_and_can_be_retried() {
     dlq.move_to_dlq(connector.as_ref(), entry.clone()).await.unwrap();
     transport.move_to_dlq(entry.clone()).await.unwrap();
     let letters = read_all(connector.as_ref(), "dlq").await;
-    assert_eq!(letters.len(), 1, "the same entry is one dead letter");
+    assert_eq!(letters.len(), 2, "who is answered and sends again means it");
+    assert_eq!(letters[0].id, letters[1].id, "the same entry has the same id");
     assert_eq!(letters[0].payload, payload);
     let headers = [
         ("gh-topic", "domain"),
