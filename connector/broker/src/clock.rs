@@ -10,10 +10,10 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use rustix::time::{ClockId, clock_gettime};
 
-/// How long a wall clock must stand by a leap before the leap is believed.
+/// How long a wall clock must keep a leap before the leap is believed.
 pub const BELIEVED_AFTER: Duration = Duration::from_secs(3600);
 
-/// What the two clocks may differ by between two readings, because one of them is corrected. More is a leap.
+/// How far the two clocks may drift apart between two readings, because somebody corrects one of them. More is a leap.
 const LEAP_MIN: Duration = Duration::from_secs(60);
 
 /// The clock of this process.
@@ -36,10 +36,12 @@ struct SteadyClock {
     leap: Option<Leap>,
 }
 
-/// A wall clock that stands elsewhere than the anchor says.
+/// A leap that is not believed yet.
 #[derive(Debug, Clone, Copy)]
 struct Leap {
+    /// The last reading that agreed with the leap.
     last: Reading,
+    /// When the first reading of it was taken.
     since_boot: Duration,
 }
 
@@ -50,7 +52,7 @@ enum Change {
     Leapt { micros: i64 },
     /// It is back where it should be.
     Returned,
-    /// It stood by its leap for so long that it is believed.
+    /// It kept its leap for so long that the leap is believed.
     Believed { micros: i64 },
 }
 
@@ -65,12 +67,12 @@ pub fn steady_micros() -> u64 {
         Some(Change::Leapt { micros }) => tracing::warn!(
             seconds = micros / 1_000_000,
             believed_after_seconds = BELIEVED_AFTER.as_secs(),
-            "the wall clock leapt, and the time since the boot did not; nothing expires by the leap for now"
+            "the wall clock leapt and the time since the boot did not; nothing expires because of the leap for now"
         ),
         Some(Change::Returned) => tracing::warn!("the wall clock is back where it was before it leapt"),
         Some(Change::Believed { micros }) => tracing::warn!(
             seconds = micros / 1_000_000,
-            "the wall clock stands by its leap, which is believed from now on"
+            "the wall clock has kept its leap for an hour and is believed from now on"
         ),
     }
     micros

@@ -55,7 +55,7 @@ pub(crate) struct DataDir {
 /// The directory that was taken is not at its place any more: what is written now would be gone with the process.
 #[derive(Debug, thiserror::Error)]
 #[error(
-    "data directory {} was removed or replaced while the broker runs; put it back, or start the broker again to begin \
+    "somebody removed or replaced the data directory {} while the broker runs; put it back, or restart the broker to begin \
      with an empty one",
     path.display()
 )]

@@ -156,8 +156,8 @@ impl Partition {
     }
 
     /// Appends a batch record of `messages` messages, unless `sender` repeats what another connection has sent, whose
-    /// answer may be lost. It is then in the hands of the operating system; [`Partition::sync`] waits for the disk, and wants to know the era. A log that refuses because
-    /// its disk failed is mended first, if that works again.
+    /// answer may be lost. The operating system has the batch then; [`Partition::sync`] waits for the disk, and needs the
+    /// era. A log that refuses because its disk failed is mended first, if the disk works again.
     pub(crate) fn append(
         &self,
         store: &Store,

@@ -1,8 +1,8 @@
 //! The window of message ids that a partition has seen lately. A batch whose ids were all appended before is a
 //! client's retry after a lost answer, and appending it again would duplicate it.
 //!
-//! A connection handles one request after another, so whoever sends the same ids in a new request on the connection that
-//! appended them has been answered there, and means a second copy. A repetition from another connection is a retry, and
+//! A connection handles one request after another. Whoever sends the same ids in a new request on the connection that
+//! appended them has therefore been answered there, and means a second copy. A repetition from another connection is a retry, and
 //! so is one under the number of a request that was answered before.
 
 use std::hash::BuildHasher as _;

@@ -53,16 +53,19 @@ fn buried(event: &Event, outcome: &Outcome) -> OutgoingMessage {
     build(&event.message, "guesthouse", &cause, &failure(outcome))
 }
 
-fn read(letter: &OutgoingMessage) -> DeadLetter {
-    let received = ReceivedMessage {
+fn received(letter: &OutgoingMessage) -> ReceivedMessage {
+    ReceivedMessage {
         id: letter.id,
         offset: Offset(9),
         timestamp_micros: 0,
         origin_timestamp_micros: 0,
         headers: RawHeaders(letter.headers.encode()),
         payload: letter.payload.clone(),
-    };
-    DeadLetter::read(received, PartitionId(1)).unwrap()
+    }
+}
+
+fn read(letter: &OutgoingMessage) -> DeadLetter {
+    DeadLetter::read(received(letter), PartitionId(1)).unwrap()
 }
 
 fn headers(pairs: &[(&str, &str)]) -> Headers {
@@ -186,9 +189,9 @@ fn source_headers_without_room_are_left_out_and_counted() {
     assert!(read.headers.iter().zip(0..).all(|((name, _), at)| *name == format!("{at:0>200}")));
 }
 
-/// Keys and values of every kind, at the limits of their lengths: they come back as they were, kind and all.
+/// Keys that are no text, at the limits of their lengths, and two with one text: they come back as they were.
 #[test]
-fn headers_of_every_kind_come_back_as_they_were() {
+fn headers_with_any_key_come_back_as_they_were() {
     let number = 1_i32.to_le_bytes();
     let keys: [(u8, &[u8]); 7] = [
         (1, &[0xFF; 127]),
@@ -212,14 +215,7 @@ fn headers_of_every_kind_come_back_as_they_were() {
     source.headers = RawHeaders(raw.into());
     let headers = source.headers.to_headers().unwrap();
     let letter = buried(&event(source), &rejected("x"));
-    let received = ReceivedMessage {
-        id: letter.id,
-        offset: Offset(9),
-        timestamp_micros: 0,
-        origin_timestamp_micros: 0,
-        headers: RawHeaders(letter.headers.encode()),
-        payload: letter.payload.clone(),
-    };
+    let received = received(&letter);
     assert_eq!(source_headers(&received.headers).to_headers().unwrap(), headers);
     let read = read(&letter);
     assert_eq!(read.summary.headers_dropped, None);
