@@ -92,7 +92,7 @@ pub struct SubscriptionConfig {
 /// Where events go that are given up on.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct DeadLetterConfig {
-    /// The topic.
+    /// The topic. Beside it, one of this name and `-states` says which letters were replayed or resolved.
     pub topic: String,
     /// How many partitions it has.
     pub partitions: u32,
@@ -139,6 +139,18 @@ impl Default for SubscriptionConfig {
 impl Default for DeadLetterConfig {
     fn default() -> Self {
         Self { topic: "dlq".to_owned(), partitions: 8, parked_suffix: "-parked".to_owned() }
+    }
+}
+
+impl DeadLetterConfig {
+    /// The topic that says what became of the letters of `topic`.
+    pub(crate) fn states_topic_of(topic: &str) -> String {
+        format!("{topic}-states")
+    }
+
+    /// The topic that says what became of the letters.
+    pub(crate) fn states_topic(&self) -> String {
+        Self::states_topic_of(&self.topic)
     }
 }
 

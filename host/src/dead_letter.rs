@@ -15,6 +15,7 @@ mod foreign;
 mod headers;
 mod parked;
 mod read;
+mod state;
 mod text;
 
 #[cfg(test)]
@@ -32,10 +33,11 @@ use crate::lane::OrderBy;
 use crate::outcome::Outcome;
 
 pub(crate) use again::again;
-pub(crate) use foreign::{dead_letter_of, entry_again};
+pub(crate) use foreign::{dead_letter_of, entry_again, entry_id};
 pub(crate) use headers::{LetterHeaders, source_headers};
 pub(crate) use parked::{EventRecord, park};
 pub(crate) use read::{DeadLetter, LetterSummary, payload_text};
+pub(crate) use state::{LetterState, LetterStates, RECORDS, StateRecord};
 pub(crate) use text::clean;
 
 /// What stands for the handler when a message could not be decoded.

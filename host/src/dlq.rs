@@ -8,7 +8,7 @@ use guesthouse_connector::{
 use uuid::Uuid;
 
 use crate::config::DeadLetterConfig;
-use crate::dead_letter::{dead_letter_of, entry_again};
+use crate::dead_letter::{LetterState, StateRecord, dead_letter_of, entry_again, entry_id};
 
 /// How often an entry may be retried, unless somebody says something else.
 const RETRIES_MAX: u32 = 3;
@@ -141,7 +141,9 @@ impl DlqManager {
     }
 
     /// Publishes the event of an entry to a topic again, for all who read it, and waits until that is confirmed. Its tenant
-    /// chooses the partition, and the header `gh-replays` says that it is a repetition.
+    /// chooses the partition, and the header `gh-replays` says that it is a repetition. The dead letter that the same entry
+    /// was moved to is `replayed` from then on; when the broker does not confirm that, a line of the log says that the
+    /// letter stays open.
     ///
     /// # Errors
     /// When it was retried often enough, or the broker does not confirm it.
@@ -155,8 +157,15 @@ impl DlqManager {
         if retry_count >= max_retries {
             return Err(DlqError::RetriesExhausted { event_id, retry_count, max_retries });
         }
+        let letter = entry_id(&self.stream, &entry).as_u128();
         let again = entry_again(&self.stream, entry);
-        self.publish(connector, event_id, (target_topic.as_ref(), again)).await
+        self.publish(connector, event_id, (target_topic.as_ref(), again)).await?;
+        let replayed = StateRecord::new(LetterState::Replayed, [letter]).message();
+        let states = DeadLetterConfig::states_topic_of(&self.topic);
+        if let Err(error) = self.publish(connector, event_id, (&states, replayed)).await {
+            tracing::warn!(%event_id, %error, "the event was published again, and its dead letter stays open");
+        }
+        Ok(())
     }
 
     async fn publish(

@@ -51,9 +51,13 @@ impl ReplayId {
         Self(hash(&[REPLAY_DOMAIN, replay.as_bytes(), &event.0.to_be_bytes()]))
     }
 
-    /// Of the event of a dead letter with this id.
-    pub(crate) fn of_dead_letter(id: u128) -> Self {
-        Self(hash(&[DEAD_LETTER_REPLAY_DOMAIN, &id.to_be_bytes()]))
+    /// Of the event of a dead letter with this id that was replayed so often before.
+    pub(crate) fn of_dead_letter(id: u128, replays_before: u32) -> Self {
+        let id = id.to_be_bytes();
+        match replays_before {
+            0 => Self(hash(&[DEAD_LETTER_REPLAY_DOMAIN, &id])),
+            before => Self(hash(&[DEAD_LETTER_REPLAY_DOMAIN, &id, &before.to_be_bytes()])),
+        }
     }
 
     /// The id as a number. Never zero.

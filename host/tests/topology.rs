@@ -69,7 +69,7 @@ fn topics_are_shown_compared_and_applied() {
     let missing = house.run(&["topology", "diff"]);
     assert_eq!(missing.code, 1, "{}", missing.err);
     assert!(missing.out.contains("domain: does not exist"), "{}", missing.out);
-    assert!(missing.err.contains("4 of 4 topics are not as configured"), "{}", missing.err);
+    assert!(missing.err.contains("5 of 5 topics are not as configured"), "{}", missing.err);
 
     let applied = house.run(&["topology", "apply"]);
     assert_eq!(applied.code, 0, "{}", applied.err);

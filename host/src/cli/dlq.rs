@@ -1,7 +1,10 @@
-//! `guesthouse dlq`: looks at dead letters. Reading leaves no trace in the broker.
+//! `guesthouse dlq`: looks at dead letters and deals with them. Looking leaves no trace in the broker.
 
-mod reader;
+mod letters;
 mod replay;
+mod selection;
+mod settle;
+mod states;
 
 use std::cmp::Reverse;
 
@@ -12,15 +15,16 @@ use comfy_table::{ColumnConstraint, ContentArrangement, Table, Width, presets};
 use jiff::Timestamp;
 use uuid::Uuid;
 
-use self::reader::{Flow, read_all};
+use self::letters::{FoundLetter, Letters};
 use super::{ConfigArgs, Console, Environment, connection};
-use crate::config::Config;
-use crate::dead_letter::{DeadLetter, LetterSummary, clean, payload_text};
+use crate::dead_letter::{DeadLetter, LetterState, LetterSummary, clean, payload_text};
 use crate::event::Tenant;
 use crate::outcome::OutcomeKind;
 
 /// Longest text in a column of the table.
 const COLUMN_BYTES_MAX: usize = 120;
+/// What the progress of a command that only looks is called.
+const READING: &str = "reading dead letters";
 /// Stands for what is not known.
 const UNKNOWN: &str = "-";
 
@@ -39,6 +43,10 @@ pub(super) enum DlqCommand {
     Show(ShowArgs),
     /// Bring events back to where they came from, each for the handler alone that gave it up.
     Replay(replay::ReplayArgs),
+    /// Say that dead letters were dealt with, so that `replay --all` leaves them out.
+    Resolve(settle::StateArgs),
+    /// Say that dead letters are to be dealt with again.
+    Reopen(settle::StateArgs),
 }
 
 #[derive(Debug, Args)]
@@ -67,6 +75,9 @@ struct LetterFilter {
     /// Only those whose last attempt ended so.
     #[arg(long, value_parser = outcomes())]
     outcome: Option<String>,
+    /// Only those that this became of.
+    #[arg(long, value_parser = states())]
+    state: Option<String>,
 }
 
 #[derive(Debug, Args)]
@@ -86,6 +97,10 @@ fn outcomes() -> PossibleValuesParser {
     OutcomeKind::ALL.iter().filter(given_up).map(|kind| kind.as_str()).collect::<Vec<_>>().into()
 }
 
+fn states() -> PossibleValuesParser {
+    LetterState::ALL.map(LetterState::as_str).into()
+}
+
 pub(super) async fn execute(
     command: DlqCommand,
     environment: Environment,
@@ -95,57 +110,62 @@ pub(super) async fn execute(
         DlqCommand::List(args) => list(args, environment, console).await,
         DlqCommand::Show(args) => show(args, environment, console).await,
         DlqCommand::Replay(args) => replay::replay(args, environment, console).await,
+        DlqCommand::Resolve(args) => {
+            let change = (LetterState::Resolved, &[LetterState::Open][..]);
+            settle::set_state(args, change, environment, console).await
+        }
+        DlqCommand::Reopen(args) => {
+            let change = (LetterState::Open, &[LetterState::Replayed, LetterState::Resolved][..]);
+            settle::set_state(args, change, environment, console).await
+        }
     }
 }
 
 async fn list(args: ListArgs, environment: Environment, console: &mut Console<'_>) -> anyhow::Result<()> {
     let config = args.config.load(environment)?;
-    let mut newest = Newest::new(args.limit);
-    let unreadable = read_letters(&config, |letter| {
-        if args.filter.wants(&letter.summary) {
-            newest.offer(letter.summary);
+    let connector = connection::open(&config).await?;
+    let read = async {
+        let mut letters = Letters::open(connector.as_ref(), &config, READING).await?;
+        let mut newest = Newest::new(args.limit);
+        while let Some(page) = letters.next_page().await? {
+            let summaries = page.into_iter().map(|found| found.letter.summary);
+            summaries.filter(|summary| args.filter.wants(summary)).for_each(|summary| newest.offer(summary));
         }
-        Flow::GoOn
-    })
-    .await?;
-    let letters = newest.into_sorted();
+        letters.report_unreadable(console)?;
+        anyhow::Ok(newest.into_sorted())
+    };
+    let read = read.await;
+    let letters = connection::close(connector.as_ref(), read).await?;
     if args.json {
         serde_json::to_writer_pretty(&mut *console.out, &letters)?;
         writeln!(console.out)?;
     } else {
         writeln!(console.out, "{}", table(&letters))?;
     }
-    if unreadable > 0 {
-        writeln!(console.err, "left out {unreadable} messages that are no dead letters")?;
-    }
     Ok(())
 }
 
 async fn show(args: ShowArgs, environment: Environment, console: &mut Console<'_>) -> anyhow::Result<()> {
     let config = args.config.load(environment)?;
-    let (id, mut found) = (args.id.to_string(), None);
-    read_letters(&config, |letter| {
-        if letter.summary.id != id {
-            return Flow::GoOn;
+    let connector = connection::open(&config).await?;
+    let read = async {
+        let mut letters = Letters::open(connector.as_ref(), &config, READING).await?;
+        while let Some(page) = letters.next_page().await? {
+            let found = page.into_iter().find(|found| found.message.id == args.id.as_u128());
+            if let Some(FoundLetter { letter, .. }) = found {
+                return anyhow::Ok(letter);
+            }
         }
-        found = Some(letter);
-        Flow::Enough
-    })
-    .await?;
-    let Some(letter) = found else { bail!("no dead letter has the id {id}") };
+        bail!("no dead letter has the id {}", args.id)
+    };
+    let read = read.await;
+    let letter = connection::close(connector.as_ref(), read).await?;
     if args.json {
         serde_json::to_writer_pretty(&mut *console.out, &letter)?;
         writeln!(console.out)?;
         return Ok(());
     }
     print_letter(&letter, console)
-}
-
-/// Opens the broker and reads all dead letters. Says how many messages were none.
-async fn read_letters(config: &Config, mut visit: impl FnMut(DeadLetter) -> Flow) -> anyhow::Result<u64> {
-    let connector = connection::open(config).await?;
-    let read = read_all(connector.as_ref(), config, |_, letter| visit(letter)).await;
-    connection::close(connector.as_ref(), read).await
 }
 
 impl LetterFilter {
@@ -158,6 +178,12 @@ impl LetterFilter {
         fits(tenant, letter.tenant.as_deref())
             && fits(self.handler.as_deref(), letter.handler.as_deref())
             && fits(self.outcome.as_deref(), letter.outcome.as_deref())
+            && fits(self.state.as_deref(), Some(letter.state.as_str()))
+    }
+
+    /// Whether it asks for a state.
+    fn has_state(&self) -> bool {
+        self.state.is_some()
     }
 }
 
@@ -194,11 +220,17 @@ fn table(letters: &[LetterSummary]) -> Table {
     let mut table = Table::new();
     table.load_style(presets::UTF8_BORDERS_ONLY).set_content_arrangement(ContentArrangement::Dynamic);
     table.set_width(TABLE_COLUMNS);
-    table.set_header(["failed at", "tenant", "event type, handler", "outcome, attempts", "id, reason"]);
+    table.set_header([
+        "failed at, state",
+        "tenant",
+        "event type, handler",
+        "outcome, attempts",
+        "id, reason",
+    ]);
     for letter in letters {
         let of = |text: &Option<String>| column(text.as_deref());
         table.add_row([
-            time(letter.failed_at).replace('T', " "),
+            format!("{}\n{}", time(letter.failed_at).replace('T', " "), letter.state),
             of(&letter.tenant),
             format!("{}\n{}", of(&letter.event_type), of(&letter.handler)),
             format!("{}\n{}", outcome(letter), number(letter.attempts)),
@@ -218,6 +250,7 @@ fn print_letter(letter: &DeadLetter, console: &mut Console<'_>) -> anyhow::Resul
     let text = |text: &Option<String>| column(text.as_deref());
     let lines = [
         ("id", summary.id.clone()),
+        ("state", summary.state.to_string()),
         ("dead letter", format!("partition {}, offset {}", summary.partition, summary.offset)),
         ("tenant", text(&summary.tenant)),
         ("event", format!("{} {}", text(&summary.event_type), text(&summary.event_id))),

@@ -101,6 +101,12 @@ pub(crate) fn topology(
             durability: Durability::Persisted,
             ..topic(&dead_letters.topic, retention.dlq_max_age_days)
         },
+        // A record is younger than the letters that it is about, and so is still there when they go.
+        TopicSpec {
+            partitions: 1,
+            durability: Durability::Persisted,
+            ..topic(&dead_letters.states_topic(), retention.dlq_max_age_days)
+        },
     ]
 }
 

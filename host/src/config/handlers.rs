@@ -254,5 +254,9 @@ fn read_emit_topics(section: &Section<'_>, dead_letters: &DeadLetterConfig) -> V
     if topics.contains(&dead_letters.topic) {
         section.refuse("emit_topics", &format!("`{}` is for dead letters only", dead_letters.topic));
     }
+    let states = dead_letters.states_topic();
+    if topics.contains(&states) {
+        section.refuse("emit_topics", &format!("`{states}` is for the states of dead letters only"));
+    }
     topics
 }

@@ -42,6 +42,11 @@ fn one(section: &Section<'_>, dead_letters: &DeadLetterConfig, usual: Format) ->
         let problem = format!("`{}` holds dead letters, which are not read like events", dead_letters.topic);
         section.refuse("topics", &problem);
     }
+    let states = dead_letters.states_topic();
+    if topics.contains(&states) {
+        let problem = format!("`{states}` says what became of dead letters, and holds no events");
+        section.refuse("topics", &problem);
+    }
     if let Some(topic) = topics.iter().find(|topic| topic.ends_with(&dead_letters.parked_suffix)) {
         let problem =
             format!("`{topic}` has the name of a topic for parked events, which are not read like events");

@@ -120,10 +120,11 @@ fn topics_get_their_retention() {
         ("system", 3, 2, None),
         ("module-build", 3, 2, None),
         ("dlq", 8, 365, None),
+        ("dlq-states", 1, 365, None),
     ];
     assert_eq!(found, expected);
     let persisted: Vec<bool> = topology.iter().map(|t| t.durability == Durability::Persisted).collect();
-    assert_eq!(persisted, [false, false, false, true]);
+    assert_eq!(persisted, [false, false, false, true, true]);
 }
 
 #[test]

@@ -12,6 +12,7 @@ use super::value::name;
 /// Reports what does not work together. `root` is the whole document.
 pub(super) fn refuse(root: &Section<'_>, config: &Config) {
     refuse_parked_topics(root, config);
+    refuse_states_topic(root, config);
     refuse_shared_ports(root, config);
     // Mistakes that were found until here would be told a second time.
     if root.is_clean()
@@ -43,6 +44,27 @@ fn refuse_parked_topics(root: &Section<'_>, config: &Config) {
             );
             root.refuse("dead_letters", &problem);
         }
+    }
+}
+
+/// So is the topic that says what became of dead letters.
+fn refuse_states_topic(root: &Section<'_>, config: &Config) {
+    let states = config.dead_letters.states_topic();
+    if name(&states).is_err() {
+        let problem = format!(
+            "what became of dead letters is kept in a topic of the name of theirs and `-states`, which has {} bytes, expected at \
+             most 255; shorten `dead_letters.topic`",
+            states.len()
+        );
+        root.refuse("dead_letters", &problem);
+    }
+    let parking = config.topics_with_parking();
+    if let Some(topic) = parking.iter().find(|topic| config.parked_topic(topic) == states) {
+        let problem = format!(
+            "`{states}` says what became of dead letters, and is where events of topic `{topic}` are parked; give dead letters \
+             another topic"
+        );
+        root.refuse("dead_letters", &problem);
     }
 }
 

@@ -29,13 +29,15 @@ pub(crate) enum NotAgain {
 }
 
 /// The message that brings the event of a dead letter back to the partition it came from, for the handler alone that gave
-/// it up; and the topic. The same dead letter gives the same message.
+/// it up; and the topic. The same dead letter gives the same message, until it was replayed once more: a broker drops what
+/// it has seen lately, and who replays a letter again wants it to come.
 ///
 /// # Errors
 /// When it does not hold the event, or does not say where it came from.
 pub(crate) fn again(
     message: &ReceivedMessage,
     letter: &LetterSummary,
+    replays_before: u32,
 ) -> Result<(TopicAddress, OutgoingMessage), NotAgain> {
     if letter.payload_is_reference {
         return Err(NotAgain::Reference);
@@ -65,7 +67,7 @@ pub(crate) fn again(
         headers.insert(FOR_HANDLER, handler)?;
     }
     let outgoing = OutgoingMessage {
-        id: ReplayId::of_dead_letter(message.id).as_u128(),
+        id: ReplayId::of_dead_letter(message.id, replays_before).as_u128(),
         partition,
         payload: message.payload.clone(),
         headers,

@@ -53,7 +53,7 @@ pub(crate) fn entry_again(stream: &str, entry: DlqEntry) -> OutgoingMessage {
     headers.number(REPLAYS, entry.retry_count.saturating_add(1));
     headers.text(REPLAY_OF, &id.to_string());
     OutgoingMessage {
-        id: ReplayId::of_dead_letter(id.as_u128()).as_u128(),
+        id: ReplayId::of_dead_letter(id.as_u128(), 0).as_u128(),
         partition: about.partition(),
         payload: entry.payload.into(),
         headers: headers.with_source_headers(&about.headers()),
@@ -118,7 +118,7 @@ fn reference(stream: &str, entry: &DlqEntry) -> Bytes {
 }
 
 /// The same for the same entry, and another one when the event dies again.
-fn entry_id(stream: &str, entry: &DlqEntry) -> DeadLetterId {
+pub(crate) fn entry_id(stream: &str, entry: &DlqEntry) -> DeadLetterId {
     let source = entry.connector_metadata.as_ref();
     let place = source.map(|source| (source.stream.as_str(), source.partition, source.offset));
     let (stream, place) = match place {
@@ -186,7 +186,7 @@ mod tests {
             );
             assert_eq!((summary.reason.as_str(), summary.replays), ("no such order", Some(2)));
 
-            let (topic, back) = again(&message, &summary).unwrap();
+            let (topic, back) = again(&message, &summary, 0).unwrap();
             assert_eq!(topic.to_string(), "rustok/domain");
             assert_eq!(back.partition, Partitioning::Key(partition_key(envelope.tenant_id)));
             assert_eq!(back.payload, payload);

@@ -5,7 +5,7 @@ use guesthouse_connector::{Offset, PartitionId, RawHeaders, ReceivedMessage};
 use serde::{Serialize, Serializer};
 
 use super::headers::{OURS, REASON};
-use super::{REFERENCE, SCHEMA};
+use super::{LetterState, REFERENCE, SCHEMA};
 
 /// A dead letter as the topic keeps it.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -65,6 +65,8 @@ pub(crate) struct LetterSummary {
     pub(crate) headers_dropped: Option<u64>,
     /// Whether the payload is only a reference to the source's.
     pub(crate) payload_is_reference: bool,
+    /// What became of it; open as long as no record says otherwise.
+    pub(crate) state: LetterState,
 }
 
 /// Where the event of a dead letter came from.
@@ -130,6 +132,7 @@ impl DeadLetter {
             replays: number("gh-replays"),
             headers_dropped: number("gh-headers-dropped"),
             payload_is_reference: text("gh-payload").as_deref() == Some(REFERENCE),
+            state: LetterState::Open,
         };
         Ok(Self { summary, headers: source_headers(headers), payload: message.payload })
     }

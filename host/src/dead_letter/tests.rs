@@ -219,7 +219,7 @@ fn headers_with_any_key_come_back_as_they_were() {
     assert_eq!(source_headers(&received.headers).to_headers().unwrap(), headers);
     let read = read(&letter);
     assert_eq!(read.summary.headers_dropped, None);
-    let (_, back) = again(&received, &read.summary).unwrap();
+    let (_, back) = again(&received, &read.summary, 0).unwrap();
     for (key, value) in &headers {
         let found = back.headers.iter().find(|(other, _)| *other == key);
         assert_eq!(found.map(|(_, value)| value), Some(value), "{key}");

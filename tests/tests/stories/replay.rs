@@ -114,10 +114,7 @@ async fn a_dead_letter_goes_back_to_the_handler_that_gave_it_up() {
     client.publish(&[picky(&tenant(1), "reject"), picky(&tenant(2), "done")]).await;
     host.until("both are settled", |counters| counters.settled == 2).await;
 
-    let dlq = |arguments: &[&str]| {
-        let mut command = Command::new(builds::host());
-        command.args(["dlq", "replay", "--config"]).arg(&file).args(arguments).output().unwrap()
-    };
+    let dlq = |arguments: &[&str]| dlq(&file, "replay", arguments);
     let filter = ["--all", "--handler", "picky", "--outcome", "reject"];
     assert_eq!(
         said(&dlq(&[&filter[..], &["--dry-run"]].concat())),
@@ -139,6 +136,53 @@ async fn a_dead_letter_goes_back_to_the_handler_that_gave_it_up() {
         2,
         "only one handler had it again"
     );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_dead_letter_that_was_dealt_with_is_left_alone() {
+    let house = House::new();
+    let config = house.config(&[with(handler("picky", "picky"), &[("/events", json!(["demo.*"]))])]);
+    let file = house.write("host", &config);
+    let mut host = house.start("host", &config);
+    host.until_reading(PARTITIONS).await;
+    let client = house.client().await;
+    client.publish(&[picky(&tenant(1), "reject"), picky(&tenant(2), "reject")]).await;
+    host.until("both are dead", |counters| counters.settled == 2).await;
+    let of_state = |state: &str| -> Vec<String> {
+        let listed = said(&dlq(&file, "list", &["--json", "--state", state]));
+        let listed: Value = serde_json::from_str(&listed).unwrap();
+        listed.as_array().unwrap().iter().map(|letter| letter["id"].as_str().unwrap().to_owned()).collect()
+    };
+
+    assert_eq!(said(&dlq(&file, "replay", &["--all"])), "2 dead letters, 2 published, 0 cannot be\n");
+    host.until("both died again", |counters| counters.settled == 4).await;
+    let (replayed, open) = (of_state("replayed"), of_state("open"));
+    assert_eq!((replayed.len(), open.len()), (2, 2), "those that died again are other letters");
+
+    assert_eq!(said(&dlq(&file, "resolve", &[&open[0]])), "1 dead letters, 1 set to resolved\n");
+    let dry = said(&dlq(&file, "resolve", &["--all", "--dry-run"]));
+    assert_eq!(dry, "1 dead letters, 0 set to resolved\n");
+    assert_eq!(said(&dlq(&file, "resolve", &["--all"])), "1 dead letters, 1 set to resolved\n");
+    let nothing = dlq(&file, "replay", &["--all"]);
+    assert_eq!(said(&nothing), "0 dead letters, 0 published, 0 cannot be\n");
+    let left_out = String::from_utf8(nothing.stderr).unwrap();
+    assert_eq!(left_out, "left out 4 dead letters because of their state\n");
+    assert_eq!(client.read(DOMAIN).await.len(), 4, "nothing was published");
+
+    // Who names a letter means it, whatever became of it before, and no broker takes that for a repetition.
+    assert_eq!(said(&dlq(&file, "replay", &[&replayed[0]])), "1 dead letters, 1 published, 0 cannot be\n");
+    host.until("it died once more", |counters| counters.settled == 5).await;
+    let reopened = said(&dlq(&file, "reopen", &["--all", "--state", "resolved"]));
+    assert_eq!(reopened, "2 dead letters, 2 set to open\n");
+    assert_eq!((of_state("open").len(), of_state("replayed").len()), (3, 2));
+    let shown = said(&dlq(&file, "show", &[&replayed[0]]));
+    assert!(shown.contains("state:        replayed\n"), "{shown}");
+    host.stop().await;
+}
+
+fn dlq(config: &Path, verb: &str, arguments: &[&str]) -> Output {
+    let mut command = Command::new(builds::host());
+    command.args(["dlq", verb, "--config"]).arg(config).args(arguments).output().unwrap()
 }
 
 async fn publish(client: &Client, events: u64) {

@@ -2,45 +2,33 @@
 
 use std::collections::BTreeMap;
 
-use anyhow::{Context, bail};
+use anyhow::Context as _;
 use clap::Args;
-use guesthouse_connector::{IggyConnector, OutgoingMessage, TopicAddress, attach};
-use uuid::Uuid;
+use guesthouse_connector::{IggyConnector, OutgoingMessage, TopicAddress};
 
-use super::reader::{Flow, read_all};
-use super::{Console, Environment, LetterFilter};
-use crate::cli::ConfigArgs;
-use crate::cli::progress::Progress;
-use crate::dead_letter::again;
+use super::letters::FoundLetter;
+use super::selection::{SelectedLetters, Selection};
+use super::{Console, Environment};
+use crate::cli::{ConfigArgs, connection};
+use crate::config::Config;
+use crate::dead_letter::{LetterState, again};
 
-/// Messages of one request.
-const BATCH: usize = 500;
 /// Reasons that are shown one by one.
-const SHOWN_MAX: usize = 20;
+const SHOWN_MAX: u64 = 20;
 
 #[derive(Debug, Args)]
 pub(in crate::cli) struct ReplayArgs {
     #[command(flatten)]
     config: ConfigArgs,
-    /// Ids of dead letters, as `dlq list` prints them.
-    #[arg(required_unless_present = "all")]
-    ids: Vec<Uuid>,
-    /// All that the filters leave.
-    #[arg(long, conflicts_with = "ids")]
-    all: bool,
     #[command(flatten)]
-    filter: LetterFilter,
-    /// Only say how many it would be.
-    #[arg(long)]
-    dry_run: bool,
+    selection: Selection,
 }
 
-/// What goes back, by topic, and what cannot.
+/// What became of the letters so far.
 #[derive(Debug, Default)]
-struct Chosen {
-    topics: BTreeMap<String, (TopicAddress, Vec<OutgoingMessage>)>,
-    found: usize,
-    stays: Vec<String>,
+struct Tally {
+    published: u64,
+    stays: u64,
 }
 
 pub(super) async fn replay(
@@ -49,58 +37,60 @@ pub(super) async fn replay(
     console: &mut Console<'_>,
 ) -> anyhow::Result<()> {
     let config = args.config.load(environment)?;
-    let connector = attach(&config.connector).await.context("cannot open the broker")?;
-    let mut chosen = Chosen::default();
-    let read = read_all(connector.as_ref(), &config, |message, letter| {
-        let id_of = |id: &Uuid| id.as_u128() == message.id;
-        if (args.all || args.ids.iter().any(id_of)) && args.filter.wants(&letter.summary) {
-            chosen.found += 1;
-            match again(&message, &letter.summary) {
-                Ok((topic, message)) => {
-                    let share = chosen.topics.entry(topic.to_string()).or_insert((topic, Vec::new()));
-                    share.1.push(message);
-                }
-                Err(error) => chosen.stays.push(format!("{}: {error}", letter.summary.id)),
-            }
-        }
-        Flow::GoOn
-    })
-    .await;
-    let done = match read {
-        Ok(_) if args.dry_run => Ok(0),
-        Ok(_) => publish(connector.as_ref(), std::mem::take(&mut chosen.topics)).await,
-        Err(error) => Err(error),
-    };
-    let closed = connector.shutdown().await.context("cannot close the connection");
-    let published = done?;
-    closed?;
-    if !args.all && chosen.found < args.ids.len() {
-        bail!("{} of {} ids are those of no dead letter", args.ids.len() - chosen.found, args.ids.len());
-    }
-    for reason in chosen.stays.iter().take(SHOWN_MAX) {
-        writeln!(console.err, "left where it is: {reason}")?;
-    }
-    let (found, stays) = (chosen.found, chosen.stays.len());
-    Ok(writeln!(console.out, "{found} dead letters, {published} published, {stays} cannot be")?)
+    let connector = connection::open(&config).await?;
+    let done = replay_all(connector.as_ref(), &config, args.selection, console).await;
+    connection::close(connector.as_ref(), done).await
 }
 
-async fn publish(
+/// Goes page by page: publishes, waits for that to be confirmed, and writes down that the letters were replayed. A command that
+/// ends between the two leaves at most a page of letters open whose events are published already.
+async fn replay_all(
     connector: &dyn IggyConnector,
-    topics: BTreeMap<String, (TopicAddress, Vec<OutgoingMessage>)>,
-) -> anyhow::Result<usize> {
-    let total: usize = topics.values().map(|(_, messages)| messages.len()).sum();
-    let mut progress = Progress::start("replaying", total as u64);
-    let mut published = 0;
-    for (topic, messages) in topics.into_values() {
-        for batch in messages.chunks(BATCH) {
-            if let Err(error) = connector.publish_batch(&topic, batch.to_vec()).await {
-                published += batch.len() - error.unpublished.len();
-                let so_far = format!("{published} of {total} are published; cannot publish to {topic}");
+    config: &Config,
+    selection: Selection,
+    console: &mut Console<'_>,
+) -> anyhow::Result<()> {
+    let (dry_run, usual) = (selection.dry_run, &[LetterState::Open]);
+    let mut selected = SelectedLetters::open(connector, config, selection, usual).await?;
+    let mut tally = Tally::default();
+    while let Some(page) = selected.next_page().await? {
+        let mut batches: BTreeMap<String, (TopicAddress, Vec<OutgoingMessage>)> = BTreeMap::new();
+        let mut replayed = Vec::with_capacity(page.len());
+        for FoundLetter { message, letter } in page {
+            let replays_before = selected.letters.states.known.replays(message.id);
+            match again(&message, &letter.summary, replays_before) {
+                Ok((topic, outgoing)) => {
+                    let batch = batches.entry(topic.to_string()).or_insert_with(|| (topic, Vec::new()));
+                    batch.1.push(outgoing);
+                    replayed.push(message.id);
+                }
+                Err(error) => {
+                    if tally.stays < SHOWN_MAX {
+                        writeln!(console.err, "left where it is: {}: {error}", letter.summary.id)?;
+                    }
+                    tally.stays += 1;
+                }
+            }
+        }
+        if dry_run || replayed.is_empty() {
+            continue;
+        }
+        for (topic, messages) in batches.into_values() {
+            let count = messages.len();
+            if let Err(error) = connector.publish_batch(&topic, messages).await {
+                tally.published += (count - error.unpublished.len()) as u64;
+                let so_far =
+                    format!("cannot publish to {topic}; {} events were published before", tally.published);
                 return Err(anyhow::Error::new(error.source).context(so_far));
             }
-            published += batch.len();
-            progress.add(batch.len() as u64);
+            tally.published += count as u64;
         }
+        let written = selected.letters.states.write(LetterState::Replayed, replayed).await;
+        written.with_context(|| {
+            format!("{} events were published, and some of their dead letters stay open", tally.published)
+        })?;
     }
-    Ok(published)
+    let (found, Tally { published, stays }) = (selected.found, tally);
+    writeln!(console.out, "{found} dead letters, {published} published, {stays} cannot be")?;
+    selected.finish(console)
 }

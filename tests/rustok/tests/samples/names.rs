@@ -132,6 +132,10 @@ async fn what_is_moved_to_the_dlq_is_kept_whole_and_can_be_retried() {
     assert_eq!(again.len(), 1);
     assert_eq!((again[0].payload.as_ref(), header(&again[0], "gh-replays").as_str()), (&payload[..], "2"));
 
+    let states = read_all(connector.as_ref(), "dlq-states").await;
+    let letter = Uuid::from_u128(letters[0].id);
+    assert_eq!(states[0].payload, format!(r#"{{"letters":["{letter}"],"state":"replayed"}}"#));
+
     let worn_out = DlqEntry { retry_count: 3, ..entry.clone() };
     let error = transport.retry_dlq_entry(worn_out, "domain").await.unwrap_err();
     assert!(matches!(error, DlqError::RetriesExhausted { max_retries: 3, .. }), "{error}");
