@@ -2,20 +2,24 @@
 //! topic, which the host that reads the partition obeys within a second or so; it stays there as the proof of who
 //! wanted what.
 
+mod command;
 mod reader;
 
-use anyhow::{Context, bail};
+use std::collections::BTreeSet;
+
+use anyhow::Context as _;
 use clap::{Args, Subcommand};
 use comfy_table::{ContentArrangement, Table, presets};
 use guesthouse_connector::IggyConnector;
 use serde::Serialize;
 
+use self::command::{LaneSelection, command_lanes, find_all};
 use self::reader::{FoundLane, read_lanes};
 use super::dlq::{column, time};
 use super::{ConfigArgs, Console, Environment, ListArgs, connection};
 use crate::config::Config;
 use crate::identity::LaneName;
-use crate::parked::{Action, Command, Control, Dropped, Head, ParkedEvent, Standing};
+use crate::parked::{Action, Dropped, Head, ParkedEvent, Standing};
 
 /// Most events of a lane that are shown.
 const SHOWN_MAX: usize = 100;
@@ -26,9 +30,9 @@ pub(super) enum ParkedCommand {
     List(ListArgs),
     /// Show one lane with its events.
     Show(ShowArgs),
-    /// Let a lane go on: its first event is tried again, and what stands behind it follows in order.
+    /// Let lanes go on: the first event of each is tried again, and what stands behind it follows in order.
     Release(ReleaseArgs),
-    /// Drop what is parked of a lane, for good.
+    /// Drop what is parked of lanes, for good.
     Drop(DropArgs),
 }
 
@@ -47,9 +51,9 @@ pub(super) struct ShowArgs {
 pub(super) struct ReleaseArgs {
     #[command(flatten)]
     config: ConfigArgs,
-    /// The lane, as `parked list` prints it.
-    lane: LaneName,
-    /// Leave its first event dead, and go on with the next one.
+    #[command(flatten)]
+    selection: LaneSelection,
+    /// Leave the first event of each dead, and go on with the next one.
     #[arg(long)]
     skip_first: bool,
 }
@@ -58,13 +62,13 @@ pub(super) struct ReleaseArgs {
 pub(super) struct DropArgs {
     #[command(flatten)]
     config: ConfigArgs,
-    /// The lane, as `parked list` prints it.
-    lane: LaneName,
-    /// Drop its first event only; a lane that is not released yet stays parked.
+    #[command(flatten)]
+    selection: LaneSelection,
+    /// Drop the first event of each only; a lane that is not released yet stays parked.
     #[arg(long)]
     first_only: bool,
     /// Needed, for what is dropped is never handled.
-    #[arg(long, required = true)]
+    #[arg(long, required_unless_present = "dry_run")]
     yes: bool,
 }
 
@@ -125,16 +129,16 @@ async fn obey(
     match command {
         ParkedCommand::List(args) => list(&args, config, connector, console).await,
         ParkedCommand::Show(args) => {
-            let found = find(args.lane, config, connector).await?;
-            print(&found, args.json, console)
+            let found = find_all(&[args.lane], config, connector).await?;
+            print(found.first().context("no lane was found")?, args.json, console)
         }
         ParkedCommand::Release(args) => {
             let head = if args.skip_first { Head::Skip } else { Head::Retry };
-            command_lane(args.lane, Action::Release(head), (config, connector), console).await
+            command_lanes(&args.selection, Action::Release(head), (config, connector), console).await
         }
         ParkedCommand::Drop(args) => {
             let dropped = if args.first_only { Dropped::First } else { Dropped::All };
-            command_lane(args.lane, Action::Drop(dropped), (config, connector), console).await
+            command_lanes(&args.selection, Action::Drop(dropped), (config, connector), console).await
         }
     }
 }
@@ -145,7 +149,7 @@ async fn list(
     connector: &dyn IggyConnector,
     console: &mut Console<'_>,
 ) -> anyhow::Result<()> {
-    let mut found = read_lanes(connector, config, None).await?;
+    let mut found = read_lanes(connector, config, &BTreeSet::new()).await?;
     found.sort_by_key(|found| found.lane.since_micros);
     if args.json {
         let lanes: Vec<LaneSummary<'_>> = found.iter().map(LaneSummary::of).collect();
@@ -154,61 +158,6 @@ async fn list(
     } else {
         writeln!(console.out, "{}", table(&found))?;
     }
-    Ok(())
-}
-
-async fn find(lane: LaneName, config: &Config, connector: &dyn IggyConnector) -> anyhow::Result<FoundLane> {
-    let found = read_lanes(connector, config, Some(lane)).await?;
-    match found.into_iter().next() {
-        Some(found) => Ok(found),
-        None => bail!("no lane {lane} is parked or blocked; `guesthouse parked list` shows those that are"),
-    }
-}
-
-async fn command_lane(
-    lane: LaneName,
-    action: Action,
-    (config, connector): (&Config, &dyn IggyConnector),
-    console: &mut Console<'_>,
-) -> anyhow::Result<()> {
-    let found = find(lane, config, connector).await?;
-    let head = found.lane.head().context("the lane holds no event")?;
-    let is_blocked = found.lane.standing == Standing::Blocked;
-    if let (true, Action::Drop(_)) = (is_blocked, action) {
-        bail!(
-            "lane {lane} is blocked, and what it holds up is not parked: expected `release`, with --skip-first to leave its first event dead"
-        );
-    }
-    let control = Control::Command(Command { head, action });
-    let message = control.message(&found.group, lane, found.partition, rand::random());
-    let published = connector.publish_batch(&found.parked, vec![message]).await;
-    published.with_context(|| format!("cannot write to {}", found.parked))?;
-    let events = found.lane.len();
-    let (handler, tenant) = (column(Some(&found.lane.handler)), column(Some(&found.lane.tenant)));
-    let what = match action {
-        Action::Release(Head::Retry) if is_blocked => "its dead event is tried again".to_owned(),
-        Action::Release(Head::Skip) if is_blocked => "what stands behind its dead event runs".to_owned(),
-        Action::Release(Head::Retry) => format!("{events} events of it run in order, the dead one first"),
-        Action::Release(Head::Skip) => format!("{} events of it run in order", events - 1),
-        Action::Drop(Dropped::First) => format!("its first event is dropped, {} are left", events - 1),
-        Action::Drop(Dropped::All) => format!("{events} events of it are dropped"),
-    };
-    writeln!(console.out, "lane {lane} of handler {handler} and tenant {tenant}: {what}")?;
-    if action == Action::Drop(Dropped::All) {
-        for event in found.events.values() {
-            writeln!(
-                console.out,
-                "dropped {} {}",
-                column(Some(&event.event_type)),
-                column(Some(&event.event_id))
-            )?;
-        }
-    }
-    writeln!(
-        console.out,
-        "the host that reads partition {} of {} obeys shortly",
-        found.partition, found.topic
-    )?;
     Ok(())
 }
 

@@ -193,6 +193,45 @@ async fn a_claim_that_comes_late_loses_nothing() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn many_lanes_are_released_or_dropped_by_one_command() {
+    const LANES: u64 = 120;
+    let house = House::beside_a_broker().await;
+    let config = house.config(&[parking()]);
+    let mut host = house.start("first", &config);
+    host.until_reading(PARTITIONS).await;
+    let client = house.client().await;
+    let of_tenants = |from: u64, to: u64, told: &[(u64, &str)]| -> Vec<Value> {
+        (from..to).flat_map(|number| events(&tenant(number.into()), told)).collect()
+    };
+    client.publish(&of_tenants(1, LANES + 1, &[(0, "reject"), (1, "done"), (2, "done")])).await;
+    until_parked(&mut host, LANES, LANES * 3).await;
+
+    let dry = house.parked(&config, &["release", "--all", "--skip-first", "--dry-run"]).await;
+    assert_eq!(dry, "120 lanes with 360 events, 0 commands written\n");
+    let one = house.parked(&config, &["drop", "--all", "--tenant", &tenant(1), "--yes"]).await;
+    assert!(one.starts_with("1 lanes with 3 events, 1 commands written\n"), "{one}");
+    until_parked(&mut host, LANES - 1, (LANES - 1) * 3).await;
+
+    let found = lanes(&house, &config).await;
+    let named: Vec<&str> = found.iter().take(2).map(|lane| text(lane, "lane")).collect();
+    let two = house.parked(&config, &["release", "--skip-first", named[0], named[1], named[1]]).await;
+    assert_eq!(two.matches("2 events of it run in order").count(), 2, "{two}");
+    until_parked(&mut host, LANES - 3, (LANES - 3) * 3).await;
+
+    let all = house.parked(&config, &["release", "--all", "--skip-first", "--handler", "witness"]).await;
+    assert!(all.starts_with("117 lanes with 351 events, 117 commands written\n"), "{all}");
+    until_parked(&mut host, 0, 0).await;
+    let none = house.parked(&config, &["release", "--all"]).await;
+    assert_eq!(none, "0 lanes with 0 events, 0 commands written\n");
+    let ended = host.stop().await;
+    assert_eq!(witnessed(&ended.log, &tenant(1)), ["failed 0"]);
+    for number in 2..=LANES {
+        let in_order = ["failed 0", "handled 1", "handled 2"];
+        assert_eq!(witnessed(&ended.log, &tenant(number.into())), in_order, "of tenant {number}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_long_wait_is_spent_in_the_parked_topic_over_a_restart() {
     let house = House::beside_a_broker().await;
     let tenant = tenant(1);

@@ -1,6 +1,6 @@
 //! Reads the parked topics of a configuration, as far as they still matter.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use anyhow::Context;
 use guesthouse_connector::{
@@ -10,6 +10,9 @@ use guesthouse_connector::{
 use crate::config::{Config, SubscriptionConfig};
 use crate::identity::LaneName;
 use crate::parked::{Content, ParkedEvent, ParkedLane, ParkedLanes, Record, read_back};
+
+/// Events by the offsets in their source, of each lane.
+type EventsByLane = BTreeMap<LaneName, BTreeMap<Offset, ParkedEvent>>;
 
 /// A parked lane, and where it was found.
 #[derive(Debug)]
@@ -21,15 +24,15 @@ pub(super) struct FoundLane {
     pub(super) topic: String,
     pub(super) parked: TopicAddress,
     pub(super) partition: PartitionId,
-    /// Its events by their offsets in the source, when the lane was asked for by name.
+    /// Its events by their offsets in the source, if the lane was asked for by name.
     pub(super) events: BTreeMap<Offset, ParkedEvent>,
 }
 
-/// Finds the lanes that are parked now, or the one of this name.
+/// Finds the lanes of these names that are parked or blocked now, with their events; without names all lanes, without events.
 pub(super) async fn read_lanes(
     connector: &dyn IggyConnector,
     config: &Config,
-    wanted: Option<LaneName>,
+    wanted: &BTreeSet<LaneName>,
 ) -> anyhow::Result<Vec<FoundLane>> {
     let mut found = Vec::new();
     let parking = config.topics_with_parking();
@@ -45,7 +48,7 @@ async fn read_topic(
     connector: &dyn IggyConnector,
     config: &Config,
     (subscription, topic): (&SubscriptionConfig, &str),
-    wanted: Option<LaneName>,
+    wanted: &BTreeSet<LaneName>,
     found: &mut Vec<FoundLane>,
 ) -> anyhow::Result<()> {
     let parked = TopicAddress::new(config.connector.stream_name.as_str(), config.parked_topic(topic));
@@ -63,8 +66,9 @@ async fn read_topic(
         let held = lanes
             .blocked()
             .chain(lanes.held())
-            .filter(|(name, _)| wanted.is_none_or(|wanted| wanted == *name));
+            .filter(|(name, _)| wanted.is_empty() || wanted.contains(name));
         for (name, lane) in held {
+            let mut events = events.remove(&name).unwrap_or_default();
             events.retain(|source, _| lane.holds(*source));
             found.push(FoundLane {
                 name,
@@ -73,7 +77,7 @@ async fn read_topic(
                 topic: topic.to_owned(),
                 parked: parked.clone(),
                 partition: partition.partition,
-                events: if wanted.is_some() { std::mem::take(&mut events) } else { BTreeMap::new() },
+                events,
             });
         }
     }
@@ -84,17 +88,17 @@ async fn read_partition(
     connector: &dyn IggyConnector,
     parked: &TopicAddress,
     partition: PartitionState,
-    (group, wanted): (&str, Option<LaneName>),
-) -> Result<(ParkedLanes, BTreeMap<Offset, ParkedEvent>), ConnectorError> {
-    let (mut lanes, mut events) = (ParkedLanes::default(), BTreeMap::new());
+    (group, wanted): (&str, &BTreeSet<LaneName>),
+) -> Result<(ParkedLanes, EventsByLane), ConnectorError> {
+    let (mut lanes, mut events) = (ParkedLanes::default(), EventsByLane::new());
     // Nothing is read from the source here.
     lanes.source_read(Offset(u64::MAX));
     let visit = |record: Record| {
         lanes.apply(&record);
         if let Content::Event(name, event) = record.content
-            && wanted == Some(name)
+            && wanted.contains(&name)
         {
-            events.insert(event.source, event);
+            events.entry(name).or_default().insert(event.source, event);
         }
     };
     read_back(connector, parked, partition, group, visit).await?;
