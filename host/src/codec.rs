@@ -4,6 +4,7 @@
 //! letter queue. Nothing a message contains makes a codec panic.
 
 mod binary;
+mod carried;
 mod decoded;
 mod emit;
 mod envelope;
@@ -26,6 +27,7 @@ use crate::event::{Event, Message};
 use crate::identity::EmitId;
 use crate::outcome::Emit;
 
+pub(crate) use carried::{CarriedHeaders, carry};
 pub(crate) use emit::{EmitError, EmitRules};
 pub(crate) use envelope::is_event_type;
 pub use format::Format;

@@ -6,7 +6,7 @@
 //!
 //! - texts are escaped and cut to the length of a header, the reason goes on in `gh-reason-1` to `gh-reason-3`;
 //! - the source's headers keep the kinds of their keys and values; each that finds no room is left out alone, and
-//!   counted in `gh-headers-dropped`;
+//!   counted in `gh-headers-dropped`, which goes on with the event and adds up;
 //! - a payload that the broker would refuse (empty or too large) is replaced by a JSON record of its position,
 //!   length and BLAKE3 hash, and `gh-payload` says `reference`.
 
@@ -32,7 +32,7 @@ use crate::identity::{DeadLetterId, EventIdentity};
 use crate::lane::OrderBy;
 use crate::outcome::Outcome;
 
-pub(crate) use again::again;
+pub(crate) use again::{EventAgain, again};
 pub(crate) use foreign::{dead_letter_of, entry_again, entry_id};
 pub(crate) use headers::{LetterHeaders, source_headers};
 pub(crate) use parked::{EventRecord, park};

@@ -16,6 +16,7 @@ mod stories {
     mod foreign_clients;
     mod full_disk;
     mod hand_over;
+    mod headers;
     mod health;
     mod host_crash;
     mod http;

@@ -65,6 +65,12 @@ impl<'a> HeaderEntry<'a> {
         HeaderKey { kind: self.key.kind(), bytes: Bytes::copy_from_slice(self.key.as_bytes()) }
     }
 
+    /// The key as the message carries it.
+    #[must_use]
+    pub const fn raw_key(&self) -> HeaderValueRef<'a> {
+        self.key
+    }
+
     /// The value.
     #[must_use]
     pub const fn value(&self) -> HeaderValueRef<'a> {

@@ -70,6 +70,14 @@ impl RawHeaders {
     }
 }
 
+impl RawHeadersEntries<'_> {
+    /// How many bytes were not read yet. Where no header is left but bytes are, those are malformed.
+    #[must_use]
+    pub const fn unread_bytes(&self) -> usize {
+        self.rest.len()
+    }
+}
+
 impl<'a> Iterator for RawHeadersEntries<'a> {
     type Item = HeaderEntry<'a>;
 

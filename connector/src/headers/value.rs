@@ -1,5 +1,6 @@
 //! One typed value of a header, owned or borrowed from the message it came with.
 
+use std::borrow::Cow;
 use std::fmt;
 
 use bytes::{Bytes, BytesMut};
@@ -109,6 +110,30 @@ impl<'a> HeaderValueRef<'a> {
 
     pub(super) const fn kind(&self) -> u8 {
         self.kind
+    }
+
+    /// The name that Iggy has for the kind, such as `string` or `int32`; `kind 200` where it has none.
+    #[must_use]
+    pub fn kind_name(&self) -> Cow<'static, str> {
+        let name = match self.kind {
+            kinds::KIND_RAW => "raw",
+            kinds::KIND_STRING => "string",
+            kinds::KIND_BOOL => "bool",
+            kinds::KIND_I8 => "int8",
+            kinds::KIND_I16 => "int16",
+            kinds::KIND_I32 => "int32",
+            kinds::KIND_I64 => "int64",
+            kinds::KIND_I128 => "int128",
+            kinds::KIND_U8 => "uint8",
+            kinds::KIND_U16 => "uint16",
+            kinds::KIND_U32 => "uint32",
+            kinds::KIND_U64 => "uint64",
+            kinds::KIND_U128 => "uint128",
+            kinds::KIND_F32 => "float32",
+            kinds::KIND_F64 => "float64",
+            other => return Cow::Owned(format!("kind {other}")),
+        };
+        Cow::Borrowed(name)
     }
 
     /// The bytes as the message carries them; numbers are little-endian.

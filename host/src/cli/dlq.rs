@@ -287,8 +287,18 @@ fn print_letter(letter: &DeadLetter, console: &mut Console<'_>) -> anyhow::Resul
         writeln!(console.out, "{:<14}{value}", format!("{name}:"))?;
     }
     writeln!(console.out, "headers:")?;
-    for (name, value) in headers {
-        writeln!(console.out, "  {}: {}", clean(name, usize::MAX), clean(value, usize::MAX))?;
+    for header in &headers.0 {
+        // Most keys are texts. Of others the kind says whether two with one text are the same.
+        let kind =
+            if header.key_kind == "string" { String::new() } else { format!(" ({})", header.key_kind) };
+        let (key, value) = (clean(&header.key, usize::MAX), clean(&header.value, usize::MAX));
+        writeln!(console.out, "  {key}{kind}: {value}")?;
+    }
+    if let Some(dropped) = summary.headers_dropped {
+        writeln!(
+            console.out,
+            "  and {dropped} more, which were lost because they found no room or could not be read"
+        )?;
     }
     let form = if summary.payload_is_reference { "payload (a reference to the source):" } else { "payload:" };
     writeln!(console.out, "{form}")?;

@@ -189,8 +189,22 @@ async fn run(manager: &ReplayManager, replay: ActiveReplay, console: &mut Consol
     drop(progress);
     let (read, published) = (ended.read(), ended.published());
     writeln!(console.out, "{}: {} messages read, {} published", ended.status.as_str(), read, published)?;
+    tell_dropped(ended.headers_dropped(), ended.config.dry_run, console)?;
     if ended.status.can_resume() {
         writeln!(console.err, "go on with: guesthouse replay resume {name}")?;
+    }
+    Ok(())
+}
+
+/// Says what messages that come again have lost, if anything.
+pub(super) fn tell_dropped(headers: u64, dry_run: bool, console: &mut Console<'_>) -> anyhow::Result<()> {
+    if headers > 0 {
+        let left = if dry_run { "would be left out" } else { "were left out" };
+        writeln!(
+            console.err,
+            "{headers} headers {left}: they find no room in their messages beside those that a replay adds, or cannot be read; \
+             `gh-headers-dropped` of a message counts its own"
+        )?;
     }
     Ok(())
 }
@@ -242,7 +256,7 @@ fn show(replay: &ReplayInfo, json: bool, console: &mut Console<'_>) -> anyhow::R
             range.partition, range.from, range.to, range.next, range.read, range.published
         )?;
     }
-    Ok(())
+    tell_dropped(replay.headers_dropped(), replay.config.dry_run, console)
 }
 
 fn target(config: &ReplayConfig) -> String {

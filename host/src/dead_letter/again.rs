@@ -4,13 +4,24 @@ use guesthouse_connector::{
     HeaderError, Headers, OutgoingMessage, PartitionId, Partitioning, ReceivedMessage, TopicAddress,
 };
 
-use super::headers::OURS;
+use super::headers::starts_as_ours;
 use super::{DECODE_STEP, LetterSummary};
-use crate::codec::{FOR_HANDLER, HOPS, REPLAYS};
+use crate::codec::{CarriedHeaders, FOR_HANDLER, HOPS, REPLAYS, carry};
 use crate::identity::ReplayId;
 
 /// Says which dead letter a message was.
 pub(super) const REPLAY_OF: &str = "gh-replay-of";
+
+/// The event of a dead letter on its way back.
+#[derive(Debug)]
+pub(crate) struct EventAgain {
+    /// Where it goes.
+    pub(crate) topic: TopicAddress,
+    /// The message.
+    pub(crate) message: OutgoingMessage,
+    /// How many headers of the dead letter found no room beside ours, or could not be read.
+    pub(crate) headers_dropped: u32,
+}
 
 /// Why a dead letter cannot go back.
 #[derive(Debug, thiserror::Error)]
@@ -23,13 +34,13 @@ pub(crate) enum NotAgain {
         "it only names its event, which was too large or empty; see `guesthouse replay` for the source's range"
     )]
     Reference,
-    /// Its headers leave no room.
-    #[error("its headers leave no room: {0}")]
+    /// A header would not say for whom it is.
+    #[error("its handler or its id cannot be named in a header: {0}")]
     Header(#[from] HeaderError),
 }
 
 /// The message that brings the event of a dead letter back to the partition it came from, for the handler alone that gave
-/// it up; and the topic. The same dead letter gives the same message, until it was replayed once more: a broker drops what
+/// it up. The same dead letter gives the same message, until it was replayed once more: a broker drops what
 /// it has seen lately, and who replays a letter again wants it to come.
 ///
 /// # Errors
@@ -38,7 +49,7 @@ pub(crate) fn again(
     message: &ReceivedMessage,
     letter: &LetterSummary,
     replays_before: u32,
-) -> Result<(TopicAddress, OutgoingMessage), NotAgain> {
+) -> Result<EventAgain, NotAgain> {
     if letter.payload_is_reference {
         return Err(NotAgain::Reference);
     }
@@ -52,25 +63,20 @@ pub(crate) fn again(
         (None, Some(tenant)) => Partitioning::Key(tenant.clone()),
         (None, None) => return Err(NotAgain::NoSource("gh-partition")),
     };
-    let mut headers = Headers::new();
-    for entry in message.headers.entries() {
-        let (name, key) = (entry.name(), entry.key());
-        let ours = name.get(..OURS.len()).is_some_and(|start| start.eq_ignore_ascii_case(OURS));
-        if (!ours || name == HOPS) && !headers.has(&key) {
-            headers.insert(key, entry.value().to_value())?;
-        }
-    }
+    let mut ours = Headers::new();
     let replays = letter.replays.and_then(|replays| u32::try_from(replays).ok()).unwrap_or_default();
-    headers.insert(REPLAYS, replays.saturating_add(1))?;
-    headers.insert(REPLAY_OF, letter.id.as_str())?;
+    ours.insert(REPLAYS, replays.saturating_add(1))?;
+    ours.insert(REPLAY_OF, letter.id.as_str())?;
     if let Some(handler) = letter.handler.as_deref().filter(|handler| *handler != DECODE_STEP) {
-        headers.insert(FOR_HANDLER, handler)?;
+        ours.insert(FOR_HANDLER, handler)?;
     }
-    let outgoing = OutgoingMessage {
+    let CarriedHeaders { headers, dropped } =
+        carry(ours, &message.headers, |name| name == HOPS || !starts_as_ours(name));
+    let message = OutgoingMessage {
         id: ReplayId::of_dead_letter(message.id, replays_before).as_u128(),
         partition,
         payload: message.payload.clone(),
         headers,
     };
-    Ok((TopicAddress::new(stream, topic), outgoing))
+    Ok(EventAgain { topic: TopicAddress::new(stream, topic), message, headers_dropped: dropped })
 }

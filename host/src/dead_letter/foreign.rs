@@ -146,7 +146,7 @@ mod tests {
     use uuid::Uuid;
 
     use super::*;
-    use crate::dead_letter::{DeadLetter, again};
+    use crate::dead_letter::{DeadLetter, EventAgain, again};
 
     const STREAM: &str = "rustok";
 
@@ -186,7 +186,7 @@ mod tests {
             );
             assert_eq!((summary.reason.as_str(), summary.replays), ("no such order", Some(2)));
 
-            let (topic, back) = again(&message, &summary, 0).unwrap();
+            let EventAgain { topic, message: back, .. } = again(&message, &summary, 0).unwrap();
             assert_eq!(topic.to_string(), "rustok/domain");
             assert_eq!(back.partition, Partitioning::Key(partition_key(envelope.tenant_id)));
             assert_eq!(back.payload, payload);

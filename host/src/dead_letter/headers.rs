@@ -5,14 +5,12 @@ use std::fmt;
 use guesthouse_connector::{HeaderValue, Headers, RawHeaders};
 
 use super::text::{clean, pieces};
-use crate::codec::{HOPS, REPLAYS};
+use crate::codec::{HOPS, REPLAYS, carry};
 
 /// Longest value of a header.
 const VALUE_BYTES_MAX: usize = 255;
 /// Where the reason stands: the first header and those it goes on in.
 pub(super) const REASON: [&str; 4] = ["gh-reason", "gh-reason-1", "gh-reason-2", "gh-reason-3"];
-/// How many headers of the source found no room or could not be kept.
-const DROPPED: &str = "gh-headers-dropped";
 /// Headers that start so belong to the host.
 pub(crate) const OURS: &str = "gh-";
 
@@ -44,24 +42,9 @@ impl LetterHeaders {
         }
     }
 
-    /// Adds the source's own headers with the kinds of their keys and values. One that finds no room is left out alone.
-    pub(crate) fn with_source_headers(mut self, source: &RawHeaders) -> Headers {
-        // Holds the room for the count while there may be one.
-        self.number(DROPPED, u32::MAX);
-        let mut dropped: u32 = 0;
-        for entry in source.entries().filter(|entry| !is_ours(&entry.name())) {
-            let key = entry.key();
-            // Of a trace we have said more, and no message has a key twice.
-            if !self.0.has(&key) && self.0.insert(key, entry.value().to_value()).is_err() {
-                dropped = dropped.saturating_add(1);
-            }
-        }
-        if dropped == 0 {
-            self.0.remove(DROPPED);
-        } else {
-            self.number(DROPPED, dropped);
-        }
-        self.0
+    /// Adds the source's own headers, as far as they find room.
+    pub(crate) fn with_source_headers(self, source: &RawHeaders) -> Headers {
+        carry(self.0, source, |name| !is_ours(name)).headers
     }
 
     /// The headers, with none of a source.
@@ -75,18 +58,18 @@ impl LetterHeaders {
     }
 }
 
-/// The source's own headers in a record that carries them beside ours.
+/// The source's own headers in a record that carries them beside ours, and how many are missing.
 pub(crate) fn source_headers(record: &RawHeaders) -> RawHeaders {
-    let mut theirs = Headers::new();
-    for entry in record.entries().filter(|entry| !is_ours(&entry.name())) {
-        // What a message cannot carry is not a source's header, whoever wrote it.
-        drop(theirs.insert(entry.key(), entry.value().to_value()));
-    }
+    let theirs = carry(Headers::new(), record, |name| !is_ours(name)).headers;
     if theirs.is_empty() { RawHeaders::default() } else { RawHeaders(theirs.encode()) }
 }
 
-/// Whether a header is one of the host's that does not travel on.
+/// Whether a header is one of the host's that does not travel on. The count of what was lost does by itself.
 fn is_ours(name: &str) -> bool {
-    let ours = name.get(..OURS.len()).is_some_and(|start| start.eq_ignore_ascii_case(OURS));
-    ours && name != REPLAYS && name != HOPS
+    starts_as_ours(name) && name != REPLAYS && name != HOPS
+}
+
+/// Whether a name is one that only the host should use.
+pub(super) fn starts_as_ours(name: &str) -> bool {
+    name.get(..OURS.len()).is_some_and(|start| start.eq_ignore_ascii_case(OURS))
 }

@@ -1,7 +1,10 @@
 //! Reading dead letters back, for people who want to know what went wrong.
 
+use std::borrow::Cow;
+
 use bytes::Bytes;
 use guesthouse_connector::{Offset, PartitionId, RawHeaders, ReceivedMessage};
+use serde::ser::SerializeMap as _;
 use serde::{Serialize, Serializer};
 
 use super::headers::{OURS, REASON};
@@ -13,11 +16,27 @@ pub(crate) struct DeadLetter {
     /// What it says about itself.
     #[serde(flatten)]
     pub(crate) summary: LetterSummary,
-    /// The source's own headers, name and text form.
-    pub(crate) headers: Vec<(String, String)>,
+    /// The source's own headers.
+    #[serde(flatten)]
+    pub(crate) headers: SourceHeaders,
     /// The source's payload.
     #[serde(serialize_with = "text_or_hex")]
     pub(crate) payload: Bytes,
+}
+
+/// The source's own headers in their order.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct SourceHeaders(pub(crate) Vec<SourceHeader>);
+
+/// One of them, in text forms.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub(crate) struct SourceHeader {
+    pub(crate) key: String,
+    /// What the key is, in Iggy's words.
+    pub(crate) key_kind: Cow<'static, str>,
+    pub(crate) value: String,
+    /// What the value is, in Iggy's words.
+    pub(crate) value_kind: Cow<'static, str>,
 }
 
 /// What a dead letter says about itself. Fields that the record does not have are `None`.
@@ -134,7 +153,7 @@ impl DeadLetter {
             payload_is_reference: text("gh-payload").as_deref() == Some(REFERENCE),
             state: LetterState::Open,
         };
-        Ok(Self { summary, headers: source_headers(headers), payload: message.payload })
+        Ok(Self { summary, headers: SourceHeaders::read(headers), payload: message.payload })
     }
 }
 
@@ -154,9 +173,29 @@ impl LetterSource {
     }
 }
 
-fn source_headers(headers: &RawHeaders) -> Vec<(String, String)> {
-    let theirs = headers.iter().filter(|(name, _)| !name.starts_with(OURS));
-    theirs.map(|(name, value)| (name.into_owned(), value.to_string())).collect()
+impl SourceHeaders {
+    fn read(headers: &RawHeaders) -> Self {
+        let theirs = headers.entries().filter(|entry| !entry.name().starts_with(OURS));
+        let shown = theirs.map(|entry| SourceHeader {
+            key: entry.name().into_owned(),
+            key_kind: entry.raw_key().kind_name(),
+            value: entry.value().to_string(),
+            value_kind: entry.value().kind_name(),
+        });
+        Self(shown.collect())
+    }
+}
+
+/// As `headers`, pairs of key and value in the text form that those of most messages have anyway, and as `typed_headers` with
+/// the kinds, which tell the number `1` from the text.
+impl Serialize for SourceHeaders {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let pairs: Vec<_> = self.0.iter().map(|header| (&header.key, &header.value)).collect();
+        let mut map = serializer.serialize_map(Some(2))?;
+        map.serialize_entry("headers", &pairs)?;
+        map.serialize_entry("typed_headers", &self.0)?;
+        map.end()
+    }
 }
 
 /// Text as it is, anything else as `hex:` and lower-case hexadecimal.

@@ -50,7 +50,9 @@ impl ReplayManager {
             let found = range::resolve(self.connector.as_ref(), &topic, partition, bounds).await;
             let (from, to) = found.map_err(broker)?;
             let partition = partition.partition.0;
-            partitions.push(ReplayProgress { partition, from, to, next: from, read: 0, published: 0 });
+            let nothing =
+                ReplayProgress { partition, from, to, next: from, read: 0, published: 0, headers_dropped: 0 };
+            partitions.push(nothing);
         }
         let status = ReplayStatus::Running;
         let info = ReplayInfo { name: name.to_owned(), config, status, reason: None, partitions };

@@ -63,6 +63,9 @@ pub struct ReplayProgress {
     pub read: u64,
     /// Messages whose publishing was confirmed.
     pub published: u64,
+    /// Headers of theirs that found no room beside those that a replay adds, or could not be read.
+    #[serde(default)]
+    pub headers_dropped: u64,
 }
 
 /// What is known of a replay.
@@ -90,6 +93,11 @@ impl ReplayInfo {
     /// Messages whose publishing was confirmed, in all.
     pub fn published(&self) -> u64 {
         self.partitions.iter().map(|progress| progress.published).sum()
+    }
+
+    /// Headers that were left out of what was published, in all.
+    pub fn headers_dropped(&self) -> u64 {
+        self.partitions.iter().map(|progress| progress.headers_dropped).sum()
     }
 
     /// Offsets that it covers and those of them that are behind it, in all. Some may hold no message any more.

@@ -85,9 +85,9 @@ impl Runner {
             messages.retain(|message| message.offset.0 < range.to);
             let next = messages.last().map_or(range.to, |last| last.offset.0.saturating_add(1));
             let count = messages.len() as u64;
-            let mut published = 0;
+            let (mut published, mut headers_dropped) = (0, 0);
             if !self.info.config.dry_run {
-                self.publish(partition, &messages).await?;
+                headers_dropped = self.publish(partition, &messages).await?;
                 published = count;
             }
             if let Some(range) = self.info.partitions.get_mut(at) {
@@ -95,6 +95,7 @@ impl Runner {
                 range.next = next;
                 range.read += count;
                 range.published += published;
+                range.headers_dropped += headers_dropped;
             }
             if self.saved.elapsed() >= SAVE_EVERY {
                 self.save().await?;
@@ -124,24 +125,27 @@ impl Runner {
         }
     }
 
-    async fn publish(&self, partition: PartitionId, messages: &[ReceivedMessage]) -> Result<(), Stop> {
+    /// Publishes messages, and says how many of their headers were left out.
+    async fn publish(&self, partition: PartitionId, messages: &[ReceivedMessage]) -> Result<u64, Stop> {
         let (topic, handler) = match &self.info.config.target {
             ReplayTarget::Topic(topic) => (topic, None),
             ReplayTarget::Handler(handler) => (&self.info.config.topic, Some(handler.as_str())),
         };
         let to = TopicAddress::new(self.info.config.stream.as_str(), topic.as_str());
-        let mut waiting = Vec::with_capacity(messages.len());
+        let (mut waiting, mut headers_dropped) = (Vec::with_capacity(messages.len()), 0);
         for message in messages {
-            let outgoing = again(message, self.id_of(partition, message), (partition, handler));
-            waiting.push(outgoing.map_err(|error| {
+            let made = again(message, self.id_of(partition, message), (partition, handler));
+            let (outgoing, dropped) = made.map_err(|error| {
                 let problem = format!("partition {partition}, offset {}: {error}", message.offset);
                 self.failed(ConnectorError::Publish(problem))
-            })?);
+            })?;
+            waiting.push(outgoing);
+            headers_dropped += u64::from(dropped);
         }
         while !waiting.is_empty() {
             waiting = self.publish_some(&to, waiting).await?;
         }
-        Ok(())
+        Ok(headers_dropped)
     }
 
     /// Publishes messages, and gives back what is not confirmed because the broker is away.

@@ -9,9 +9,10 @@ use guesthouse_connector::{IggyConnector, OutgoingMessage, TopicAddress};
 use super::letters::FoundLetter;
 use super::selection::{SelectedLetters, Selection};
 use super::{Console, Environment};
+use crate::cli::replay::tell_dropped;
 use crate::cli::{ConfigArgs, connection};
 use crate::config::Config;
-use crate::dead_letter::{LetterState, again};
+use crate::dead_letter::{EventAgain, LetterState, again};
 
 /// Reasons that are shown one by one.
 const SHOWN_MAX: u64 = 20;
@@ -29,6 +30,8 @@ pub(in crate::cli) struct ReplayArgs {
 struct Tally {
     published: u64,
     stays: u64,
+    /// Headers that found no room beside those of a replay.
+    headers_dropped: u64,
 }
 
 pub(super) async fn replay(
@@ -59,10 +62,11 @@ async fn replay_all(
         for FoundLetter { message, letter } in page {
             let replays_before = selected.letters.states.known.replays(message.id);
             match again(&message, &letter.summary, replays_before) {
-                Ok((topic, outgoing)) => {
+                Ok(EventAgain { topic, message: outgoing, headers_dropped }) => {
                     let batch = batches.entry(topic.to_string()).or_insert_with(|| (topic, Vec::new()));
                     batch.1.push(outgoing);
                     replayed.push(message.id);
+                    tally.headers_dropped += u64::from(headers_dropped);
                 }
                 Err(error) => {
                     if tally.stays < SHOWN_MAX {
@@ -90,7 +94,8 @@ async fn replay_all(
             format!("{} events were published, and some of their dead letters stay open", tally.published)
         })?;
     }
-    let (found, Tally { published, stays }) = (selected.found, tally);
+    let (found, Tally { published, stays, headers_dropped }) = (selected.found, tally);
     writeln!(console.out, "{found} dead letters, {published} published, {stays} cannot be")?;
+    tell_dropped(headers_dropped, dry_run, console)?;
     selected.finish(console)
 }

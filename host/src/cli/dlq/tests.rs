@@ -67,6 +67,9 @@ fn json_has_the_payload_only_where_one_letter_is_shown() {
     let whole = serde_json::to_value(&letter).unwrap();
     assert_eq!((&whole["tenant"], &whole["payload"]), (&"acme".into(), &"\u{1b}[31m".into()));
     assert_eq!(whole["headers"], serde_json::json!([["region", "eu"]]));
+    let typed =
+        serde_json::json!([{"key": "region", "key_kind": "string", "value": "eu", "value_kind": "string"}]);
+    assert_eq!(whole["typed_headers"], typed);
     let summary = serde_json::to_value(&letter.summary).unwrap();
     assert_eq!((summary["offset"].as_u64(), summary.get("payload")), (Some(7), None));
 }
