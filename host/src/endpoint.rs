@@ -4,10 +4,13 @@
 use std::net::SocketAddr;
 
 use guesthouse_broker::listener::{self, Answer, Surface};
-use guesthouse_connector::HealthStatus;
+use guesthouse_connector::{HealthCheckResult, HealthStatus};
 use http::StatusCode;
+use serde_json::json;
 use tokio::net::TcpListener;
+use tokio::sync::oneshot;
 
+use crate::health::STARTING;
 use crate::host::HostHandle;
 use crate::metrics::MetricsCollector;
 
@@ -15,6 +18,8 @@ const METRICS: &str = "text/plain; version=0.0.4; charset=utf-8";
 
 /// Where a host can be asked how it fares.
 pub(crate) const HEALTH_PATH: &str = "/health/ready";
+
+const PATHS: &str = "there are /metrics /health/live /health/ready\n";
 
 /// A listening socket.
 #[derive(Debug)]
@@ -56,12 +61,48 @@ impl Endpoint {
         self.address
     }
 
+    /// Answers, while a host is built, that it lives and is not ready. Whoever waits for its start may ask, and is not told
+    /// that nothing is there.
+    pub(crate) async fn serve_during<T>(&self, building: impl Future<Output = T>) -> T {
+        let address = self.address;
+        tracing::info!("metrics and health at http://{address}/metrics and http://{address}{HEALTH_PATH}");
+        let (built, is_built) = oneshot::channel::<()>();
+        let building = async {
+            let done = building.await;
+            drop(built);
+            done
+        };
+        let serving = listener::serve(&self.listener, Starting, async { drop(is_built.await) });
+        tokio::join!(building, serving).0
+    }
+
     /// Serves until it is dropped, which breaks what is open. Never ends by itself.
     pub(crate) async fn run(self, host: HostHandle) {
-        let Self { listener, address } = self;
-        tracing::info!("metrics and health at http://{address}/metrics and http://{address}{HEALTH_PATH}");
         let metrics = MetricsCollector::new().host(&host);
-        listener::serve(listener, Shown { host, metrics }, std::future::pending()).await;
+        listener::serve(&self.listener, Shown { host, metrics }, std::future::pending()).await;
+    }
+}
+
+/// What there is to see of a host that is still being built.
+struct Starting;
+
+impl Surface for Starting {
+    async fn show(&self, path: &str) -> Answer {
+        match path {
+            "/health/live" => Answer::text(StatusCode::OK, "alive\n"),
+            HEALTH_PATH => {
+                let (status, message) = (
+                    HealthStatus::Unhealthy,
+                    "the host starts: it checks components, and connects to the broker",
+                );
+                let causes = json!([{ "status": status, "code": STARTING, "message": message }]);
+                let details = Some(json!({ "causes": causes }));
+                let health = HealthCheckResult { status, message: message.to_owned(), details };
+                Answer::json(StatusCode::SERVICE_UNAVAILABLE, &health)
+            }
+            "/metrics" => Answer::text(StatusCode::SERVICE_UNAVAILABLE, "the host starts\n"),
+            _ => Answer::text(StatusCode::NOT_FOUND, PATHS),
+        }
     }
 }
 
@@ -77,7 +118,7 @@ impl Surface for Shown {
             }
             "/health/live" => Answer::text(StatusCode::OK, "alive\n"),
             HEALTH_PATH => self.health(),
-            _ => Answer::text(StatusCode::NOT_FOUND, "there are /metrics /health/live /health/ready\n"),
+            _ => Answer::text(StatusCode::NOT_FOUND, PATHS),
         }
     }
 }

@@ -13,7 +13,7 @@ use std::time::Duration;
 
 pub use guesthouse_connector::{HealthCheck, HealthCheckResult, HealthStatus, health_check};
 
-pub(crate) use self::judge::{CAUSES, Facts, Findings, SubscriptionFacts};
+pub(crate) use self::judge::{CAUSES, Facts, Findings, STARTING, SubscriptionFacts};
 pub(crate) use self::observer::{Observation, Observer};
 
 /// What is taken for a sign of trouble.

@@ -192,20 +192,14 @@ impl HostBuilder {
         if let Some(excess) = &too_many_files {
             tracing::warn!("{excess}");
         }
-        // Components first: a refused one should not leave topics behind.
-        let admitted = admit_all(&sandbox, &config).await?;
-        let state = open_state(&sandbox, &config).await?;
-        let suspects = open_journal(&sandbox, &config).await?;
-        let (connector, ownership) = opening::open(self.connector, &mut config, too_many_files).await?;
-        let endpoint = match config.metrics_listen.map(Endpoint::bind) {
+        let endpoint = match config.metrics_listen {
+            Some(address) => Some(Endpoint::bind(address).await.map_err(BuildError::Endpoint)?),
             None => None,
-            Some(bound) => match bound.await {
-                Ok(endpoint) => Some(endpoint),
-                Err(error) => {
-                    close(connector.as_ref(), ownership).await;
-                    return Err(BuildError::Endpoint(error));
-                }
-            },
+        };
+        let opening = open(self.connector, &sandbox, &mut config, too_many_files);
+        let Opened { admitted, state, suspects, connector, ownership } = match &endpoint {
+            Some(endpoint) => endpoint.serve_during(opening).await?,
+            None => opening.await?,
         };
         let around_them = (&sandbox, &connector, state.as_ref());
         let subscriptions = assemble_all(&config, around_them, &admitted, &suspects);
@@ -335,6 +329,30 @@ async fn close(connector: &dyn IggyConnector, ownership: Ownership) {
     if let Err(error) = connector.shutdown().await {
         tracing::warn!(%error, "the connection did not close in order; what was confirmed is safe");
     }
+}
+
+/// What a host needs to be assembled.
+struct Opened {
+    admitted: Vec<(Arc<HandlerConfig>, Arc<AdmittedComponent>)>,
+    state: Option<Arc<dyn StateStore>>,
+    suspects: Arc<Suspects>,
+    connector: Arc<dyn IggyConnector>,
+    ownership: Ownership,
+}
+
+/// Opens everything, the broker last. `too_many_files` is as for [`opening::open`].
+async fn open(
+    shared: Option<Arc<dyn IggyConnector>>,
+    sandbox: &Sandbox,
+    config: &mut Config,
+    too_many_files: Option<String>,
+) -> Result<Opened, BuildError> {
+    // Components first: a refused one should not leave topics behind.
+    let admitted = admit_all(sandbox, config).await?;
+    let state = open_state(sandbox, config).await?;
+    let suspects = open_journal(sandbox, config).await?;
+    let (connector, ownership) = opening::open(shared, config, too_many_files).await?;
+    Ok(Opened { admitted, state, suspects, connector, ownership })
 }
 
 async fn admit_all(

@@ -74,7 +74,7 @@ impl Answer {
 /// future does the same without waiting.
 ///
 /// On a loopback address only requests for `localhost` or such an address are answered.
-pub async fn serve(listener: TcpListener, surface: impl Surface, end: impl Future<Output = ()>) {
+pub async fn serve(listener: &TcpListener, surface: impl Surface, end: impl Future<Output = ()>) {
     let is_exposed = listener.local_addr().is_ok_and(|address| !address.ip().is_loopback());
     let names = if is_exposed { Names::Any } else { Names::Local };
     let surface = Arc::new(surface);

@@ -245,7 +245,8 @@ async fn launch(config: BrokerConfig, stop: watch::Receiver<Stop>) -> Result<Lau
     let engine = Arc::new(engine);
     let http_address = http.as_ref().map(|(_, address)| *address);
     let http = http.map(|(listener, _)| {
-        let served = serve(listener, Http::new(Arc::clone(&engine)), stopped(stop.clone()));
+        let (page, stop) = (Http::new(Arc::clone(&engine)), stopped(stop.clone()));
+        let served = async move { serve(&listener, page, stop).await };
         tokio::spawn(workers.run("the broker's page", served))
     });
     let acceptor = Acceptor::new(listener, encryption, Arc::clone(&engine), stop).run();

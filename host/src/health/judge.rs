@@ -39,8 +39,9 @@ pub(crate) struct SubscriptionFacts<'a> {
 }
 
 /// The names of all causes there are, worst first.
-pub(crate) const CAUSES: [&str; 27] = [
+pub(crate) const CAUSES: [&str; 28] = [
     "stopped",
+    STARTING,
     "worker_died",
     "broker_unreachable",
     "topic_missing",
@@ -68,6 +69,9 @@ pub(crate) const CAUSES: [&str; 27] = [
     "not_observed",
     "log_lost",
 ];
+
+/// The host is still being built, and has no figures yet.
+pub(crate) const STARTING: &str = "starting";
 
 /// Nothing is settled, or nothing committed, for too long.
 const NO_PROGRESS: &str = "no_progress";

@@ -1,6 +1,7 @@
 //! Goal: hosts and brokers may start in any order, and a broker that comes back empty or with another password is worked
 //! with again, without a restart of the host. Method: brokers that are killed, started late, and started on nothing.
 
+use std::net::SocketAddr;
 use std::path::Path;
 
 use guesthouse_tests::client::{Client, DOMAIN};
@@ -16,14 +17,18 @@ const ORDERS: usize = 100;
 #[tokio::test(flavor = "multi_thread")]
 async fn a_host_waits_for_a_server_that_is_not_up_yet() {
     let Some(mut house) = House::beside_a_mortal_broker("late broker").await else { return };
-    let config = house.config(&[order_totals()]);
+    let mut config = house.config(&[order_totals()]);
+    config["metrics"] = json!({ "listen": "127.0.0.1:0" });
     house.broker().kill();
     let mut host = house.start("early", &config);
     host.until_logged("the broker does not answer yet; it is waited for up to 1m").await;
     assert!(!host.has_ended());
+    expect_causes(&host, &["starting"]).await;
+    assert_eq!(get(address(&host), "/health/live").await.unwrap(), (200, "alive\n".to_owned()));
     house.broker().start_again().await;
     host.until_reading(PARTITIONS).await;
     place_and_expect(&house.client().await, "late").await;
+    assert_eq!(get(address(&host), "/metrics").await.unwrap().0, 200);
     let ended = host.stop().await;
     let lines = |text: &str| ended.log.lines().filter(|line| line.contains(text)).count();
     assert_eq!(
@@ -140,10 +145,14 @@ fn put_back(config: &Path) {
 }
 
 async fn health(host: &HostProgram) -> (u16, Value) {
+    let (code, body) = get(address(host), "/health/ready").await.unwrap();
+    (code, serde_json::from_str(&body).unwrap())
+}
+
+fn address(host: &HostProgram) -> SocketAddr {
     let log = host.log();
     let address = log.split("metrics and health at http://").nth(1).unwrap().split('/').next().unwrap();
-    let (code, body) = get(address.parse().unwrap(), "/health/ready").await.unwrap();
-    (code, serde_json::from_str(&body).unwrap())
+    address.parse().unwrap()
 }
 
 async fn expect_causes(host: &HostProgram, wanted: &[&str]) {

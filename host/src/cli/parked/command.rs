@@ -71,8 +71,8 @@ pub(super) async fn command_lanes(
         if !selection.dry_run {
             write(&found, action, connector).await?;
         }
-        found.iter().try_for_each(|found| describe(found, action, selection.dry_run, console))?;
-        return Ok(());
+        found.iter().try_for_each(|found| describe(found, action, console))?;
+        return say_when(found.len(), selection.dry_run, console);
     }
     let mut found = read_lanes(connector, config, &BTreeSet::new()).await?;
     found.retain(|found| selection.wants(found));
@@ -80,6 +80,10 @@ pub(super) async fn command_lanes(
     found.retain(|found| means(action, found.lane.standing));
     let written = if selection.dry_run { 0 } else { write(&found, action, connector).await? };
     let events: usize = found.iter().map(|found| found.lane.len()).sum();
+    if let (Action::Drop(_), false) = (action, selection.dry_run) {
+        // Nobody can look at it afterwards.
+        found.iter().try_for_each(|found| describe(found, action, console))?;
+    }
     writeln!(console.out, "{} lanes with {events} events, {written} commands written", found.len())?;
     let left_out = before - found.len();
     if left_out > 0 {
@@ -89,7 +93,13 @@ pub(super) async fn command_lanes(
         };
         writeln!(console.err, "left out {left_out} lanes: {why}")?;
     }
-    if written > 0 {
+    say_when(found.len(), selection.dry_run, console)
+}
+
+fn say_when(lanes: usize, dry_run: bool, console: &mut Console<'_>) -> anyhow::Result<()> {
+    if dry_run {
+        writeln!(console.out, "nothing was written: this was a dry run")?;
+    } else if lanes > 0 {
         writeln!(console.out, "the hosts that read their partitions obey shortly")?;
     }
     Ok(())
@@ -157,13 +167,8 @@ async fn write(found: &[FoundLane], action: Action, connector: &dyn IggyConnecto
 }
 
 /// Tells what a command does with a lane, and which events it drops.
-fn describe(
-    found: &FoundLane,
-    action: Action,
-    dry_run: bool,
-    console: &mut Console<'_>,
-) -> anyhow::Result<()> {
-    let FoundLane { name, lane, partition, topic, .. } = found;
+fn describe(found: &FoundLane, action: Action, console: &mut Console<'_>) -> anyhow::Result<()> {
+    let FoundLane { name, lane, .. } = found;
     let events = lane.len();
     let is_blocked = lane.standing == Standing::Blocked;
     let what = match action {
@@ -183,11 +188,6 @@ fn describe(
             let (event_type, id) = (column(Some(&event.event_type)), column(Some(&event.event_id)));
             writeln!(console.out, "dropped {event_type} {id}")?;
         }
-    }
-    if dry_run {
-        writeln!(console.out, "nothing was written, for this was a dry run")?;
-    } else {
-        writeln!(console.out, "the host that reads partition {partition} of {topic} obeys shortly")?;
     }
     Ok(())
 }
