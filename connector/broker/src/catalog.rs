@@ -4,6 +4,7 @@
 mod change;
 mod named;
 mod options;
+mod unknown;
 
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError, RwLock, RwLockReadGuard};
@@ -12,14 +13,15 @@ use iggy_binary_protocol::WireIdentifier;
 use iggy_common::IggyErrorDiscriminants as Code;
 
 use crate::config::Limits;
-use crate::log::{PartitionLog, Presence, Recovery};
-use crate::partition::Partition;
-use crate::store::{GroupMeta, LogEnds, PartitionKey, Store, StoreError, StreamMeta, TopicMeta};
+use crate::log::{Gap, PartitionLog, Presence};
+use crate::partition::{Expected, Found, Partition, missing_text};
+use crate::store::{GroupMeta, KnownEnds, LogEnds, PartitionKey, Store, StoreError, StreamMeta, TopicMeta};
 use crate::wire::{Refusal, in_one_line};
 
 pub(crate) use change::TopicUpdate;
 pub(crate) use named::Named;
 pub(crate) use options::{AppendDurability, TopicOptions, describe_topic_options};
+pub(crate) use unknown::{CatalogError, Origin, partition_directories, unknown_partitions};
 
 /// Partitions that a topic may have.
 const PARTITIONS_MAX: u32 = 4_096;
@@ -123,8 +125,11 @@ pub(crate) struct Catalog {
 
 impl Catalog {
     /// Loads the catalog and opens every partition in it. One that cannot be opened is offline; the others serve.
-    pub(crate) fn open(store: Arc<Store>, layout: Layout) -> Result<Self, StoreError> {
+    /// Refuses when messages are there that the catalog does not know and would write over. What is missing is told.
+    pub(crate) fn open(store: Arc<Store>, layout: Layout) -> Result<Self, CatalogError> {
         let image = store.load()?;
+        unknown::require_no_older_catalog(&layout.data_dir, &image)?;
+        let ends = store.known_ends()?;
         let catalog = Self {
             store,
             layout,
@@ -139,10 +144,27 @@ impl Catalog {
             let groups =
                 groups.filter(|group| (group.stream_id, group.topic_id) == (meta.stream_id, meta.id));
             let groups: Vec<GroupMeta> = groups.cloned().collect();
-            let topic = catalog.open_topic(meta, groups)?;
+            let topic = catalog.open_topic(meta, groups, &ends)?;
             catalog.put_topic(topic);
         }
+        catalog.report_missing();
         Ok(catalog)
+    }
+
+    /// Tells in one line what the data directory lost, after a line for each partition.
+    fn report_missing(&self) {
+        let topics = self.topics();
+        let partitions = topics.iter().flat_map(|topic| &topic.partitions);
+        let missing: Vec<u64> =
+            partitions.map(|partition| partition.missing_offsets()).filter(|offsets| *offsets > 0).collect();
+        if !missing.is_empty() {
+            tracing::error!(
+                data_dir = %self.layout.data_dir.display(),
+                partitions = missing.len(),
+                offsets_max = missing.iter().sum::<u64>(),
+                "files with messages are gone from the data directory; put them back while the broker is stopped"
+            );
+        }
     }
 
     /// The stream a client calls so.
@@ -200,12 +222,17 @@ impl Catalog {
         streams.insert(id, &name, Arc::new(stream));
     }
 
-    fn open_topic(&self, meta: TopicMeta, groups: Vec<GroupMeta>) -> Result<Topic, StoreError> {
+    fn open_topic(
+        &self,
+        meta: TopicMeta,
+        groups: Vec<GroupMeta>,
+        ends: &KnownEnds,
+    ) -> Result<Topic, StoreError> {
         let options = TopicOptions::stored(&meta.options, self.layout.segment_bytes_default);
         let mut partitions = Vec::new();
         for partition_id in 0..meta.partitions_count {
             let key = PartitionKey { stream_id: meta.stream_id, topic_id: meta.id, partition_id };
-            partitions.push(Arc::new(self.open_partition(key, &options)?));
+            partitions.push(Arc::new(self.open_partition(key, &options, ends)?));
         }
         let mut named = Named::default();
         for group in groups {
@@ -214,36 +241,54 @@ impl Catalog {
         Ok(Topic { meta, options, partitions, groups: named })
     }
 
-    fn open_partition(&self, key: PartitionKey, options: &TopicOptions) -> Result<Partition, StoreError> {
+    fn open_partition(
+        &self,
+        key: PartitionKey,
+        options: &TopicOptions,
+        ends: &KnownEnds,
+    ) -> Result<Partition, StoreError> {
         let reserved = self.store.floor(key)?;
         let dir = self.layout.partition_dir(key);
         // An empty log would begin at offset 0, and give the offsets of the lost messages away again.
         if reserved > 0 && PartitionLog::is_in(&dir) == Presence::Missing {
-            let reason = format!("there are no segment files in {}, and there have been", dir.display());
-            return Ok(take_offline(key, &dir, reason));
+            return Ok(take_offline(key, &dir, gone_text(&dir, reserved, ends.stored_end(key)), reserved));
         }
         let floor = match self.store.log_ends() {
             LogEnds::Exact => 0,
             LogEnds::Uncertain => reserved,
         };
         let settings = options.log_settings(self.layout.segment_bytes_default);
-        match Partition::open(key, &dir, settings, floor) {
-            Ok((partition, recovery)) => {
-                report(key, &recovery);
+        let expected = Expected { floor, reserved, stored_end: ends.stored_end(key), skips: ends.skips(key) };
+        match Partition::open(key, &dir, settings, expected) {
+            Ok((partition, found)) => {
+                report(key, &dir, &found);
                 Ok(partition)
             }
-            Err(error) => Ok(take_offline(key, &dir, in_one_line(&error))),
+            Err(error) => Ok(take_offline(key, &dir, in_one_line(&error), 0)),
         }
     }
 }
 
-fn take_offline(key: PartitionKey, dir: &Path, reason: String) -> Partition {
+/// How many messages may have been in a directory that is empty, or not there.
+fn gone_text(dir: &Path, reserved: u64, stored_end: u64) -> String {
+    let read = match stored_end {
+        0 => String::new(),
+        end => format!(", and consumers have read up to offset {}", end - 1),
+    };
+    format!(
+        "there are no segment files in {}, and there have been: messages with offsets below {reserved} were in them{read}",
+        dir.display()
+    )
+}
+
+fn take_offline(key: PartitionKey, dir: &Path, reason: String, missing_offsets: u64) -> Partition {
     tracing::error!(?key, reason, "partition is offline, the others serve");
-    Partition::offline(key, dir, reason)
+    Partition::offline(key, dir, reason, missing_offsets)
 }
 
 /// Tells the operator what recovery found. Nothing acknowledged is in a torn tail.
-fn report(key: PartitionKey, recovery: &Recovery) {
+fn report(key: PartitionKey, dir: &Path, found: &Found) {
+    let recovery = &found.recovery;
     if let Some(cut) = &recovery.cut {
         tracing::warn!(
             ?key,
@@ -255,6 +300,17 @@ fn report(key: PartitionKey, recovery: &Recovery) {
     }
     for damage in &recovery.damage {
         tracing::error!(?key, %damage, "a partition does not hold all that was written");
+    }
+    for gap in &found.missing {
+        let Gap { first, end } = *gap;
+        let problem = missing_text(dir, *gap);
+        tracing::error!(
+            ?key,
+            first,
+            last = end - 1,
+            problem,
+            "a partition does not hold all that was written"
+        );
     }
     if recovery.skipped_offsets > 0 {
         tracing::warn!(

@@ -3,13 +3,12 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
-use std::io;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
 use serde::Serialize;
 
-use crate::catalog::partition_dir;
+use crate::catalog::{Origin, partition_dir, partition_directories, unknown_partitions};
 use crate::credentials::PASSWORD_FILE;
 use crate::data_dir::{DataDir, DataDirError};
 use crate::log::{self, LogFinding};
@@ -166,7 +165,7 @@ impl Diagnosis {
             }
         }
         self.look_at_offsets(path, image, &next_offsets);
-        self.look_for_strangers(path, &next_offsets.into_keys().collect());
+        self.look_for_strangers(path, image, &next_offsets.into_keys().collect());
     }
 
     fn look_at_store(&mut self, path: &Path, image: &StoreImage) {
@@ -286,24 +285,21 @@ impl Diagnosis {
     }
 
     /// Directories of partitions that the catalog does not know.
-    fn look_for_strangers(&mut self, path: &Path, known: &BTreeSet<PartitionKey>) {
+    fn look_for_strangers(&mut self, path: &Path, image: &StoreImage, known: &BTreeSet<PartitionKey>) {
+        let unknown = unknown_partitions(path, &image.catalog);
+        let ahead = unknown.into_iter().filter(|found| found.origin == Origin::Ahead);
+        let ahead: BTreeSet<PathBuf> = ahead.map(|found| found.dir).collect();
         let known: BTreeSet<PathBuf> = known.iter().map(|key| partition_dir(path, *key)).collect();
-        for dir in directories(&path.join("streams"), 3) {
-            if !known.contains(&dir) {
+        for dir in partition_directories(path) {
+            if ahead.contains(&dir) {
+                let text = "holds messages that the catalog does not know, because it was emptied or is older: the broker \
+                            would not start; put the right meta.redb back, or move the directory away";
+                self.add(Severity::Fatal, dir, text);
+            } else if !known.contains(&dir) {
                 let text =
                     "belongs to no partition of the catalog: left over from a deletion; it can be removed";
                 self.add(Severity::Note, dir, text);
             }
         }
     }
-}
-
-/// The directories so many levels below `path`.
-fn directories(path: &Path, levels: u32) -> Vec<PathBuf> {
-    if levels == 0 {
-        return vec![path.to_owned()];
-    }
-    let entries = fs::read_dir(path).into_iter().flatten();
-    let inside = entries.filter_map(|entry: io::Result<fs::DirEntry>| entry.ok().map(|entry| entry.path()));
-    inside.filter(|path| path.is_dir()).flat_map(|path| directories(&path, levels - 1)).collect()
 }

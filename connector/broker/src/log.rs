@@ -16,6 +16,7 @@ mod sync;
 use std::collections::VecDeque;
 use std::fs::File;
 use std::io::{self, IoSlice};
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -42,7 +43,7 @@ pub(crate) const PREALLOCATE_BYTES_MAX: usize = 256 * 1024;
 static ZEROS: [u8; PREALLOCATE_BYTES_MAX] = [0; PREALLOCATE_BYTES_MAX];
 
 /// What to do about a damaged segment.
-const WAY_OUT: &str = "reads that reach this place are refused; restore the file from a copy or delete the oldest segments up to this one";
+pub(crate) const WAY_OUT: &str = "reads that reach this place are refused; restore the file from a copy or delete the oldest segments up to this one";
 
 /// How a partition's log is laid out on disk.
 #[derive(Debug, Clone, Copy)]
@@ -108,6 +109,15 @@ pub(crate) struct LogBounds {
     pub(crate) segments: u32,
 }
 
+/// Offsets that no segment holds, although a segment before them and one behind them are there.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Gap {
+    /// The first of them.
+    pub(crate) first: u64,
+    /// The offset behind the last of them.
+    pub(crate) end: u64,
+}
+
 /// What [`PartitionLog::open`] found and did.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct Recovery {
@@ -117,6 +127,8 @@ pub(crate) struct Recovery {
     pub(crate) damage: Vec<Damage>,
     /// Offsets that were skipped because the floor lay beyond the recovered end.
     pub(crate) skipped_offsets: u64,
+    /// The segment that followed the last one is gone. A segment gets its index once the next one is there.
+    pub(crate) is_end_missing: bool,
 }
 
 /// A torn tail that was removed.
@@ -197,6 +209,17 @@ pub(crate) enum AppendError {
     /// The write failed, for example because the disk is full. The log is back at its former end.
     #[error("batch was not written")]
     Write(#[source] LogError),
+    /// Somebody removed or replaced the file that takes the messages: what is written to it now would be gone with the
+    /// process.
+    #[error(
+        "somebody removed or replaced the segment {} while the broker runs; move it back, or restart the broker to go on \
+         without its messages",
+        path.display()
+    )]
+    Gone {
+        /// The segment.
+        path: PathBuf,
+    },
     /// An earlier failure left the end of the log uncertain; reads go on.
     #[error("log {} refuses appends after a failed write or sync, until its disk works: {reason}", path.display())]
     Refusing {
@@ -208,7 +231,7 @@ pub(crate) enum AppendError {
 }
 
 impl LogError {
-    fn io(action: &'static str, path: &Path) -> impl Fn(io::Error) -> Self {
+    pub(crate) fn io(action: &'static str, path: &Path) -> impl Fn(io::Error) -> Self {
         move |source| Self::Io { action, path: path.to_owned(), source }
     }
 }
@@ -239,6 +262,13 @@ enum Refusing {
     Uncut(String),
     /// There are no more numbers.
     UsedUp,
+}
+
+impl Gap {
+    /// How many offsets it has.
+    pub(crate) fn offsets(self) -> u64 {
+        self.end - self.first
+    }
 }
 
 impl PartitionLog {
@@ -296,6 +326,9 @@ impl PartitionLog {
         now_micros: u64,
     ) -> Result<Appended, AppendError> {
         self.check_open()?;
+        if !self.is_in_place() {
+            return Err(AppendError::Gone { path: self.active.path.clone() });
+        }
         let batch = record::check(batch, expected_messages)?;
         let (base_offset, messages) = (self.active.next_offset, batch.message_count());
         if base_offset.checked_add(u64::from(messages)).is_none() {
@@ -403,9 +436,41 @@ impl PartitionLog {
         self.sealed.iter().chain([&self.active]).any(|segment| segment.path == path)
     }
 
+    /// Whether the file that takes the messages is still the one at its path. A file that was removed can be written as
+    /// before, and nobody ever reads it again. Costs a look at two inodes, about a microsecond.
+    pub(crate) fn is_in_place(&self) -> bool {
+        let identity = |metadata: std::fs::Metadata| (metadata.dev(), metadata.ino());
+        let ours = self.file.metadata().map(identity);
+        let there = std::fs::metadata(&self.active.path).map(identity);
+        matches!((ours, there), (Ok(ours), Ok(there)) if ours == there)
+    }
+
+    /// The file that takes the messages.
+    pub(crate) fn active_path(&self) -> &Path {
+        &self.active.path
+    }
+
+    /// Offsets that lie between two segments, in order. Costs no I/O.
+    pub(crate) fn gaps(&self) -> Vec<Gap> {
+        let segments = self.sealed.iter();
+        let following = self.sealed.iter().skip(1).chain([&self.active]);
+        let between = |(segment, next): (&Segment, &Segment)| {
+            let gap = Gap { first: segment.next_offset, end: next.base_offset };
+            (gap.first < gap.end).then_some(gap)
+        };
+        segments.zip(following).filter_map(between).collect()
+    }
+
     /// Where its files lie.
     pub(crate) fn dir(&self) -> &Path {
         &self.dir
+    }
+
+    /// Bytes in the segment files in `dir`; none when it cannot be read.
+    pub(crate) fn bytes_in(dir: &Path) -> u64 {
+        let bases = segment::list(dir).unwrap_or_default();
+        let lengths = bases.iter().map(|base| std::fs::metadata(Segment::empty(dir, *base).path));
+        lengths.map(|found| found.map_or(0, |found| found.len())).sum()
     }
 
     /// Whether there is a log in `dir`.

@@ -1,6 +1,7 @@
 //! One partition: its log, the offsets reserved for it, and the message ids it has seen. A lock guards them and
 //! is never held while waiting for the disk to sync.
 
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -11,7 +12,8 @@ use tokio::task::JoinHandle;
 use crate::clock::steady_micros;
 use crate::group::MemberId;
 use crate::log::{
-    AppendError, Appended, LogBounds, LogError, LogSettings, PartitionLog, ReadFrom, Recovery, Slice,
+    AppendError, Appended, Gap, LogBounds, LogError, LogSettings, PartitionLog, ReadFrom, Recovery, Slice,
+    WAY_OUT,
 };
 use crate::recent::{NOBODY, RecentIds, WINDOW_IDS, ids_of};
 use crate::store::{PartitionKey, Store};
@@ -32,8 +34,37 @@ pub(crate) struct Partition {
 enum State {
     Open(Open),
     /// Its files cannot be opened, for this reason. They are left as they are.
-    Offline(String),
+    Offline(Offline),
     Deleted,
+}
+
+/// A partition whose files cannot be opened.
+#[derive(Debug)]
+struct Offline {
+    reason: String,
+    /// Offsets that may have been given to messages, if the files are gone.
+    missing_offsets: u64,
+}
+
+/// What the store knows of a partition that was there at the last run.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Expected<'a> {
+    /// No offset below it is given to a new message. Above zero, the machine may have lost power.
+    pub(crate) floor: u64,
+    /// No offset at or above it was ever given to a message.
+    pub(crate) reserved: u64,
+    /// An offset below which all were given to messages, as consumers have read them.
+    pub(crate) stored_end: u64,
+    /// Floors at which the log went on after a loss of power.
+    pub(crate) skips: &'a [u64],
+}
+
+/// What the start of a partition found.
+#[derive(Debug, Default)]
+pub(crate) struct Found {
+    pub(crate) recovery: Recovery,
+    /// Offsets that no segment holds, though nothing skipped or dropped them.
+    pub(crate) missing: Vec<Gap>,
 }
 
 #[derive(Debug)]
@@ -51,6 +82,10 @@ struct Open {
     mend_due: Option<Instant>,
     /// The last place that could not be read.
     damage: Option<KnownDamage>,
+    /// Floors at which the log went on after a loss of power: what lies before them was skipped.
+    skips: Vec<u64>,
+    /// Whether the log has said that the file for messages is gone.
+    is_gone_told: bool,
     /// The last sync that nobody waits for.
     sync_task: Option<JoinHandle<()>>,
 }
@@ -104,55 +139,46 @@ impl Partition {
     /// Creates an empty partition.
     pub(crate) fn create(key: PartitionKey, dir: &Path, settings: LogSettings) -> Result<Self, LogError> {
         let log = PartitionLog::create(dir, settings)?;
-        Ok(Self::with_log(key, log, RecentIds::default(), None))
+        let open = Open::new(log, RecentIds::default());
+        Ok(Self::with_state(key, dir, State::Open(open)))
     }
 
-    /// A partition that does not serve, for this reason.
-    pub(crate) fn offline(key: PartitionKey, dir: &Path, reason: String) -> Self {
-        Self {
-            key,
-            dir: dir.to_owned(),
-            state: Mutex::new(State::Offline(reason)),
-            synced: tokio::sync::Mutex::new(0),
-        }
+    /// A partition that does not serve, for this reason. Its files are gone if it misses offsets.
+    pub(crate) fn offline(key: PartitionKey, dir: &Path, reason: String, missing_offsets: u64) -> Self {
+        Self::with_state(key, dir, State::Offline(Offline { reason, missing_offsets }))
     }
 
-    /// Opens a partition that was there at the last run. Its next offset is at least `floor`.
+    /// Opens a partition that was there at the last run. A log whose end is gone goes on at its reserved floor, so that
+    /// no offset is given away a second time.
     pub(crate) fn open(
         key: PartitionKey,
         dir: &Path,
         settings: LogSettings,
-        floor: u64,
-    ) -> Result<(Self, Recovery), LogError> {
-        let (log, recovery) = PartitionLog::open(dir, settings, floor)?;
+        expected: Expected<'_>,
+    ) -> Result<(Self, Found), LogError> {
+        let (mut log, mut recovery) = PartitionLog::open(dir, settings, expected.floor)?;
+        let next_offset = log.bounds().next_offset;
+        let is_end_missing = recovery.is_end_missing || expected.stored_end > next_offset;
+        if is_end_missing && next_offset < expected.reserved {
+            drop(log);
+            let (lifted, again) = PartitionLog::open(dir, settings, expected.reserved)?;
+            recovery.skipped_offsets += again.skipped_offsets;
+            log = lifted;
+        }
         let recent = recent_of(&log);
         let damage = recovery.damage.first().map(|damage| KnownDamage {
             segment: damage.path.clone(),
             text: damage.to_string(),
             met_by: None,
         });
-        Ok((Self::with_log(key, log, recent, damage), recovery))
+        let mut open = Open::new(log, recent);
+        (open.damage, open.skips) = (damage, expected.skips.to_vec());
+        let missing = open.missing();
+        Ok((Self::with_state(key, dir, State::Open(open)), Found { recovery, missing }))
     }
 
-    fn with_log(
-        key: PartitionKey,
-        log: PartitionLog,
-        recent: RecentIds,
-        damage: Option<KnownDamage>,
-    ) -> Self {
-        let dir = log.dir().to_owned();
-        let open = Open {
-            log,
-            floor: 0,
-            recent,
-            repeats: 0,
-            appends: 0,
-            era: Era::default(),
-            mend_due: None,
-            damage,
-            sync_task: None,
-        };
-        Self { key, dir, state: Mutex::new(State::Open(open)), synced: tokio::sync::Mutex::new(0) }
+    fn with_state(key: PartitionKey, dir: &Path, state: State) -> Self {
+        Self { key, dir: dir.to_owned(), state: Mutex::new(state), synced: tokio::sync::Mutex::new(0) }
     }
 
     /// Appends a batch record of `messages` messages, unless `sender` repeats what another connection has sent, whose
@@ -178,7 +204,9 @@ impl Partition {
             if next_offset.saturating_add(u64::from(needed)) > open.floor {
                 open.floor = store.reserve_floor(self.key, next_offset, needed)?;
             }
-            let appended = open.log.append(self.key.partition_id, batch, messages, steady_micros())?;
+            let appended = open.log.append(self.key.partition_id, batch, messages, steady_micros());
+            open.note_place(self.key, &appended);
+            let appended = appended?;
             open.recent.extend(ids, sender);
             open.appends += 1;
             open.sync_behind(self.key);
@@ -233,6 +261,15 @@ impl Partition {
         self.with(|open| Ok(open.repeats)).unwrap_or_default()
     }
 
+    /// Offsets that may have been given to messages and that no segment holds, though nothing skipped or dropped them.
+    pub(crate) fn missing_offsets(&self) -> u64 {
+        match &*self.lock() {
+            State::Open(open) => open.missing().into_iter().map(Gap::offsets).sum(),
+            State::Offline(offline) => offline.missing_offsets,
+            State::Deleted => 0,
+        }
+    }
+
     /// Bytes that a loss of power may take.
     pub(crate) fn unsynced_bytes(&self) -> u64 {
         self.with(|open| Ok(open.log.unsynced_bytes())).unwrap_or_default()
@@ -242,7 +279,7 @@ impl Partition {
     pub(crate) fn condition(&self) -> Condition {
         match &*self.lock() {
             State::Open(open) => open.condition(),
-            State::Offline(reason) => Condition::Offline(reason.clone()),
+            State::Offline(offline) => Condition::Offline(offline.reason.clone()),
             State::Deleted => Condition::Serving,
         }
     }
@@ -281,7 +318,9 @@ impl Partition {
     fn with<T>(&self, action: impl FnOnce(&mut Open) -> Result<T, Refusal>) -> Result<T, Refusal> {
         match &mut *self.lock() {
             State::Open(open) => action(open),
-            State::Offline(reason) => Err(Refusal::Offline { key: self.key, reason: reason.clone() }),
+            State::Offline(offline) => {
+                Err(Refusal::Offline { key: self.key, reason: offline.reason.clone() })
+            }
             State::Deleted => Err(Code::PartitionNotFound.into()),
         }
     }
@@ -293,13 +332,59 @@ impl Partition {
 }
 
 impl Open {
+    fn new(log: PartitionLog, recent: RecentIds) -> Self {
+        Self {
+            log,
+            floor: 0,
+            recent,
+            repeats: 0,
+            appends: 0,
+            era: Era::default(),
+            mend_due: None,
+            damage: None,
+            skips: Vec::new(),
+            is_gone_told: false,
+            sync_task: None,
+        }
+    }
+
     fn condition(&self) -> Condition {
+        if let Some(refusal) = self.log.refusal() {
+            return Condition::Refusing(refusal.to_owned());
+        }
+        if !self.log.is_in_place() {
+            let gone = AppendError::Gone { path: self.log.active_path().to_owned() };
+            return Condition::Refusing(gone.to_string());
+        }
         // Damage is over when its segment is deleted.
-        let damage = self.damage.as_ref().filter(|damage| self.log.has_segment(&damage.segment));
-        match (self.log.refusal(), damage) {
-            (Some(refusal), _) => Condition::Refusing(refusal.to_owned()),
-            (None, Some(damage)) => Condition::Damaged(damage.text.clone()),
-            (None, None) => Condition::Serving,
+        if let Some(damage) = self.damage.as_ref().filter(|damage| self.log.has_segment(&damage.segment)) {
+            return Condition::Damaged(damage.text.clone());
+        }
+        match self.missing().first() {
+            Some(gap) => Condition::Damaged(missing_text(self.log.dir(), *gap)),
+            None => Condition::Serving,
+        }
+    }
+
+    /// Gaps in the log that no loss of power explains.
+    fn missing(&self) -> Vec<Gap> {
+        let mut gaps = self.log.gaps();
+        gaps.retain(|gap| !self.skips.contains(&gap.end));
+        gaps
+    }
+
+    /// Tells once that the file for messages is gone, and once that it is back.
+    fn note_place(&mut self, key: PartitionKey, appended: &Result<Appended, AppendError>) {
+        match appended {
+            Err(error @ AppendError::Gone { .. }) if !self.is_gone_told => {
+                self.is_gone_told = true;
+                tracing::error!(?key, %error, "a partition takes no messages");
+            }
+            Ok(_) if self.is_gone_told => {
+                self.is_gone_told = false;
+                tracing::warn!(?key, "the segment for messages is back; the partition takes messages again");
+            }
+            _ => {}
         }
     }
 
@@ -308,6 +393,10 @@ impl Open {
             Err(error @ LogError::Damaged { path, .. }) => {
                 let (segment, text) = (path.clone(), error.to_string());
                 self.damage = Some(KnownDamage { segment, text, met_by: Some(from) });
+            }
+            Err(LogError::Io { path, source, .. }) if source.kind() == ErrorKind::NotFound => {
+                let text = format!("segment {} is gone; {WAY_OUT}", path.display());
+                self.damage = Some(KnownDamage { segment: path.clone(), text, met_by: Some(from) });
             }
             Ok(_) if self.damage.as_ref().is_some_and(|damage| damage.met_by == Some(from)) => {
                 self.damage = None;
@@ -362,6 +451,17 @@ impl Open {
             }
         }
     }
+}
+
+/// What to tell of offsets that are missing, and the way out.
+pub(crate) fn missing_text(dir: &Path, gap: Gap) -> String {
+    format!(
+        "no segment in {} holds the offsets {} to {}, and they were not skipped: a file with messages is gone; put it back \
+         while the broker is stopped, or delete the oldest segments up to there",
+        dir.display(),
+        gap.first,
+        gap.end - 1,
+    )
 }
 
 /// The ids of the messages at the end of a log.

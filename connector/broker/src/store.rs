@@ -10,6 +10,7 @@ mod meta;
 mod offsets;
 #[cfg(test)]
 mod recorded;
+mod skips;
 mod users;
 
 use std::fs::File;
@@ -22,12 +23,13 @@ use redb::{ReadableTable, WriteTransaction};
 use crate::log::file;
 
 use boot::{BootMark, Ending};
-use database::{COUNTERS, Database, FLOORS, GROUPS, STREAMS, TOPICS};
+use database::{COUNTERS, Database, FLOORS, GROUPS, SKIPS, STREAMS, TOPICS};
 pub(crate) use examine::{StoreImage, examine};
 pub(crate) use meta::{
     CatalogImage, ConsumerKey, GroupMeta, OffsetKey, OptionEntry, PartitionKey, StreamMeta, TopicMeta,
 };
 use offsets::Offsets;
+pub(crate) use skips::KnownEnds;
 pub(crate) use users::{ROOT_USER_ID, STATUS_ACTIVE, TokenMeta, UserMeta};
 
 /// Offsets reserved at once for a partition, so that appends seldom wait for the database.
@@ -198,6 +200,7 @@ impl Store {
             txn.open_table(TOPICS)?.retain(|(stream, _), _| stream != stream_id)?;
             txn.open_table(GROUPS)?.retain(|(stream, ..), _| stream != stream_id)?;
             txn.open_table(FLOORS)?.retain(|(stream, ..), _| stream != stream_id)?;
+            txn.open_table(SKIPS)?.retain(|(stream, ..), _| stream != stream_id)?;
             Ok(())
         };
         self.offsets().absorb(&self.database, "delete a stream", work, |key| key.stream_id == stream_id)
@@ -215,6 +218,8 @@ impl Store {
         let work = |txn: &WriteTransaction| {
             txn.open_table(TOPICS)?.insert((stream_id, topic_id), value.as_slice())?;
             txn.open_table(FLOORS)?.retain(|partition, _| !gone(partition))?;
+            txn.open_table(SKIPS)?
+                .retain(|(stream, topic, partition, _), ()| !gone((stream, topic, partition)))?;
             Ok(())
         };
         let gone_offset = |key: &OffsetKey| gone((key.stream_id, key.topic_id, key.partition_id));
@@ -231,6 +236,7 @@ impl Store {
             txn.open_table(TOPICS)?.remove(gone)?;
             txn.open_table(GROUPS)?.retain(|(stream, topic, _), _| (stream, topic) != gone)?;
             txn.open_table(FLOORS)?.retain(|(stream, topic, _), _| (stream, topic) != gone)?;
+            txn.open_table(SKIPS)?.retain(|(stream, topic, ..), ()| (stream, topic) != gone)?;
             Ok(())
         };
         let gone_offset = |key: &OffsetKey| (key.stream_id, key.topic_id) == gone;

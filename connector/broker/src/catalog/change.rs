@@ -9,8 +9,10 @@ use iggy_binary_protocol::{WireIdentifier, WireName, WireOptions};
 use iggy_common::IggyErrorDiscriminants as Code;
 
 use super::options::{TopicOptions, entries_of};
+use super::unknown::set_aside;
 use super::{Catalog, Named, PARTITIONS_MAX, Stream, Topic};
 use crate::clock::steady_micros;
+use crate::log::LogError;
 use crate::partition::Partition;
 use crate::store::{GroupMeta, PartitionKey, StreamMeta, TopicMeta};
 use crate::wire::Refusal;
@@ -251,7 +253,9 @@ impl Catalog {
         let settings = topic.options.log_settings(self.layout.segment_bytes_default);
         for partition_id in first..end {
             let key = PartitionKey { stream_id: topic.meta.stream_id, topic_id: topic.meta.id, partition_id };
-            let partition = Partition::create(key, &self.layout.partition_dir(key), settings)?;
+            let dir = self.layout.partition_dir(key);
+            set_aside(&dir).map_err(LogError::io("move aside the messages in", &dir))?;
+            let partition = Partition::create(key, &dir, settings)?;
             topic.partitions.push(Arc::new(partition));
         }
         topic.meta.partitions_count = end;

@@ -72,7 +72,7 @@ fn broker(text: &mut Exposition, report: &Report) {
 
 fn topics(text: &mut Exposition, report: &Report) {
     type Figure = fn(&super::report::TopicReport) -> u64;
-    let figures: [(&str, Kind, &str, Figure); 6] = [
+    let figures: [(&str, Kind, &str, Figure); 7] = [
         ("guesthouse_broker_topic_messages", Kind::Gauge, "Messages kept.", |topic| topic.messages),
         ("guesthouse_broker_topic_bytes", Kind::Gauge, "Bytes in segment files.", |topic| topic.bytes),
         (
@@ -92,6 +92,12 @@ fn topics(text: &mut Exposition, report: &Report) {
             Kind::Counter,
             "Messages that were sent again after a lost answer, and not stored a second time.",
             |topic| topic.repeats,
+        ),
+        (
+            "guesthouse_broker_topic_missing_offsets",
+            Kind::Gauge,
+            "Offsets, at most, of messages that are gone though nothing dropped them.",
+            |topic| topic.missing_offsets,
         ),
     ];
     for (name, kind, help, figure) in figures {

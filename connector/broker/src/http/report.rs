@@ -58,6 +58,8 @@ pub(super) struct TopicReport {
     pub(super) bytes: u64,
     /// Messages since the start that were sent again after a lost answer, and not stored a second time.
     pub(super) repeats: u64,
+    /// Offsets, at most, of messages that are gone though nothing dropped them.
+    pub(super) missing_offsets: u64,
     pub(super) partitions: Vec<PartitionReport>,
 }
 
@@ -76,6 +78,8 @@ pub(super) struct PartitionReport {
     pub(super) bytes: u64,
     /// Those that a loss of power may take.
     pub(super) unsynced_bytes: u64,
+    /// Offsets, at most, of messages that are gone though nothing dropped them.
+    pub(super) missing_offsets: u64,
     pub(super) segments: u32,
 }
 
@@ -164,6 +168,7 @@ fn topic_report(stream: &Stream, topic: &Topic) -> TopicReport {
         name: topic.meta.name.clone(),
         messages: partitions.iter().map(|partition| partition.messages).sum(),
         bytes: partitions.iter().map(|partition| partition.bytes).sum(),
+        missing_offsets: partitions.iter().map(|partition| partition.missing_offsets).sum(),
         repeats: topic.partitions.iter().map(|partition| partition.repeats()).sum(),
         partitions,
     }
@@ -186,6 +191,7 @@ fn partition_report(id: u32, partition: &Partition) -> PartitionReport {
         messages: extent.messages,
         bytes: extent.bytes,
         unsynced_bytes: partition.unsynced_bytes(),
+        missing_offsets: partition.missing_offsets(),
         segments: extent.segments,
     }
 }
@@ -253,6 +259,7 @@ mod tests {
             messages: 15,
             bytes: 1,
             unsynced_bytes: 0,
+            missing_offsets: 0,
             segments: 1,
         };
         for (stored, lag) in [(None, 15), (Some(4), 15), (Some(9), 15), (Some(14), 10), (Some(24), 0)] {

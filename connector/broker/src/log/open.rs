@@ -33,6 +33,7 @@ pub(super) fn open(dir: &Path, floor: u64) -> Result<(Segments, Recovery), LogEr
         sealed.push_back(load_sealed(dir, *base, limit, &mut recovery)?);
     }
     let (active, file) = load_last(dir, last, floor, &mut recovery)?;
+    recovery.is_end_missing = active.recall_index().is_some();
     // A killed process may have left bytes that only the operating system knows of.
     file::sync_data(&file).map_err(LogError::io("sync segment", &active.path))?;
     let segments = Segments { sealed, active, file };

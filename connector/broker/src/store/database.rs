@@ -33,6 +33,10 @@ pub(super) const OFFSETS: TableDefinition<'_, OffsetRow, u64> = TableDefinition:
 /// Floors by stream, topic and partition.
 pub(super) const FLOORS: TableDefinition<'_, (u32, u32, u32), u64> = TableDefinition::new("floors");
 
+/// Floors at which logs went on after a loss of power, by stream, topic, partition and floor. Files that were made
+/// before there was this table get it when they are opened.
+pub(super) const SKIPS: TableDefinition<'_, (u32, u32, u32, u64), ()> = TableDefinition::new("skips");
+
 /// Key of an offset in [`OFFSETS`].
 pub(super) type OffsetRow = (u32, u32, u32, u8, u32);
 
@@ -130,6 +134,7 @@ impl Database {
         let found = database.write("create the tables", |txn| {
             let mut counters = txn.open_table(COUNTERS)?;
             let found = counters.get(FORMAT_KEY)?.map(|format| format.value());
+            txn.open_table(SKIPS)?;
             if found.is_none() {
                 counters.insert(FORMAT_KEY, FORMAT)?;
                 txn.open_table(META)?;

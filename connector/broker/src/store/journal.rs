@@ -76,6 +76,13 @@ impl Journal {
     pub(super) fn open(data_dir: &Path, epoch: u64) -> Result<(Self, Vec<Change>), StoreError> {
         let path = data_dir.join(FILE_NAME);
         let failed = |source| StoreError::Journal { action: "open", path: path.clone(), source };
+        if epoch > 0 && !path.exists() {
+            tracing::warn!(
+                path = %path.display(),
+                "the journal of stored offsets is gone; offsets that were stored since the catalog last took it in are \
+                 older now, and their consumers read those messages again"
+            );
+        }
         let file = file::open_for_writing(&path).map_err(failed)?;
         let bytes = std::fs::read(&path).map_err(failed)?;
         let Content { changes, .. } = Content::of(&bytes, epoch);

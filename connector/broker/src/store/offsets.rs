@@ -53,6 +53,11 @@ impl Offsets {
         found.map(|(key, offset)| (*key, *offset)).collect()
     }
 
+    /// All offsets that are stored.
+    pub(super) fn all(&self) -> impl Iterator<Item = (&OffsetKey, u64)> {
+        self.known.iter().map(|(key, offset)| (key, *offset))
+    }
+
     /// How many offsets are stored.
     pub(super) fn count(&self) -> usize {
         self.known.len()

@@ -123,6 +123,7 @@ impl Refusal {
     /// Whether the fault lies with this machine and not with the client.
     pub(crate) fn is_our_fault(&self) -> bool {
         match self {
+            // A segment that is gone is told once, by its partition.
             Self::Append(error) => matches!(error, AppendError::Write(_) | AppendError::Refusing { .. }),
             Self::Log(_) | Self::Offline { .. } | Self::Hash(_) | Self::Store(_) => true,
             // Said once, when the directory went.

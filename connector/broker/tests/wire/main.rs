@@ -17,6 +17,7 @@ mod lifecycle;
 mod limits;
 mod login;
 mod messages;
+mod missing;
 mod offline;
 mod rebalance;
 mod system;

@@ -75,7 +75,7 @@ fn a_shortened_sealed_segment_is_reported_at_any_length() {
 
 #[test]
 fn damage_in_the_last_segment_is_kept_and_its_offsets_are_not_given_again() {
-    let (_, mut log) = new_log(WHOLE);
+    let (_dir, mut log) = new_log(WHOLE);
     append_singles(&mut log, 1);
     let record = usize::try_from(log.bounds().bytes).unwrap();
     for at in (0..64).chain((64..4 * record).step_by(7)).chain(3 * record + 32..3 * record + 40) {
