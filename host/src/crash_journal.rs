@@ -26,7 +26,7 @@ use self::mark::Marker;
 use self::record::{Past, SUSPECT_BYTES, Suspect};
 use crate::event::Message;
 use crate::handler::HandlerName;
-use crate::known_stores::{Acquaintance, KnownStores};
+use crate::known_stores::{Acquaintance, KnownStores, StoreLabel};
 use crate::memory::kills::KillCounts;
 use crate::mender::Mend;
 use crate::sandbox::CallEvent;
@@ -359,7 +359,8 @@ fn reserve(file: &File, slots: usize) -> io::Result<()> {
 /// Says aloud when a journal says nothing of a past that there was.
 fn note_loss(surroundings: &Surroundings, path: &Path, is_new: bool, is_readable: bool) {
     let name = KnownStores::name_of(path);
-    let was_there = match surroundings.known.as_ref().map(|known| known.meet(&name, JOURNAL_ID)) {
+    let label = StoreLabel { id: JOURNAL_ID, openings: None };
+    let was_there = match surroundings.known.as_ref().map(|known| known.meet(&name, label)) {
         Some(Ok(Acquaintance::Same)) => true,
         Some(Err(error)) => {
             tracing::warn!(path = name, %error, "cannot remember that there is a crash journal; should it be lost, nobody will notice");

@@ -31,7 +31,7 @@ use guesthouse_broker::clock::steady_micros;
 
 use crate::handler::HandlerName;
 use crate::identity::EventKey;
-use crate::known_stores::{Acquaintance, KnownStores};
+use crate::known_stores::{Acquaintance, KnownStores, StoreLabel};
 use crate::mender::Mend;
 use crate::trouble::Troubles;
 
@@ -274,21 +274,24 @@ pub(crate) struct Surroundings {
 
 impl Surroundings {
     /// Says aloud when a store that was just opened is not the one that was there before.
-    fn note_opened(&self, place: &str, id: u64) {
-        match self.known.as_ref().map(|known| known.meet(place, id)) {
-            Some(Ok(Acquaintance::Other)) => {
-                let lost = format!(
-                    "the state of handlers in {place} is not the one that was there before, which is gone: handlers \
-                     begin with what is in it, and events that they had handled may be handled again"
-                );
-                tracing::warn!("{lost}; bring the old one back, or go on with this one");
-                self.troubles.happened("state_lost", place, lost);
+    fn note_opened(&self, place: &str, label: StoreLabel) {
+        let lost = match self.known.as_ref().map(|known| known.meet(place, label)) {
+            Some(Ok(Acquaintance::Other)) => "is not the one that was there before, which is gone",
+            Some(Ok(Acquaintance::Earlier)) => {
+                "is an earlier one than was there before: a copy was put back, or writes were lost"
             }
             Some(Err(error)) => {
                 tracing::warn!(place, %error, "cannot remember which state of handlers is used; should it be lost, nobody will notice");
+                return;
             }
-            Some(Ok(Acquaintance::First | Acquaintance::Same)) | None => {}
-        }
+            Some(Ok(Acquaintance::First | Acquaintance::Same)) | None => return,
+        };
+        let lost = format!(
+            "the state of handlers in {place} {lost}; handlers begin with what is in it, and events that they had handled may \
+             be handled again"
+        );
+        tracing::warn!("{lost}; bring the old one back, or go on with this one");
+        self.troubles.happened("state_lost", place, lost);
     }
 }
 

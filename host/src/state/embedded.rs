@@ -66,7 +66,7 @@ impl EmbeddedStore {
             consequence: "the events of handlers that keep state wait, and it is opened again until that works",
         };
         let (file, watch) = (StateFile::open(path)?, surroundings.troubles.watch(about));
-        surroundings.note_opened(&KnownStores::name_of(path), file.id());
+        surroundings.note_opened(&KnownStores::name_of(path), file.label());
         let slot = RwLock::new(Slot::Open(file));
         Ok(Self { slot, path: path.to_owned(), group: Group::default(), watch, surroundings })
     }
@@ -150,7 +150,7 @@ impl Mend for EmbeddedStore {
                 Ok(file) => file,
                 Err(error) => return self.watch.fails(&error),
             };
-            self.surroundings.note_opened(&KnownStores::name_of(&self.path), file.id());
+            self.surroundings.note_opened(&KnownStores::name_of(&self.path), file.label());
             *self.slot.write().unwrap_or_else(PoisonError::into_inner) = Slot::Open(file);
         }
         self.watch.works();

@@ -23,6 +23,7 @@ use super::{
 use crate::encoding::without_mark;
 use crate::handler::HandlerName;
 use crate::identity::EventKey;
+use crate::known_stores::StoreLabel;
 use crate::mender::Mend;
 use crate::trouble::{About, Watch};
 
@@ -144,8 +145,8 @@ impl RedisStore {
         let (client, link) = (Mutex::new(client), Mutex::default());
         let watch = surroundings.troubles.watch(about);
         let store = Self { client, url_file, server, link, watch, surroundings };
-        let id = store.ask("open", WAIT_MAX, own_id)?;
-        store.surroundings.note_opened(&store.server, id);
+        let label = store.ask("open", WAIT_MAX, own_label)?;
+        store.surroundings.note_opened(&store.server, label);
         Ok(store)
     }
 
@@ -267,9 +268,9 @@ impl Mend for RedisStore {
         self.read_url_again();
         // An old connection may lead to a server that is gone.
         self.link().idle.clear();
-        match self.ask_on(None, WAIT_MAX, own_id) {
-            Ok(id) => {
-                self.surroundings.note_opened(&self.server, id);
+        match self.ask_on(None, WAIT_MAX, own_label) {
+            Ok(label) => {
+                self.surroundings.note_opened(&self.server, label);
                 self.link().down = None;
                 self.watch.works();
             }
@@ -418,15 +419,16 @@ pub(super) fn client(url: &str) -> Result<Client, StateError> {
     Client::open(url).map_err(|error| refused(error.detail().unwrap_or("it is no such URL")))
 }
 
-/// The id of the data on the server, which is made with the first of it. It is written anew each time: a server that
-/// takes no writes, for its disk or its memory is full, must not look like one that works.
-fn own_id(connection: &mut Connection) -> RedisResult<u64> {
+/// The id of the data on the server, which is made with the first of it, and how often hosts have opened it. Both are written
+/// each time: a server that takes no writes, for its disk or its memory is full, must not look like one that works.
+fn own_label(connection: &mut Connection) -> RedisResult<StoreLabel> {
     let key = [PREFIX, b"id"].concat();
     let made: u64 = rand::random();
     redis::cmd("SETNX").arg(&key).arg(made.to_string()).query::<()>(connection)?;
     let id: String = redis::cmd("GET").arg(&key).query(connection)?;
     redis::cmd("SET").arg(&key).arg(&id).query::<()>(connection)?;
-    Ok(id.parse().unwrap_or_default())
+    let openings = redis::cmd("INCR").arg([PREFIX, b"openings"].concat()).query(connection)?;
+    Ok(StoreLabel { id: id.parse().unwrap_or_default(), openings: Some(openings) })
 }
 
 /// Whether the server refuses whoever asks, and not what is asked.

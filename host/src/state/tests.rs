@@ -439,6 +439,16 @@ fn a_file_that_is_removed_under_the_host_is_noticed_and_its_loss_is_told() {
     assert_eq!(causes(&emptied), ["state_lost"]);
     drop(open(&settings, again.clone()).unwrap());
     assert_eq!(causes(&again), [""; 0], "it is told once");
+
+    let copy = directory.path().join("copy.redb");
+    std::fs::copy(&path, &copy).unwrap();
+    let (later, restored, after) = (next_life(), next_life(), next_life());
+    drop(open(&settings, later.clone()).unwrap());
+    std::fs::copy(&copy, &path).unwrap();
+    drop(open(&settings, restored.clone()).unwrap());
+    assert_eq!((causes(&later), causes(&restored)), (vec![], vec!["state_lost"]), "a copy was put back");
+    drop(open(&settings, after.clone()).unwrap());
+    assert_eq!(causes(&after), [""; 0], "it is told once");
 }
 
 #[test]

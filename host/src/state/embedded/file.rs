@@ -8,9 +8,11 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use redb::{Database, DatabaseError, Durability, ReadableTable, TableDefinition, WriteTransaction};
 
 use super::{MARKS, USAGE, VALUES, file_error, memory};
+use crate::known_stores::StoreLabel;
 use crate::state::StateError;
 
-/// The version of all this, under [`FORMAT_KEY`], and the id of the file, under [`ID_KEY`].
+/// The version of all this, under [`FORMAT_KEY`], the id of the file, under [`ID_KEY`], and how often it was opened, under
+/// [`OPENINGS_KEY`].
 const META: TableDefinition<'_, &str, u64> = TableDefinition::new("meta");
 /// Bytes that are written to see whether the disk takes any.
 const PROOF: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("proof");
@@ -18,6 +20,7 @@ const PROOF: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("proof");
 const FORMAT_KEY: &str = "format";
 const FORMAT: u64 = 1;
 const ID_KEY: &str = "id";
+const OPENINGS_KEY: &str = "openings";
 /// Memory for pages of the file.
 const CACHE_BYTES: usize = 32 << 20;
 /// As much as a large group of transactions writes.
@@ -30,7 +33,7 @@ static OPENED: AtomicU64 = AtomicU64::new(0);
 #[derive(Debug)]
 pub(super) struct StateFile {
     database: Database,
-    id: u64,
+    label: StoreLabel,
     /// Device and inode.
     place: (u64, u64),
     opened: u64,
@@ -55,12 +58,13 @@ impl StateFile {
             Err(error) => return Err(failed(error.into())),
         };
         let (place, opened) = ((metadata.dev(), metadata.ino()), OPENED.fetch_add(1, Ordering::Relaxed));
-        let mut file = Self { database, id: 0, place, opened };
-        let (format, id) = file.write(prepare).map_err(failed)?.unwrap_or_default();
+        let label = StoreLabel { id: 0, openings: None };
+        let mut file = Self { database, label, place, opened };
+        let (format, label) = file.write(prepare).map_err(failed)?.unwrap_or((0, label));
         if format != FORMAT {
             return Err(StateError::UnknownFormat { path: path.to_owned(), found: format, known: FORMAT });
         }
-        file.id = id;
+        file.label = label;
         Ok(file)
     }
 
@@ -100,9 +104,9 @@ impl StateFile {
         &self.database
     }
 
-    /// Another one for each file that was ever made.
-    pub(super) fn id(&self) -> u64 {
-        self.id
+    /// Which file it is, and at which time of its life.
+    pub(super) fn label(&self) -> StoreLabel {
+        self.label
     }
 
     /// Another one for each time that a file was opened.
@@ -116,8 +120,8 @@ impl StateFile {
     }
 }
 
-/// Makes what is missing, and answers the format and the id that were found or made.
-fn prepare(txn: &WriteTransaction) -> Result<Option<(u64, u64)>, redb::Error> {
+/// Makes what is missing, counts the opening, and answers the format and the label that were found or made.
+fn prepare(txn: &WriteTransaction) -> Result<Option<(u64, StoreLabel)>, redb::Error> {
     txn.open_table(VALUES)?;
     txn.open_table(USAGE)?;
     txn.open_table(MARKS)?;
@@ -127,5 +131,7 @@ fn prepare(txn: &WriteTransaction) -> Result<Option<(u64, u64)>, redb::Error> {
     meta.insert(FORMAT_KEY, format)?;
     let id = meta.get(ID_KEY)?.map_or_else(rand::random, |id| id.value());
     meta.insert(ID_KEY, id)?;
-    Ok(Some((format, id)))
+    let openings = meta.get(OPENINGS_KEY)?.map_or(0, |openings| openings.value()).saturating_add(1);
+    meta.insert(OPENINGS_KEY, openings)?;
+    Ok(Some((format, StoreLabel { id, openings: Some(openings) })))
 }
