@@ -24,6 +24,7 @@ mod stories {
     mod languages;
     mod late_broker;
     mod library;
+    mod little_memory;
     mod log_gone;
     mod long_faults;
     mod mistakes;
