@@ -147,6 +147,8 @@ pub struct EmbeddedCredentials {
     pub username: String,
     /// The password; `None` lets the broker keep a random one in its data directory.
     pub password: Option<SecretString>,
+    /// A file that says what the password is from now on; broker and clients read it again at each login.
+    pub password_file: Option<PathBuf>,
 }
 
 #[expect(non_upper_case_globals, reason = "the platform's later names of the variants, used as those are")]
@@ -253,7 +255,7 @@ impl Default for Timeouts {
 
 impl Default for EmbeddedCredentials {
     fn default() -> Self {
-        Self { username: "iggy".to_owned(), password: None }
+        Self { username: "iggy".to_owned(), password: None, password_file: None }
     }
 }
 

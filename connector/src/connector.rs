@@ -289,7 +289,7 @@ pub fn connector(mode: ConnectorMode) -> Arc<dyn IggyConnector> {
 pub fn check_config(config: &ConnectorConfig) -> Result<(), ConnectorError> {
     match (config.mode, &config.embedded_credentials) {
         (ConnectorMode::Remote, _) => Endpoint::remote(config).map(drop),
-        (ConnectorMode::Embedded, EmbeddedCredentials { username, password: Some(password) }) => {
+        (ConnectorMode::Embedded, EmbeddedCredentials { username, password: Some(password), .. }) => {
             let root = RootCredentials { username: username.clone(), password: password.clone() };
             root.check("the configuration").map_err(|error| ConnectorError::Config(error.to_string()))
         }
@@ -326,17 +326,18 @@ fn joined(config: &ConnectorConfig) -> Result<ConnectorConfig, ConnectorError> {
         username: running.username,
         ..RemoteConnectorConfig::default()
     };
-    joined.remote_password_file = None;
-    joined.remote_password = match (&config.embedded_credentials.password, running.password_file) {
-        (Some(password), _) => Some(password.clone()),
-        (None, Some(file)) => Some(read_password(&file)?),
-        (None, None) => {
-            return Err(ConnectorError::Auth(format!(
-                "the broker running on {} has a configured password, configure the same one",
-                config.embedded.data_dir
-            )));
-        }
-    };
+    let configured = &config.embedded_credentials;
+    (joined.remote_password, joined.remote_password_file) =
+        match (&configured.password, running.password_file) {
+            (Some(password), _) => (Some(password.clone()), configured.password_file.clone()),
+            (None, Some(file)) => (Some(read_password(&file)?), Some(file)),
+            (None, None) => {
+                return Err(ConnectorError::Auth(format!(
+                    "the broker running on {} has a configured password, configure the same one",
+                    config.embedded.data_dir
+                )));
+            }
+        };
     Ok(joined)
 }
 

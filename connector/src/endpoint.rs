@@ -1,7 +1,7 @@
 //! Where connections are opened to and as whom: the resolved form of a configuration.
 
 use std::fmt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
@@ -72,6 +72,14 @@ impl Endpoint {
     pub(crate) fn local(address: String, username: String, password: SecretString) -> Self {
         let login = Login::Password { username, password: Secret::new(password, None) };
         Self::new(vec![address], login, None, Timeouts::default())
+    }
+
+    /// Reads the password again from this file before each login.
+    pub(crate) fn with_password_file(mut self, file: Option<PathBuf>) -> Self {
+        if let Login::Password { password, .. } = &mut self.login {
+            *password = Secret::new(password.known_last(), file);
+        }
+        self
     }
 
     /// Watches the tasks of the connections together with the workers of a broker.

@@ -27,6 +27,10 @@ pub struct BrokerConfig {
     /// Password of that user, 3 to 100 bytes. Without one, the password in `<data_dir>/root.password` counts,
     /// which is made at the first start.
     pub root_password: Option<SecretString>,
+    /// A file that says what `root_password` is from now on. It is read again at each login of the root user, so that the
+    /// password can be changed without a restart; what it cannot say stays, which the log tells. `<data_dir>/root.password`
+    /// is read so, too, where that counts.
+    pub root_password_file: Option<PathBuf>,
     /// Encrypts the connections with this certificate. Without one they are plain.
     pub tls: Option<TlsFiles>,
     /// A segment file is sealed before it would grow beyond this many bytes. A topic can ask for less.
@@ -43,6 +47,7 @@ impl Default for BrokerConfig {
             http: None,
             root_username: "iggy".to_owned(),
             root_password: None,
+            root_password_file: None,
             tls: None,
             segment_bytes_max: 256 * 1024 * 1024,
             limits: Limits::default(),

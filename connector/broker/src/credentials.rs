@@ -140,10 +140,10 @@ pub(crate) enum ResolveError {
 
 fn file_password(path: &Path, store: &Store) -> Result<SecretString, ResolveError> {
     let failed = |action| move |source| CredentialsError::File { action, path: path.to_owned(), source };
-    match fs::read_to_string(path) {
-        Ok(text) => {
+    match read_password(path) {
+        Ok(password) => {
             warn_if_shared(path);
-            return Ok(text.trim_end_matches(['\r', '\n']).into());
+            return Ok(password);
         }
         Err(error) if error.kind() == io::ErrorKind::NotFound => {}
         Err(error) => return Err(failed("read")(error).into()),
@@ -154,6 +154,12 @@ fn file_password(path: &Path, store: &Store) -> Result<SecretString, ResolveErro
     let password = Alphanumeric.sample_string(&mut rand::rng(), GENERATED_CHARS);
     write_private(path, password.as_bytes()).map_err(failed("write"))?;
     Ok(password.into())
+}
+
+/// The password in a file, whose byte order mark and last line break do not count.
+pub(crate) fn read_password(path: &Path) -> io::Result<SecretString> {
+    let text = fs::read_to_string(path)?;
+    Ok(text.strip_prefix('\u{feff}').unwrap_or(&text).trim_end_matches(['\r', '\n']).into())
 }
 
 fn warn_if_shared(path: &Path) {

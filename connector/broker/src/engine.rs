@@ -11,6 +11,7 @@ use crate::group::Groups;
 use crate::password::Gate;
 use crate::peer::Peers;
 use crate::store::{Store, StoreError};
+use crate::root::Root;
 use crate::user::Users;
 use crate::wire::Refusal;
 
@@ -20,6 +21,7 @@ pub(crate) struct Engine {
     pub(crate) store: Arc<Store>,
     pub(crate) users: Users,
     pub(crate) gate: Gate,
+    pub(crate) root: Root,
     pub(crate) peers: Peers,
     pub(crate) limits: Limits,
     pub(crate) started_at_micros: u64,
@@ -39,8 +41,9 @@ pub(crate) struct Kept {
 }
 
 impl Engine {
+    pub(crate) root: Root,
     pub(crate) fn new(kept: Kept, gate: Gate, limits: Limits) -> Self {
-        let Kept { data_dir, store, catalog, users } = kept;
+        let Kept { data_dir, store, catalog, users, root } = kept;
         Self {
             catalog,
             store,
@@ -50,6 +53,7 @@ impl Engine {
             groups: Mutex::new(Groups::new(limits.hand_over_time_max)),
             limits,
             started_at_micros: steady_micros(),
+            root,
             sessions: AtomicU64::new(0),
             faults: AtomicU64::new(0),
             data_dir,

@@ -37,6 +37,7 @@ mod password;
 mod recent;
 mod retention;
 mod user;
+mod root;
 
 pub mod clock;
 mod data_dir;

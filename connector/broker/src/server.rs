@@ -8,6 +8,7 @@ use std::error::Error;
 use std::fmt;
 use std::io;
 use std::net::SocketAddr;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -20,12 +21,13 @@ use tokio::time::Instant;
 
 use crate::catalog::{Catalog, Layout, Quotas};
 use crate::config::BrokerConfig;
-use crate::credentials::{CredentialsError, ResolveError, RootCredentials, enroll, resolve};
+use crate::credentials::{CredentialsError, PASSWORD_FILE, ResolveError, RootCredentials, enroll, resolve};
 use crate::data_dir::{DataDir, DataDirError, PasswordPlace};
 use crate::engine::{Engine, Kept};
 use crate::http::Http;
 use crate::listener::serve;
 use crate::password::{Cost, Gate};
+use crate::root::Root;
 use crate::server::acceptor::{Acceptor, Encryption};
 use crate::store::Store;
 use crate::user::Users;
@@ -152,9 +154,14 @@ impl Broker {
         &self.workers
     }
 
-    /// How the embedding program logs in.
+    /// How the embedding program logs in, as of the start. [`Broker::root_password_file`] says what holds later.
     pub fn root_credentials(&self) -> &RootCredentials {
         &self.root
+    }
+
+    /// The file that says what the password of the root user is. `None` when that is fixed.
+    pub fn root_password_file(&self) -> Option<&Path> {
+        self.engine.root.file()
     }
 
     /// Stops the broker: no new connections and requests, an answer for every request that has begun to arrive,
@@ -308,7 +315,11 @@ pub(crate) fn open(
     };
     let catalog = Catalog::open(Arc::clone(&store), layout).map_err(data)?;
     store.mark_running().map_err(data)?;
-    let kept = Kept { data_dir, store, catalog, users };
+    let file = match config.root_password {
+        Some(_) => config.root_password_file.clone(),
+        None => Some(config.data_dir.join(PASSWORD_FILE)),
+    };
+    let kept = Kept { data_dir, store, catalog, users, root: Root::new(&root, file) };
     Ok((Engine::new(kept, gate, config.limits.clone()), root))
 }
 

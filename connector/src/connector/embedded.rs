@@ -1,7 +1,7 @@
 //! The connector that brings its broker along.
 
 use std::net::{Ipv4Addr, SocketAddr};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -52,6 +52,7 @@ impl Home for EmbeddedConnector {
             http: http_address(config.embedded.http_port),
             root_username: config.embedded_credentials.username.clone(),
             root_password: config.embedded_credentials.password.clone(),
+            root_password_file: config.embedded_credentials.password_file.clone(),
             ..BrokerConfig::default()
         })
         .await
@@ -60,6 +61,7 @@ impl Home for EmbeddedConnector {
         info!(%address, data_dir = %config.embedded.data_dir, "embedded broker started");
         let root = broker.root_credentials();
         let endpoint = Endpoint::local(address.to_string(), root.username.clone(), root.password.clone())
+            .with_password_file(broker.root_password_file().map(Path::to_owned))
             .with_workers(broker.workers().clone());
         *self.running.lock().await = Some(Running { broker, patience: config.timeouts.shutdown, scratch });
         Ok(endpoint)

@@ -4,7 +4,9 @@
 use std::sync::{Arc, Mutex};
 
 use guesthouse_broker::{Broker, BrokerConfig};
-use guesthouse_connector::{ConnectorConfig, ConnectorError, ConnectorMode, IggyConnector, RemoteConnector};
+use guesthouse_connector::{
+    ConnectorConfig, ConnectorError, ConnectorMode, IggyConnector, RemoteConnector, attach, connector,
+};
 use iggy::prelude::{
     AutoLogin, Client as _, Credentials, PersonalAccessTokenClient as _, PersonalAccessTokenExpiry,
     TcpClient, TcpClientConfig,
@@ -70,6 +72,30 @@ async fn a_token_logs_in_until_it_is_deleted() {
     let error = remote.connect(&config).await.unwrap_err();
     assert!(matches!(error, ConnectorError::Auth(_)), "{error:?}");
     broker.shutdown(PATIENCE).await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_password_of_an_embedded_broker_changes_with_its_file() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("password");
+    std::fs::write(&file, "first-1").unwrap();
+    let mut config = ConnectorConfig::default();
+    config.embedded.data_dir = dir.path().join("data").into_os_string().into_string().unwrap();
+    config.embedded.tcp_port = 0;
+    config.embedded_credentials.password = Some("first-1".into());
+    config.embedded_credentials.password_file = Some(file.clone());
+    let host = connector(config.mode);
+    host.connect(&config).await.unwrap();
+    std::fs::write(&file, "second-2").unwrap();
+    // Its configuration was read before the password changed.
+    let tool = attach(&config).await.unwrap();
+    tool.ping().await.unwrap();
+    tool.shutdown().await.unwrap();
+    host.ping().await.unwrap();
+    config.embedded_credentials.password_file = None;
+    let error = attach(&config).await.unwrap_err();
+    assert!(matches!(error, ConnectorError::Auth(_)), "{error:?}");
+    host.shutdown().await.unwrap();
 }
 
 /// Everything runs on one thread here, so one subscriber hears it all: connector, SDK and broker.

@@ -30,7 +30,8 @@ pub(super) struct BrokerArgs {
     /// Name of the root user.
     #[arg(long, value_name = "NAME", default_value = "iggy")]
     username: String,
-    /// A file with the password of the root user. Without it, a random one is kept in the data directory.
+    /// A file with the password of the root user. Without it, a random one is kept in the data directory. Either file is
+    /// read again at each login of that user.
     #[arg(long, value_name = "FILE")]
     password_file: Option<PathBuf>,
     /// Encrypt connections with this certificate (PEM).
@@ -89,6 +90,7 @@ impl BrokerArgs {
             http: self.http_port.map(|port| SocketAddr::from((Ipv4Addr::LOCALHOST, port))),
             root_username: self.username.clone(),
             root_password: password,
+            root_password_file: self.password_file.clone(),
             tls: tls.map(|(certificate, key)| TlsFiles { certificate, key }),
             ..BrokerConfig::default()
         })

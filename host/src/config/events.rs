@@ -159,6 +159,7 @@ fn read_embedded(section: &Section<'_>, config: &mut ConnectorConfig) {
         persistent,
     };
     config.embedded_credentials.password = section.secret("password", "password_file");
+    config.embedded_credentials.password_file = section.file("password_file");
 }
 
 fn read_remote(section: &Section<'_>, effect: Effect, config: &mut ConnectorConfig) {

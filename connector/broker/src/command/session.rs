@@ -12,7 +12,7 @@ use crate::clock::steady_micros;
 use crate::engine::Engine;
 use crate::password::{Gate, Verdict};
 use crate::peer::{Peer, Session};
-use crate::user::User;
+use crate::user::{ROOT_USER_ID, User};
 use crate::wire::{Payload, Refusal};
 
 /// What clients see as the version of the server.
@@ -65,6 +65,9 @@ async fn verify(engine: &Engine, body: &[u8]) -> Result<Arc<User>, Refusal> {
 }
 
 async fn by_password(engine: &Engine, login: &LoginRegisterRequest) -> Result<Arc<User>, Refusal> {
+    if engine.users.named(&login.username).is_some_and(|user| user.meta.id == ROOT_USER_ID) {
+        engine.root.refresh(&engine.users, &engine.gate).await;
+    }
     let user = engine.users.named(&login.username);
     let stored = user.as_ref().map(|user| user.meta.password_hash.as_str());
     match (engine.gate.check(stored, login.password.expose_secret()).await, user) {

@@ -159,3 +159,33 @@ async fn a_root_user_out_of_bounds_is_refused_at_start() {
     let short = Broker::start(config).await.unwrap_err().to_string();
     assert_eq!(short, "root user name \"x\" has 1 bytes, expected 3 to 50");
 }
+
+#[tokio::test]
+async fn the_password_file_is_read_again_at_each_login() {
+    let house = House::new();
+    let configured = house.dir.path().join("password");
+    std::fs::write(&configured, "first-1\n").unwrap();
+    let generated = house.config().data_dir.join("root.password");
+    for (root_password, file) in [(None, &generated), (Some("first-1".into()), &configured)] {
+        let root_password_file = Some(configured.clone());
+        let config = BrokerConfig { root_password, root_password_file, ..house.config() };
+        let broker = Broker::start(config).await.unwrap();
+        assert_eq!(broker.root_password_file(), Some(file.as_path()));
+        let first = broker.root_credentials().password.expose_secret().to_owned();
+        let mut raw = Raw::enter(&broker).await;
+        std::fs::write(file, "\u{feff}second-2\r\n").unwrap();
+        assert_eq!(login(&broker, "iggy", "second-2").await, Ok(()));
+        assert!(login(&broker, "iggy", &first).await.is_err(), "it counts no longer");
+        raw.read(12, &[]).await.ok();
+        for no_password in ["", "x", "iggy", &"x".repeat(101)] {
+            std::fs::write(file, no_password).unwrap();
+            assert_eq!(login(&broker, "iggy", "second-2").await, Ok(()), "{no_password:?}");
+        }
+        std::fs::remove_file(file).unwrap();
+        assert_eq!(login(&broker, "iggy", "second-2").await, Ok(()), "it is being replaced");
+        std::fs::write(file, "third-3").unwrap();
+        assert!(login(&broker, "iggy", "second-2").await.is_err());
+        assert_eq!(login(&broker, "iggy", "third-3").await, Ok(()));
+        shut(broker).await;
+    }
+}
