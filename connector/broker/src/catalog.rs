@@ -194,6 +194,13 @@ impl Catalog {
         streams.iter().flat_map(|stream| stream.topics.iter().cloned()).collect()
     }
 
+    /// The newest stamp of a message in any topic, in microseconds since the epoch; zero when there is none.
+    pub(crate) fn newest_stamp(&self) -> u64 {
+        let topics = self.topics();
+        let partitions = topics.iter().flat_map(|topic| &topic.partitions);
+        partitions.map(|partition| partition.newest_stamp()).max().unwrap_or(0)
+    }
+
     /// Size of a segment in topics that do not say.
     pub(crate) fn segment_bytes_default(&self) -> u64 {
         self.layout.segment_bytes_default

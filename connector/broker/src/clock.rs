@@ -3,7 +3,8 @@
 //! Retention, expiry and windows of time drop things for good, so they must not believe a wall clock that jumps for
 //! a minute. [`steady_micros`] compares the wall clock with the one that counts from the boot and cannot be set. A
 //! leap that the latter did not see is told at once and believed only after it has lasted for [`BELIEVED_AFTER`];
-//! until then time goes on from before the leap. A wall clock that is wrong when the process starts is believed.
+//! until then time goes on from before the leap. Whether a wall clock is right when the process starts nobody can tell
+//! by the clock alone: the broker compares it with when it last ran, see [`Start`].
 
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -15,6 +16,17 @@ pub const BELIEVED_AFTER: Duration = Duration::from_secs(3600);
 
 /// How far the two clocks may drift apart between two readings, because somebody corrects one of them. More is a leap.
 const LEAP_MIN: Duration = Duration::from_secs(60);
+
+/// How the wall clock of a start compares with the time of the last run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Start {
+    /// Little time went by, or there is nothing to compare with.
+    Plausible,
+    /// So much time went by, or the clock is wrong.
+    Ahead { micros: u64 },
+    /// The clock is wrong, or was wrong at the last run.
+    Behind { micros: u64 },
+}
 
 /// The clock of this process.
 static PROCESS: Mutex<Option<SteadyClock>> = Mutex::new(None);
@@ -78,6 +90,34 @@ pub fn steady_micros() -> u64 {
     micros
 }
 
+/// Lets time go on from `last_micros`, which the wall clock is behind, until the wall clock has kept that for
+/// [`BELIEVED_AFTER`].
+pub(crate) fn go_on_from(last_micros: u64) {
+    let mut clock = PROCESS.lock().unwrap_or_else(PoisonError::into_inner);
+    *clock = Some(SteadyClock::going_on(last_micros, Reading::now()));
+}
+
+/// Time since the boot of the machine, in which it may have slept.
+pub(crate) fn since_boot() -> Duration {
+    Reading::now().since_boot
+}
+
+impl Start {
+    /// Compares the time of the last run, zero when it is not known, with the present. A distance that would be a leap is
+    /// one back; forward, less than [`BELIEVED_AFTER`] is plausible.
+    pub(crate) fn of(last_micros: u64, now_micros: u64) -> Self {
+        let ahead = now_micros.saturating_sub(last_micros);
+        let behind = last_micros.saturating_sub(now_micros);
+        if u128::from(behind) >= LEAP_MIN.as_micros() {
+            Self::Behind { micros: behind }
+        } else if last_micros > 0 && u128::from(ahead) >= BELIEVED_AFTER.as_micros() {
+            Self::Ahead { micros: ahead }
+        } else {
+            Self::Plausible
+        }
+    }
+}
+
 impl Reading {
     fn now() -> Self {
         let wall = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
@@ -106,6 +146,12 @@ impl Reading {
 impl SteadyClock {
     fn new(now: Reading) -> Self {
         Self { anchor: now, leap: None }
+    }
+
+    /// A clock whose time goes on from `last_micros`, though the wall clock says something else.
+    fn going_on(last_micros: u64, now: Reading) -> Self {
+        let anchor = Reading { wall_micros: last_micros, ..now };
+        Self { anchor, leap: Some(Leap { last: now, since_boot: now.since_boot }) }
     }
 
     /// The time at a reading, and what the reading changed.
@@ -198,6 +244,34 @@ mod tests {
         clock.read(at(59 * MINUTE, 2 * off));
         assert_eq!(clock.read(at(62 * MINUTE, 2 * off)).0, START + 62 * MINUTE);
         assert_eq!(clock.read(at(120 * MINUTE, 2 * off)).1, Some(Change::Believed { micros: 2 * off }));
+    }
+
+    #[test]
+    fn a_start_is_compared_with_the_last_run() {
+        let hour = 60 * MINUTE;
+        for (last, now, start) in [
+            (0, START, Start::Plausible),
+            (START, START + hour - 1, Start::Plausible),
+            (START, START + hour, Start::Ahead { micros: hour }),
+            (START, START - MINUTE + 1, Start::Plausible),
+            (START, START - MINUTE, Start::Behind { micros: MINUTE }),
+            (START, START - DAYS_32, Start::Behind { micros: DAYS_32 }),
+        ] {
+            assert_eq!(Start::of(last, now), start, "{last} {now}");
+        }
+    }
+
+    #[test]
+    fn time_goes_on_from_the_last_run_until_a_clock_behind_it_is_set_right_or_believed() {
+        let off = i64::try_from(DAYS_32).unwrap();
+        let mut clock = SteadyClock::going_on(START, at(0, -off));
+        assert_eq!(clock.read(at(MINUTE, -off)), (START + MINUTE, None));
+        let right = at(2 * MINUTE, 0);
+        assert_eq!(clock.read(right), (right.wall_micros, Some(Change::Returned)));
+
+        let mut clock = SteadyClock::going_on(START, at(0, -off));
+        let now = at(60 * MINUTE, -off);
+        assert_eq!(clock.read(now), (now.wall_micros, Some(Change::Believed { micros: -off })));
     }
 
     #[test]

@@ -7,11 +7,12 @@ use crate::catalog::Catalog;
 use crate::clock::steady_micros;
 use crate::config::Limits;
 use crate::data_dir::DataDir;
+use crate::expiry::Expiry;
 use crate::group::Groups;
 use crate::password::Gate;
 use crate::peer::Peers;
-use crate::store::{Store, StoreError};
 use crate::root::Root;
+use crate::store::{Store, StoreError};
 use crate::user::Users;
 use crate::wire::Refusal;
 
@@ -20,11 +21,13 @@ pub(crate) struct Engine {
     pub(crate) catalog: Catalog,
     pub(crate) store: Arc<Store>,
     pub(crate) users: Users,
-    pub(crate) gate: Gate,
     pub(crate) root: Root,
+    pub(crate) gate: Gate,
     pub(crate) peers: Peers,
     pub(crate) limits: Limits,
     pub(crate) started_at_micros: u64,
+    /// When things may be dropped for their age.
+    pub(crate) expiry: Expiry,
     groups: Mutex<Groups>,
     sessions: AtomicU64,
     faults: AtomicU64,
@@ -38,22 +41,24 @@ pub(crate) struct Kept {
     pub(crate) store: Arc<Store>,
     pub(crate) catalog: Catalog,
     pub(crate) users: Users,
+    pub(crate) root: Root,
 }
 
 impl Engine {
-    pub(crate) root: Root,
     pub(crate) fn new(kept: Kept, gate: Gate, limits: Limits) -> Self {
         let Kept { data_dir, store, catalog, users, root } = kept;
+        let expiry = Expiry::open(data_dir.path(), catalog.newest_stamp());
         Self {
+            expiry,
             catalog,
             store,
             users,
+            root,
             gate,
             peers: Peers::default(),
             groups: Mutex::new(Groups::new(limits.hand_over_time_max)),
             limits,
             started_at_micros: steady_micros(),
-            root,
             sessions: AtomicU64::new(0),
             faults: AtomicU64::new(0),
             data_dir,
@@ -91,6 +96,8 @@ impl Engine {
                 }
             }
         }
+        // Notes when the broker last ran. What could be dropped then waits for the next run.
+        let _now = self.expiry.now_micros();
         Ok(self.store.mark_clean()?)
     }
 }

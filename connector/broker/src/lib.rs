@@ -31,13 +31,14 @@ pub mod listener;
 
 mod catalog;
 mod credentials;
+mod expiry;
 mod group;
 mod partition;
 mod password;
 mod recent;
 mod retention;
-mod user;
 mod root;
+mod user;
 
 pub mod clock;
 mod data_dir;

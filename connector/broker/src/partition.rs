@@ -270,6 +270,11 @@ impl Partition {
         }
     }
 
+    /// The newest stamp of its messages, in microseconds since the epoch; zero when there is none.
+    pub(crate) fn newest_stamp(&self) -> u64 {
+        self.with(|open| Ok(open.log.newest_stamp())).unwrap_or_default()
+    }
+
     /// Bytes that a loss of power may take.
     pub(crate) fn unsynced_bytes(&self) -> u64 {
         self.with(|open| Ok(open.log.unsynced_bytes())).unwrap_or_default()

@@ -12,7 +12,6 @@ use tokio::time::{Instant, MissedTickBehavior, interval, sleep, timeout, timeout
 use tokio_rustls::TlsAcceptor;
 
 use super::Stop;
-use crate::clock::steady_micros;
 use crate::connection;
 use crate::engine::Engine;
 use crate::listener::AcceptErrors;
@@ -100,8 +99,12 @@ impl Acceptor {
 
     /// Lets go of what has expired. Blocks.
     fn clean_up(&self) {
-        let now_micros = steady_micros();
-        retention::sweep(&self.engine.catalog, now_micros);
+        if self.engine.data_dir.require_there().is_err() {
+            return;
+        }
+        let expired_by = self.engine.expiry.now_micros();
+        retention::sweep(&self.engine.catalog, expired_by);
+        let Some(now_micros) = expired_by else { return };
         if let Err(error) = self.engine.users.forget_expired_tokens(now_micros) {
             tracing::warn!(%error, "expired access tokens could not be deleted");
         }

@@ -20,5 +20,6 @@ mod messages;
 mod missing;
 mod offline;
 mod rebalance;
+mod retention;
 mod system;
 mod users;
