@@ -21,7 +21,7 @@ mod topology;
 
 use std::ffi::OsString;
 use std::io::{self, Write};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::{Args, Parser, Subcommand};
 
@@ -73,7 +73,7 @@ enum Command {
 
 #[derive(Debug, Args)]
 struct ConfigArgs {
-    /// The configuration file.
+    /// The configuration file; - is standard input, and then relative paths start at the working directory.
     #[arg(long, value_name = "FILE")]
     config: PathBuf,
 }
@@ -97,6 +97,17 @@ pub struct Console<'a> {
 
 /// The environment of the process, as `main` found it.
 pub type Environment = Vec<(OsString, OsString)>;
+
+/// Arguments that cannot mean anything together, or with the configuration.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+struct AskedWrongly(String);
+
+/// Stands for standard input where a file is named.
+const STANDARD_INPUT: &str = "-";
+
+/// Longest name of a topic.
+const TOPIC_BYTES_MAX: usize = 255;
 
 /// The exit code for success.
 pub const EXIT_OK: u8 = 0;
@@ -174,6 +185,7 @@ pub fn exit_code(error: &anyhow::Error) -> u8 {
             || inspected
             || broker
             || cause.is::<ConfigError>()
+            || cause.is::<AskedWrongly>()
             || cause.is::<check::ComponentsRefused>()
             || matches!(cause.downcast_ref(), Some(ExamineError::NotADataDir { .. }))
             || cause.downcast_ref().is_some_and(replay::is_asked_wrongly)
@@ -192,7 +204,37 @@ pub fn report(error: &anyhow::Error) -> String {
 
 impl ConfigArgs {
     fn load(&self, environment: Environment) -> Result<Config, ConfigError> {
+        if self.is_standard_input() {
+            let name = Path::new("on standard input");
+            return Config::read(io::stdin().lock(), name, Path::new(""), environment);
+        }
         Config::load(&self.config, environment)
+    }
+
+    /// Whether the configuration comes from there.
+    fn is_standard_input(&self) -> bool {
+        self.config == Path::new(STANDARD_INPUT)
+    }
+}
+
+/// The name of a topic, as a broker accepts it.
+fn topic_name(text: &str) -> Result<String, String> {
+    let fits = (1..=TOPIC_BYTES_MAX).contains(&text.len());
+    if fits {
+        Ok(text.to_owned())
+    } else {
+        Err(format!("expected the name of a topic, 1 to {TOPIC_BYTES_MAX} bytes"))
+    }
+}
+
+/// Refuses to publish to a topic that the host writes for itself. `option` is where it is named.
+fn refuse_kept_topic(option: &str, topic: Option<&str>, config: &Config) -> Result<(), AskedWrongly> {
+    let used = topic.and_then(|topic| Some((topic, config.dead_letters.use_of_topic(topic)?)));
+    match used {
+        Some((topic, used)) => Err(AskedWrongly(format!(
+            "{option} `{topic}`: this topic is kept for {used}; name another topic"
+        ))),
+        None => Ok(()),
     }
 }
 

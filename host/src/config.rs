@@ -23,6 +23,7 @@ mod tests;
 
 use std::collections::BTreeSet;
 use std::ffi::OsString;
+use std::io::Read;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
@@ -45,6 +46,8 @@ pub(crate) use handlers::DEADLINE_MAX;
 pub use mistake::{ConfigError, Mistake, Mistakes, Place};
 
 /// Where replays are kept on record, unless a file says something else.
+/// Longest configuration that is read: a thousand times what people write.
+const BYTES_MAX: u64 = 256 << 20;
 const REPLAYS_DIR: &str = "./data/replays";
 
 /// Everything a host needs to know, checked.
@@ -148,6 +151,20 @@ impl DeadLetterConfig {
         format!("{topic}-states")
     }
 
+    /// What a topic is kept for, when the host writes it for itself: nothing else may be written there, and it is not read like
+    /// events.
+    pub(crate) fn use_of_topic(&self, topic: &str) -> Option<&'static str> {
+        if topic == self.topic {
+            Some("dead letters")
+        } else if topic == self.states_topic() {
+            Some("the states of dead letters")
+        } else if topic.ends_with(&self.parked_suffix) {
+            Some("parked events, as `dead_letters.parked_suffix` says")
+        } else {
+            None
+        }
+    }
+
     /// The topic that says what became of the letters.
     pub(crate) fn states_topic(&self) -> String {
         Self::states_topic_of(&self.topic)
@@ -167,11 +184,31 @@ impl Config {
         path: &Path,
         environment: impl IntoIterator<Item = (OsString, OsString)>,
     ) -> Result<Self, ConfigError> {
-        let bytes =
-            std::fs::read(path).map_err(|source| ConfigError::Read { path: path.to_owned(), source })?;
+        let file = std::fs::File::open(path)
+            .map_err(|source| ConfigError::Read { path: path.to_owned(), source })?;
+        Self::read(file, path, path.parent().unwrap_or(Path::new("")), environment)
+    }
+
+    /// Reads what is no file, such as standard input. `name` is what errors call it; relative paths in it start at
+    /// `base_dir`.
+    ///
+    /// # Errors
+    /// As [`load`](Self::load).
+    pub(crate) fn read(
+        source: impl Read,
+        name: &Path,
+        base_dir: &Path,
+        environment: impl IntoIterator<Item = (OsString, OsString)>,
+    ) -> Result<Self, ConfigError> {
+        let mut bytes = Vec::new();
+        let read = source.take(BYTES_MAX + 1).read_to_end(&mut bytes);
+        read.map_err(|source| ConfigError::Read { path: name.to_owned(), source })?;
+        if bytes.len() as u64 > BYTES_MAX {
+            return Err(ConfigError::TooLong { path: name.to_owned() });
+        }
         let text = encoding::utf8(&bytes)
-            .map_err(|problem| ConfigError::Encoding { path: path.to_owned(), problem })?;
-        Self::parse(text, path.parent().unwrap_or(Path::new("")), environment)
+            .map_err(|problem| ConfigError::Encoding { path: name.to_owned(), problem })?;
+        Self::parse(text, base_dir, environment)
     }
 
     /// Reads a text. Relative paths in it start at `base_dir`.

@@ -97,6 +97,14 @@ pub enum ReplayError {
         /// What went wrong.
         source: std::io::Error,
     },
+    /// The broker refused something before it began.
+    #[error("replay `{name}` did not start, and its name is free")]
+    Start {
+        /// Which one.
+        name: String,
+        /// Why.
+        source: ConnectorError,
+    },
     /// The broker refused something.
     #[error("replay `{name}` stopped; resume it when the reason is gone")]
     Broker {

@@ -248,7 +248,11 @@ async fn the_doctor_says_by_its_exit_whether_something_is_damaged() {
     let path = dir.path().join("data");
     let nothing = guesthouse(&["doctor", path.to_str().unwrap()], &[]);
     assert_eq!(nothing.code, 2, "{}", nothing.err);
-    assert!(nothing.err.contains("is no data directory of a broker"), "{}", nothing.err);
+    assert!(
+        nothing.err.contains("does not exist; expected the data directory of a broker"),
+        "{}",
+        nothing.err
+    );
 
     let address = std::net::SocketAddr::from(([127, 0, 0, 1], 0));
     let config = BrokerConfig { data_dir: path.clone(), address, ..BrokerConfig::default() };

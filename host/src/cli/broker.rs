@@ -9,8 +9,8 @@ use clap::Args;
 use guesthouse_broker::{Broker, BrokerConfig, DEFAULT_PORT, TlsFiles, running};
 use secrecy::SecretString;
 
-use super::Console;
 use super::signals::Signals;
+use super::{AskedWrongly, Console};
 use crate::encoding::{self, EncodingError};
 
 /// How long requests that are under way may take after the first signal.
@@ -82,6 +82,12 @@ fn introduce(args: &BrokerArgs, broker: &Broker, console: &mut Console<'_>) -> a
 
 impl BrokerArgs {
     fn config(&self) -> anyhow::Result<BrokerConfig> {
+        if self.data_dir.is_file() {
+            bail!(AskedWrongly(format!(
+                "--data-dir {} is a file, expected a directory",
+                self.data_dir.display()
+            )));
+        }
         let password = self.password_file.as_deref().map(read_password).transpose()?;
         let tls = self.tls_certificate.clone().zip(self.tls_key.clone());
         Ok(BrokerConfig {

@@ -85,10 +85,17 @@ pub(super) struct ShowArgs {
     #[command(flatten)]
     config: ConfigArgs,
     /// Id of the dead letter, as `dlq list` prints it.
+    #[arg(value_parser = letter_id)]
     id: Uuid,
     /// Print JSON.
     #[arg(long)]
     json: bool,
+}
+
+/// An id as people copy it.
+fn letter_id(text: &str) -> Result<Uuid, String> {
+    let expected = "expected the id of a dead letter as `dlq list` prints it, such as 67e55044-10b1-426f-9247-bb680e5fe0c8";
+    Uuid::try_parse(text).map_err(|_| expected.to_owned())
 }
 
 /// The outcomes that end in a dead letter: all but one.

@@ -2,11 +2,11 @@
 
 use std::path::PathBuf;
 
-use anyhow::Context;
+use anyhow::{Context, bail};
 use clap::Args;
 use guesthouse_broker::{Diagnosis, Severity, examine};
 
-use super::Console;
+use super::{AskedWrongly, Console};
 
 #[derive(Debug, Args)]
 pub(super) struct DoctorArgs {
@@ -28,6 +28,13 @@ struct Damaged {
 /// Prints what was found. What the next start puts right is no failure.
 pub(super) async fn doctor(args: DoctorArgs, console: &mut Console<'_>) -> anyhow::Result<()> {
     let data_dir = args.data_dir.clone();
+    if !data_dir.is_dir() {
+        let found = if data_dir.exists() { "is no directory" } else { "does not exist" };
+        bail!(AskedWrongly(format!(
+            "{} {found}; expected the data directory of a broker",
+            data_dir.display()
+        )));
+    }
     // Reads everything, which may take a while and blocks.
     let examined = tokio::task::spawn_blocking(move || examine(&data_dir)).await;
     let diagnosis = examined.context("the examination failed, which is a bug")??;

@@ -14,7 +14,9 @@ use guesthouse_connector::{IggyConnector, OutgoingMessage, TopicAddress};
 
 use self::input::{Input, read_input};
 use super::progress::Progress;
-use super::{ConfigArgs, Console, Environment, connection};
+use super::{
+    AskedWrongly, ConfigArgs, Console, Environment, STANDARD_INPUT, connection, refuse_kept_topic, topic_name,
+};
 use crate::config::Config;
 
 /// Most bad entries that are shown one by one.
@@ -30,7 +32,7 @@ pub(super) struct PublishArgs {
     #[arg(long, value_name = "FILE", default_value = "-")]
     file: PathBuf,
     /// Publish everything to this topic instead of the one for each event's type.
-    #[arg(long, value_name = "TOPIC")]
+    #[arg(long, value_name = "TOPIC", value_parser = topic_name)]
     topic: Option<String>,
     /// Messages of one request.
     #[arg(long, value_name = "N", default_value_t = 1_000, value_parser = clap::value_parser!(u32).range(1..=10_000))]
@@ -70,15 +72,15 @@ pub(super) async fn publish(
     environment: Environment,
     console: &mut Console<'_>,
 ) -> anyhow::Result<()> {
+    let is_standard_input = args.file == Path::new(STANDARD_INPUT);
+    if is_standard_input && args.config.is_standard_input() {
+        let problem = "the configuration and the events cannot both come from standard input; name a file for one of them";
+        bail!(AskedWrongly(problem.to_owned()));
+    }
     let config = args.config.load(environment)?;
-    let input = read_input(&read(&args.file)?).map_err(|problem| {
-        let name = if args.file == Path::new("-") {
-            "standard input".into()
-        } else {
-            args.file.display().to_string()
-        };
-        anyhow::anyhow!("{name} {problem}; nothing was sent")
-    })?;
+    refuse_kept_topic("--topic", args.topic.as_deref(), &config)?;
+    let input = read_input(&read(&args.file)?)
+        .map_err(|problem| anyhow::anyhow!("{} {problem}; nothing was sent", shown(&args.file)))?;
     refuse_bad(&input, args.skip_bad, console)?;
     let topics = by_topic(input, args.topic.as_deref());
     let connector = connection::open(&config).await?;
@@ -93,14 +95,19 @@ pub(super) async fn publish(
     Ok(())
 }
 
+/// What people call an input.
+fn shown(file: &Path) -> String {
+    if file == Path::new(STANDARD_INPUT) { "standard input".to_owned() } else { file.display().to_string() }
+}
+
 fn read(file: &Path) -> anyhow::Result<Bytes> {
     let mut text = Vec::new();
-    let read = if file == Path::new("-") {
+    let read = if file == Path::new(STANDARD_INPUT) {
         std::io::stdin().lock().read_to_end(&mut text).map(drop)
     } else {
         std::fs::read(file).map(|bytes| text = bytes)
     };
-    read.with_context(|| format!("cannot read {}", file.display()))?;
+    read.with_context(|| format!("cannot read {}", shown(file)))?;
     Ok(text.into())
 }
 

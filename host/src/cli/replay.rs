@@ -11,7 +11,7 @@ use jiff::Timestamp;
 
 use super::progress::Progress;
 use super::signals::Signals;
-use super::{ConfigArgs, Console, Environment, ListArgs, connection};
+use super::{ConfigArgs, Console, Environment, ListArgs, connection, refuse_kept_topic};
 use crate::config::Config;
 use crate::replay::{
     ActiveReplay, ReplayBound, ReplayConfig, ReplayError, ReplayInfo, ReplayManager, ReplayTarget,
@@ -54,7 +54,7 @@ pub(super) struct StartArgs {
     #[command(flatten)]
     target: TargetArgs,
     /// Messages a second at most.
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = rate)]
     rate: Option<NonZeroU32>,
     /// Only count what would be published.
     #[arg(long)]
@@ -151,12 +151,15 @@ impl StartArgs {
             (Some(topic), None) => ReplayTarget::Topic(topic.clone()),
             (None, None) => bail!("one of --to-topic and --handler must be given"),
         };
+        refuse_kept_topic("--to-topic", self.target.to_topic.as_deref(), config)?;
+        let (from, to) = (self.from.unwrap_or(ReplayBound::Open), self.to.unwrap_or(ReplayBound::Open));
+        refuse_backwards(from, to)?;
         Ok(ReplayConfig {
             stream: config.connector.stream_name.clone(),
             topic: self.topic.clone(),
             partitions: self.partitions.clone(),
-            from: self.from.unwrap_or(ReplayBound::Open),
-            to: self.to.unwrap_or(ReplayBound::Open),
+            from,
+            to,
             target,
             rate_max: self.rate,
             dry_run: self.dry_run,
@@ -265,6 +268,21 @@ fn target(config: &ReplayConfig) -> String {
         ReplayTarget::Topic(topic) => format!("topic {topic}{dry}"),
         ReplayTarget::Handler(handler) => format!("handler {handler}{dry}"),
     }
+}
+
+fn rate(text: &str) -> Result<NonZeroU32, String> {
+    text.parse().map_err(|_| format!("expected a whole number from 1 to {}", u32::MAX))
+}
+
+/// A range that ends before it begins holds nothing, which nobody asks for.
+fn refuse_backwards(from: ReplayBound, to: ReplayBound) -> Result<(), ReplayError> {
+    let backwards = match (from, to) {
+        (ReplayBound::Offset(from), ReplayBound::Offset(to)) => from >= to,
+        (ReplayBound::TimeMicros(from), ReplayBound::TimeMicros(to)) => from >= to,
+        _ => false,
+    };
+    let problem = "the range is empty: expected `--to`, where it ends, behind `--from`, where it begins";
+    if backwards { Err(ReplayError::Range(problem.to_owned())) } else { Ok(()) }
 }
 
 fn bound(text: &str) -> Result<ReplayBound, String> {

@@ -79,6 +79,9 @@ fn value(written: &str) -> Result<String, String> {
 
 /// A secret is named, never written.
 fn read_secret(entry: &Named<'_, '_>) -> Option<SecretString> {
+    if entry.refuse_mask("write `env: VARIABLE` or `file: PATH`") {
+        return None;
+    }
     entry.section(|section| {
         let variable = section.optional("env", text);
         let file = section.file("file");

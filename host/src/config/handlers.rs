@@ -251,12 +251,10 @@ fn failure_policy(text: &str) -> Result<FailurePolicy, String> {
 
 fn read_emit_topics(section: &Section<'_>, dead_letters: &DeadLetterConfig) -> Vec<String> {
     let topics = section.list("emit_topics", name).unwrap_or_default();
-    if topics.contains(&dead_letters.topic) {
-        section.refuse("emit_topics", &format!("`{}` is for dead letters only", dead_letters.topic));
-    }
-    let states = dead_letters.states_topic();
-    if topics.contains(&states) {
-        section.refuse("emit_topics", &format!("`{states}` is for the states of dead letters only"));
+    for topic in &topics {
+        if let Some(used) = dead_letters.use_of_topic(topic) {
+            section.refuse("emit_topics", &format!("`{topic}` is kept for {used}; name another topic"));
+        }
     }
     topics
 }

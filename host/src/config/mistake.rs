@@ -16,6 +16,12 @@ pub enum ConfigError {
         /// What went wrong.
         source: std::io::Error,
     },
+    /// It is longer than any configuration.
+    #[error("the configuration {} has more than 256 MiB; expected YAML, so name another file", path.display())]
+    TooLong {
+        /// Which file.
+        path: PathBuf,
+    },
     /// The file is no text in UTF-8.
     #[error("the configuration {} {problem}", path.display())]
     Encoding {
@@ -73,6 +79,10 @@ impl fmt::Display for Mistake {
             Some(Place::Variable(name)) => write!(f, "environment variable {name}: ")?,
             None => {}
         }
-        write!(f, "{}: {}", self.key, self.problem)
+        // The document itself has no key.
+        if !self.key.is_empty() {
+            write!(f, "{}: ", self.key)?;
+        }
+        f.write_str(&self.problem)
     }
 }

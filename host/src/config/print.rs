@@ -19,7 +19,9 @@ use crate::sandbox::{CacheSettings, Grants, GuestConfig, GuestLimits, Isolation,
 use crate::state::StateSettings;
 
 /// Stands for a secret that is set.
-const MASK: &str = "********";
+pub(super) const MASK: &str = "********";
+/// What is wrong with a configuration that was printed and is read.
+pub(super) const MASKED: &str = "`********` is what `guesthouse check` prints in place of a secret";
 const SECONDS_PER_DAY: u64 = 24 * 60 * 60;
 const GIGABYTE: u64 = 1_000_000_000;
 
@@ -81,12 +83,29 @@ struct Remote<'a> {
     addresses: &'a [String],
     protocol: &'a str,
     username: &'a str,
-    password: Option<&'static str>,
-    token: Option<&'static str>,
+    #[serde(flatten)]
+    password: Password,
+    #[serde(flatten)]
+    token: Token,
     tls_enabled: bool,
     tls_domain: Option<&'a str>,
     tls_ca_file: Option<String>,
     wait_max: String,
+}
+
+/// A secret as the file that it is read from, or masked.
+#[derive(Serialize)]
+#[serde(rename_all = "snake_case")]
+enum Password {
+    Password(Option<&'static str>),
+    PasswordFile(String),
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "snake_case")]
+enum Token {
+    Token(Option<&'static str>),
+    TokenFile(String),
 }
 
 #[derive(Serialize)]
@@ -270,6 +289,8 @@ struct State {
     path: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     redis_url: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    redis_url_file: Option<String>,
 }
 
 impl<'a> Root<'a> {
@@ -343,10 +364,13 @@ impl State {
     fn of(state: &StateSettings) -> Self {
         match state {
             StateSettings::Embedded { path } => {
-                Self { store: "embedded", path: Some(path.display().to_string()), redis_url: None }
+                let path = Some(path.display().to_string());
+                Self { store: "embedded", path, redis_url: None, redis_url_file: None }
             }
-            StateSettings::Redis { url, .. } => {
-                Self { store: "redis", path: None, redis_url: Some(masked_url(url)) }
+            StateSettings::Redis { url, url_file } => {
+                let redis_url_file = url_file.as_ref().map(|file| file.display().to_string());
+                let redis_url = redis_url_file.is_none().then(|| masked_url(url));
+                Self { store: "redis", path: None, redis_url, redis_url_file }
             }
         }
     }
@@ -376,8 +400,14 @@ impl<'a> Iggy<'a> {
                 addresses: &remote.addresses,
                 protocol: &remote.protocol,
                 username: &remote.username,
-                password: remote_password.then_some(MASK),
-                token: mask(connector.remote_token.as_ref()),
+                password: match &connector.remote_password_file {
+                    Some(file) => Password::PasswordFile(file.display().to_string()),
+                    None => Password::Password(remote_password.then_some(MASK)),
+                },
+                token: match &connector.remote_token_file {
+                    Some(file) => Token::TokenFile(file.display().to_string()),
+                    None => Token::Token(mask(connector.remote_token.as_ref())),
+                },
                 tls_enabled: remote.tls_enabled,
                 tls_domain: connector.tls.domain.as_deref(),
                 tls_ca_file: connector.tls.ca_file.as_ref().map(|file| file.display().to_string()),

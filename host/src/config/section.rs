@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use secrecy::SecretString;
 
 use super::mistake::{Mistake, Place};
+use super::print::{MASK, MASKED};
 use super::variables::{self, Environment};
 use super::written::{Entry, Node, Value};
 use crate::encoding;
@@ -276,6 +277,15 @@ impl<'a> Section<'a> {
                 self.refuse(file_key, &format!("expected this or `{key}`, not both"));
                 None
             }
+            (Some(secret), None) if self.effect == Effect::Used && is_masked(&secret) => {
+                self.refuse(
+                    key,
+                    &format!(
+                        "{MASKED}; write the secret, or `{file_key}` with the name of a file that holds it"
+                    ),
+                );
+                None
+            }
             (Some(secret), None) => Some(secret.into()),
             (None, Some(file)) if self.effect == Effect::Used => self.read_secret(file_key, &file),
             (None, _) => None,
@@ -405,6 +415,15 @@ impl<'a> Named<'a, '_> {
         self.section.parsed(&path, &self.entry.node, &text, parse)
     }
 
+    /// Whether its value is what stands for a secret in a configuration that was printed, which is reported then.
+    pub(super) fn refuse_mask(&self, expected: &str) -> bool {
+        let is_mask = matches!(&self.entry.node.value, Value::Text(text) if text == MASK);
+        if is_mask {
+            self.section.add(&self.entry.key, &self.entry.node.place, format!("{MASKED}; {expected}"));
+        }
+        is_mask
+    }
+
     /// Its value, read as a section.
     pub(super) fn section<T>(&self, read: impl FnOnce(&Section<'a>) -> Option<T>) -> Option<T> {
         let path = self.section.path_of(&self.entry.key);
@@ -415,6 +434,11 @@ impl<'a> Named<'a, '_> {
         inner.refuse_unknown_keys();
         result
     }
+}
+
+/// Whether a secret is what was printed in place of one, by itself or within an address.
+fn is_masked(secret: &str) -> bool {
+    secret == MASK || secret.contains(&format!("{MASK}@"))
 }
 
 /// The known key that a mistyped one most likely means.

@@ -38,19 +38,12 @@ fn one(section: &Section<'_>, dead_letters: &DeadLetterConfig, usual: Format) ->
     let group = section.value("group", default.group, name);
     let topics = section.list("topics", name).unwrap_or(default.topics);
     section.refuse_empty("topics", "expected at least one topic");
-    if topics.contains(&dead_letters.topic) {
-        let problem = format!("`{}` holds dead letters, which are not read like events", dead_letters.topic);
-        section.refuse("topics", &problem);
-    }
-    let states = dead_letters.states_topic();
-    if topics.contains(&states) {
-        let problem = format!("`{states}` says what became of dead letters, and holds no events");
-        section.refuse("topics", &problem);
-    }
-    if let Some(topic) = topics.iter().find(|topic| topic.ends_with(&dead_letters.parked_suffix)) {
-        let problem =
-            format!("`{topic}` has the name of a topic for parked events, which are not read like events");
-        section.refuse("topics", &problem);
+    for topic in &topics {
+        if let Some(used) = dead_letters.use_of_topic(topic) {
+            let problem =
+                format!("`{topic}` is kept for {used}, which are not read like events; name another topic");
+            section.refuse("topics", &problem);
+        }
     }
     let codec = read_codec(section, usual);
     Some(SubscriptionConfig { name: subscription_name?, group, topics, codec })

@@ -40,7 +40,7 @@ impl ReplayManager {
         if self.records.read(name)?.is_some() {
             return Err(ReplayError::Exists(name.to_owned()));
         }
-        let broker = |source| ReplayError::Broker { name: name.to_owned(), source };
+        let broker = |source| ReplayError::Start { name: name.to_owned(), source };
         let topic = TopicAddress::new(config.stream.as_str(), config.topic.as_str());
         let state = self.connector.topic_state(&topic).await.map_err(broker)?;
         self.check_target(&config, state.partitions.len()).await?;

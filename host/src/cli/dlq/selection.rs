@@ -3,23 +3,24 @@
 use std::collections::HashSet;
 
 use anyhow::bail;
-use clap::Args;
+use clap::{ArgGroup, Args};
 use guesthouse_connector::IggyConnector;
 use uuid::Uuid;
 
 use super::letters::{FoundLetter, Letters};
-use super::{Console, LetterFilter};
+use super::{Console, LetterFilter, letter_id};
 use crate::config::Config;
 use crate::dead_letter::LetterState;
 
 /// Which dead letters are meant: those that are named, in whatever state they are, or all that filters leave.
 #[derive(Debug, Args)]
+#[command(group(ArgGroup::new("which").args(["ids", "all"]).required(true)))]
 pub(super) struct Selection {
     /// Ids of dead letters, as `dlq list` prints them, in whatever state they are.
-    #[arg(required_unless_present = "all", conflicts_with_all = ["tenant", "handler", "outcome", "state"])]
+    #[arg(value_name = "ID", value_parser = letter_id, conflicts_with_all = ["tenant", "handler", "outcome", "state"])]
     ids: Vec<Uuid>,
     /// All that the filters leave; without `--state`, those that are still to be dealt with.
-    #[arg(long, conflicts_with = "ids")]
+    #[arg(long)]
     all: bool,
     #[command(flatten)]
     filter: LetterFilter,

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use anyhow::bail;
-use clap::Args;
+use clap::{ArgGroup, Args};
 use guesthouse_connector::{IggyConnector, OutgoingMessage, TopicAddress};
 
 use super::Console;
@@ -19,12 +19,13 @@ const BATCH: usize = 500;
 
 /// Which lanes are meant.
 #[derive(Debug, Args)]
+#[command(group(ArgGroup::new("which").args(["lanes", "all"]).required(true)))]
 pub(super) struct LaneSelection {
     /// Lanes, as `parked list` prints them.
-    #[arg(value_name = "LANE", required_unless_present = "all", conflicts_with_all = ["handler", "tenant"])]
+    #[arg(value_name = "LANE", conflicts_with_all = ["handler", "tenant"])]
     lanes: Vec<LaneName>,
     /// All that the filters leave. `release` leaves out those that go on by themselves, and `drop` those that are blocked.
-    #[arg(long, conflicts_with = "lanes")]
+    #[arg(long)]
     all: bool,
     /// Only this handler's.
     #[arg(long, value_name = "NAME")]

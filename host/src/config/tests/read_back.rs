@@ -67,10 +67,60 @@ fn a_printed_address_of_redis_is_one() {
         ("redis://h:7/2", "redis://h:7/2"),
         ("redis://:hunter2@h", "redis://:********@h"),
         ("redis://me:hunter2@h:7/0", "redis://me:********@h:7/0"),
+        ("redis://hunter2@h", "redis://********@h"),
     ] {
         let text = format!("sandbox: {{state: {{store: redis, redis_url: '{url}'}}}}");
         let printed = parse(&text, &[]).unwrap().to_yaml_masked();
         assert!(printed.contains(expected) && !printed.contains("hunter2"), "{printed}");
-        assert_eq!(parse(&printed, &[]).unwrap().to_yaml_masked(), printed);
+        match parse(&printed, &[]) {
+            Ok(read) => assert_eq!(read.to_yaml_masked(), printed),
+            Err(error) => {
+                let error = error.to_string();
+                assert!(expected.contains('*') && error.contains("redis_url: `********` is what"), "{error}");
+            }
+        }
+    }
+}
+
+/// Nobody takes the mask for the secret, and what is read from a file is printed as that.
+#[test]
+fn a_printed_secret_is_no_secret() {
+    let dir = tempfile::tempdir().unwrap();
+    std::fs::write(dir.path().join("pw"), "hunter2").unwrap();
+    std::fs::write(dir.path().join("url"), "redis://:hunter2@h").unwrap();
+    let read = |text: &str| Config::parse(text, dir.path(), [("PW".into(), "hunter2".into())]);
+    let remote = |login: &str| format!("events: {{iggy: {{mode: remote, remote: {{{login}}}}}}}");
+    let redis = |url: &str| format!("sandbox: {{state: {{store: redis, {url}}}}}");
+    let guest = HANDLER.replace("'*']", "'*'], grants: [config], secrets: {key: {env: PW}}");
+    let embedded = "events: {iggy: {embedded: {password: hunter2}}}";
+    for (text, expected) in [
+        (
+            &remote("password: '${PW}'"),
+            "events.iggy.remote.password: `********` is what `guesthouse check` prints",
+        ),
+        (
+            &remote("token: hunter2"),
+            "write the secret, or `token_file` with the name of a file that holds it",
+        ),
+        (&embedded.to_owned(), "events.iggy.embedded.password: `********` is what"),
+        (&redis("redis_url: 'redis://:hunter2@h'"), "sandbox.state.redis_url: `********` is what"),
+        (
+            &guest,
+            "secrets.key: `********` is what `guesthouse check` prints in place of a secret; write `env: VARIABLE`",
+        ),
+    ] {
+        let printed = read(text).unwrap().to_yaml_masked();
+        assert!(printed.contains("********") && !printed.contains("hunter2"), "{printed}");
+        let error = read(&printed).unwrap_err().to_string();
+        assert!(
+            error.contains(expected) && !error.contains(" mistakes:"),
+            "expected `{expected}` in: {error}"
+        );
+    }
+    for text in [remote("password_file: pw"), remote("token_file: pw"), redis("redis_url_file: url")] {
+        let config = read(&text).unwrap();
+        let printed = config.to_yaml_masked();
+        assert!(printed.contains("_file: ") && !printed.contains("hunter2"), "{printed}");
+        same(&read(&printed).unwrap(), &config);
     }
 }
