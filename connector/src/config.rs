@@ -80,6 +80,10 @@ pub struct ConnectorConfig {
     /// Who the root user of the embedded broker is.
     #[serde(skip)]
     pub embedded_credentials: EmbeddedCredentials,
+    /// Topics in which the embedded broker stores messages again that another connection sends again under the same ids;
+    /// `*` stands for all. In the others it takes them for a retry after a lost answer.
+    #[serde(skip)]
+    pub repeats_stored_in: Vec<String>,
 }
 
 /// The broker inside this process.
@@ -220,6 +224,7 @@ impl Default for ConnectorConfig {
             remote_token: None,
             remote_token_file: None,
             embedded_credentials: EmbeddedCredentials::default(),
+            repeats_stored_in: Vec::new(),
         }
     }
 }

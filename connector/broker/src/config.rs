@@ -10,6 +10,9 @@ use secrecy::SecretString;
 /// The port that Iggy's clients dial when nobody says otherwise.
 pub const DEFAULT_PORT: u16 = 8090;
 
+/// Stands for all topics where topics are named.
+pub const EVERY_TOPIC: &str = "*";
+
 /// The configuration of one broker. Its `Debug` form shows no secret.
 #[derive(Debug, Clone)]
 pub struct BrokerConfig {
@@ -35,6 +38,11 @@ pub struct BrokerConfig {
     pub tls: Option<TlsFiles>,
     /// A segment file is sealed before it would grow beyond this many bytes. A topic can ask for less.
     pub segment_bytes_max: u64,
+    /// Names of topics, in any stream, in which messages are stored again when another connection sends them again under
+    /// the same ids; [`EVERY_TOPIC`] stands for all. In the other topics such a batch is taken for a retry after a lost
+    /// answer. It is a matter of the broker because the protocol knows no topic option for it, and clients refuse those
+    /// that they do not know.
+    pub repeats_stored_in: Vec<String>,
     /// What one peer, and all of them together, may use.
     pub limits: Limits,
 }
@@ -50,6 +58,7 @@ impl Default for BrokerConfig {
             root_password_file: None,
             tls: None,
             segment_bytes_max: 256 * 1024 * 1024,
+            repeats_stored_in: Vec::new(),
             limits: Limits::default(),
         }
     }

@@ -1,14 +1,16 @@
 //! What all connections share.
 
+use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::catalog::Catalog;
 use crate::clock::steady_micros;
-use crate::config::Limits;
+use crate::config::{BrokerConfig, EVERY_TOPIC, Limits};
 use crate::data_dir::DataDir;
 use crate::expiry::Expiry;
 use crate::group::Groups;
+use crate::partition::Repeats;
 use crate::password::Gate;
 use crate::peer::Peers;
 use crate::root::Root;
@@ -25,6 +27,8 @@ pub(crate) struct Engine {
     pub(crate) gate: Gate,
     pub(crate) peers: Peers,
     pub(crate) limits: Limits,
+    /// Topics in which nothing is taken for a retry.
+    repeats_stored_in: BTreeSet<String>,
     pub(crate) started_at_micros: u64,
     /// When things may be dropped for their age.
     pub(crate) expiry: Expiry,
@@ -45,7 +49,8 @@ pub(crate) struct Kept {
 }
 
 impl Engine {
-    pub(crate) fn new(kept: Kept, gate: Gate, limits: Limits) -> Self {
+    pub(crate) fn new(kept: Kept, gate: Gate, config: &BrokerConfig) -> Self {
+        let limits = config.limits.clone();
         let Kept { data_dir, store, catalog, users, root } = kept;
         let expiry = Expiry::open(data_dir.path(), catalog.newest_stamp());
         Self {
@@ -58,6 +63,7 @@ impl Engine {
             peers: Peers::default(),
             groups: Mutex::new(Groups::new(limits.hand_over_time_max)),
             limits,
+            repeats_stored_in: config.repeats_stored_in.iter().cloned().collect(),
             started_at_micros: steady_micros(),
             sessions: AtomicU64::new(0),
             faults: AtomicU64::new(0),
@@ -68,6 +74,15 @@ impl Engine {
     /// The number of a new session, never zero.
     pub(crate) fn next_session(&self) -> u64 {
         self.sessions.fetch_add(1, Ordering::Relaxed) + 1
+    }
+
+    /// What becomes of messages that come again in a topic of this name.
+    pub(crate) fn repeats_in(&self, topic: &str) -> Repeats {
+        let stored = &self.repeats_stored_in;
+        if stored.is_empty() || !(stored.contains(topic) || stored.contains(EVERY_TOPIC)) {
+            return Repeats::Recognised;
+        }
+        Repeats::Stored
     }
 
     /// Counts a request that failed for a fault of this machine.

@@ -50,7 +50,7 @@ mod store;
 #[doc(hidden)]
 pub mod workers;
 
-pub use config::{BrokerConfig, DEFAULT_PORT, Limits, TlsFiles};
+pub use config::{BrokerConfig, DEFAULT_PORT, EVERY_TOPIC, Limits, TlsFiles};
 pub use credentials::{CredentialsError, RootCredentials};
 pub use data_dir::{DataDirError, RunningBroker, running};
 pub use doctor::{Diagnosis, ExamineError, Finding, Severity, examine};

@@ -126,6 +126,28 @@ pub(crate) enum Condition {
     Offline(String),
 }
 
+/// A batch that came over the wire.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Incoming<'a> {
+    /// The batch record.
+    pub(crate) batch: &'a [u8],
+    /// How many messages are in it, as the client says.
+    pub(crate) messages: u32,
+    /// Whose it is.
+    pub(crate) sender: MemberId,
+    /// What to do when all of it was sent before.
+    pub(crate) repeats: Repeats,
+}
+
+/// What becomes of a batch whose messages were all sent before by another connection.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Repeats {
+    /// It is taken for a retry after a lost answer, and not stored again.
+    Recognised,
+    /// It is stored again, as on Iggy's server.
+    Stored,
+}
+
 /// What became of a batch.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Accepted {
@@ -181,20 +203,21 @@ impl Partition {
         Self { key, dir: dir.to_owned(), state: Mutex::new(state), synced: tokio::sync::Mutex::new(0) }
     }
 
-    /// Appends a batch record of `messages` messages, unless `sender` repeats what another connection has sent, whose
-    /// answer may be lost. The operating system has the batch then; [`Partition::sync`] waits for the disk, and needs the
+    /// Appends a batch, unless its sender repeats what another connection has sent, whose answer may be lost. The operating system has the batch then; [`Partition::sync`] waits for the disk, and needs the
     /// era. A log that refuses because its disk failed is mended first, if the disk works again.
-    pub(crate) fn append(
-        &self,
-        store: &Store,
-        batch: &[u8],
-        messages: u32,
-        sender: MemberId,
-    ) -> Result<(Accepted, Era), Refusal> {
+    pub(crate) fn append(&self, store: &Store, incoming: Incoming<'_>) -> Result<(Accepted, Era), Refusal> {
+        let Incoming { batch, messages, sender, repeats } = incoming;
         let ids = ids_of(batch).map_err(|error| AppendError::InvalidBatch(error.to_string()))?;
         self.with(|open| {
             open.mend(self.key);
-            if open.recent.take_retry(&ids, sender) {
+            if repeats == Repeats::Recognised && open.recent.take_retry(&ids, sender) {
+                if open.repeats == 0 {
+                    tracing::info!(
+                        key = ?self.key,
+                        "messages came again from another connection and were not stored a second time; \
+                         guesthouse_broker_topic_repeats_total counts them"
+                    );
+                }
                 open.repeats = open.repeats.saturating_add(ids.len() as u64);
                 return Ok((Accepted::Repeated, open.era));
             }

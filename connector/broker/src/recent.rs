@@ -4,6 +4,13 @@
 //! A connection handles one request after another. Whoever sends the same ids in a new request on the connection that
 //! appended them has therefore been answered there, and means a second copy. A repetition from another connection is a retry, and
 //! so is one under the number of a request that was answered before.
+//!
+//! A repetition from another connection may also be another client's, which means it: the protocol does not tell the two
+//! apart. A client draws a new random id for each login, also for the one after its connection broke; the number of the
+//! session and those of its requests begin anew with it; the user is often the same for all programs, and so is the
+//! address. What is left are the ids of the messages, which their senders choose to be told apart by. So two clients that
+//! send the same ids in turn count as retries of each other, each is told so by an answer without offsets, the counter of
+//! the topic says how many messages that were, and [`BrokerConfig::repeats_stored_in`](crate::BrokerConfig) ends it for a topic.
 
 use std::hash::BuildHasher as _;
 

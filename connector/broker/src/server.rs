@@ -320,7 +320,7 @@ pub(crate) fn open(
         None => Some(config.data_dir.join(PASSWORD_FILE)),
     };
     let kept = Kept { data_dir, store, catalog, users, root: Root::new(&root, file) };
-    Ok((Engine::new(kept, gate, config.limits.clone()), root))
+    Ok((Engine::new(kept, gate, config), root))
 }
 
 fn data(error: impl Error + Send + Sync + 'static) -> StartError {

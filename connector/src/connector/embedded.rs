@@ -1,5 +1,7 @@
 //! The connector that brings its broker along.
 
+use std::error::Error;
+use std::iter::successors;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -53,6 +55,7 @@ impl Home for EmbeddedConnector {
             root_username: config.embedded_credentials.username.clone(),
             root_password: config.embedded_credentials.password.clone(),
             root_password_file: config.embedded_credentials.password_file.clone(),
+            repeats_stored_in: config.repeats_stored_in.clone(),
             ..BrokerConfig::default()
         })
         .await
@@ -98,6 +101,9 @@ fn http_address(port: u16) -> Option<SocketAddr> {
     (port != 0).then(|| SocketAddr::from((Ipv4Addr::LOCALHOST, port)))
 }
 
+/// With its causes: what to do about stored data stands in the last one.
 fn describe_start(error: &StartError) -> ConnectorError {
-    ConnectorError::Config(format!("starting the embedded broker: {error}"))
+    let causes = successors(error.source(), |&cause| cause.source());
+    let causes: String = causes.map(|cause| format!(": {cause}")).collect();
+    ConnectorError::Config(format!("starting the embedded broker: {error}{causes}"))
 }

@@ -130,3 +130,21 @@ async fn a_tool_joins_the_broker_that_runs() {
     assert_eq!(ids(&read_all(&*host, &topic, 0).await), [1]);
     host.shutdown().await.unwrap();
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_emptied_catalog_stops_the_embedded_broker_with_what_to_do() {
+    let dir = tempfile::tempdir().unwrap();
+    let broker = start_broker(dir.path(), 0).await;
+    let remote = RemoteConnector::new();
+    remote.connect(&remote_config(&broker)).await.unwrap();
+    remote.ensure_topics("stream", &[spec("topic", 1)]).await.unwrap();
+    remote.publish_batch(&TopicAddress::new("stream", "topic"), batch([1], 0)).await.unwrap();
+    remote.shutdown().await.unwrap();
+    broker.shutdown(PATIENCE).await.unwrap();
+    std::fs::remove_file(dir.path().join("meta.redb")).unwrap();
+    let error = EmbeddedConnector::new().connect(&embedded_config(dir.path())).await.unwrap_err().to_string();
+    assert!(
+        error.contains("does not know of 1 partitions") && error.contains("put the right meta.redb back"),
+        "{error}"
+    );
+}

@@ -34,6 +34,10 @@ pub(super) struct BrokerArgs {
     /// read again at each login of that user.
     #[arg(long, value_name = "FILE")]
     password_file: Option<PathBuf>,
+    /// Store messages again that another connection sends again under the same ids, in this topic, or in all with `*`;
+    /// may be given several times. Elsewhere they are taken for a retry after a lost answer, and counted.
+    #[arg(long, value_name = "TOPIC")]
+    store_repeats: Vec<String>,
     /// Encrypt connections with this certificate (PEM).
     #[arg(long, value_name = "FILE", requires = "tls_key")]
     tls_certificate: Option<PathBuf>,
@@ -97,6 +101,7 @@ impl BrokerArgs {
             root_username: self.username.clone(),
             root_password: password,
             root_password_file: self.password_file.clone(),
+            repeats_stored_in: self.store_repeats.clone(),
             tls: tls.map(|(certificate, key)| TlsFiles { certificate, key }),
             ..BrokerConfig::default()
         })

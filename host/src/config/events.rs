@@ -160,6 +160,7 @@ fn read_embedded(section: &Section<'_>, config: &mut ConnectorConfig) {
     };
     config.embedded_credentials.password = section.secret("password", "password_file");
     config.embedded_credentials.password_file = section.file("password_file");
+    config.repeats_stored_in = section.list("repeats_stored_in", name).unwrap_or_default();
 }
 
 fn read_remote(section: &Section<'_>, effect: Effect, config: &mut ConnectorConfig) {

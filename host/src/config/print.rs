@@ -76,6 +76,7 @@ struct Embedded<'a> {
     http_port: u16,
     persistent: bool,
     password: Option<&'static str>,
+    repeats_stored_in: &'a [String],
 }
 
 #[derive(Serialize)]
@@ -395,6 +396,7 @@ impl<'a> Iggy<'a> {
                 http_port: embedded.http_port,
                 persistent: embedded.persistent,
                 password: mask(connector.embedded_credentials.password.as_ref()),
+                repeats_stored_in: &connector.repeats_stored_in,
             },
             remote: Remote {
                 addresses: &remote.addresses,

@@ -281,6 +281,16 @@ fn a_remote_needs_a_password_and_takes_it_from_a_file() {
 }
 
 #[test]
+fn topics_that_store_repeats_are_read_and_printed() {
+    let config = parse("events: {iggy: {embedded: {repeats_stored_in: [orders, '*']}}}", &[]).unwrap();
+    assert_eq!(config.connector.repeats_stored_in, ["orders", "*"]);
+    let printed = parse(&config.to_yaml_masked(), &[]).unwrap();
+    assert_eq!(printed.connector.repeats_stored_in, ["orders", "*"]);
+    let found = mistake("events: {iggy: {embedded: {repeats_stored_in: ['']}}}");
+    assert!(found.contains("embedded.repeats_stored_in[0]: "), "{found}");
+}
+
+#[test]
 fn sections_have_two_names_each() {
     let text = "events: {iggy: {mode: external, bundled: {tcp_port: 1}, external: {password: x, addresses: ['a:1']}}}";
     let connector = parse(text, &[]).unwrap().connector;

@@ -61,6 +61,8 @@ pub struct Access {
     pub tls: TlsConfig,
     /// Who the root user of the embedded broker is.
     pub embedded_credentials: EmbeddedCredentials,
+    /// Topics in which the embedded broker stores messages again that come again.
+    pub repeats_stored_in: Vec<String>,
     /// How long to wait for the broker.
     pub timeouts: Timeouts,
 }
@@ -95,6 +97,7 @@ impl IggyConfig {
             remote_token: self.access.remote_token.clone(),
             remote_token_file: self.access.remote_token_file.clone(),
             embedded_credentials: self.access.embedded_credentials.clone(),
+            repeats_stored_in: self.access.repeats_stored_in.clone(),
             ..ConnectorConfig::default()
         }
     }
@@ -128,6 +131,7 @@ impl From<&Config> for IggyConfig {
                 remote_token_file: connector.remote_token_file,
                 tls: connector.tls,
                 embedded_credentials: connector.embedded_credentials,
+                repeats_stored_in: connector.repeats_stored_in,
                 timeouts: connector.timeouts,
             },
         }

@@ -19,7 +19,7 @@ use super::offset::{Commit, Direction, consumer_key, store_offset};
 use crate::catalog::AppendDurability;
 use crate::group::Ownership;
 use crate::log::{ReadFrom, Slice};
-use crate::partition::{Accepted, Partition};
+use crate::partition::{Accepted, Incoming, Partition};
 use crate::store::OffsetKey;
 use crate::user::TopicAction;
 use crate::wire::{Payload, Refusal};
@@ -45,7 +45,9 @@ async fn send(call: &Call<'_>) -> Result<Payload, Refusal> {
     let topic = call.topic(TopicAction::Send, &header.stream_id, &header.topic_id)?;
     let partition_id = choose_partition(&header.partitioning, topic.meta.partitions_count)?;
     let partition = topic.partition(partition_id)?;
-    let append = || partition.append(&call.engine.store, batch, header.messages_count, call.peer.sender());
+    let repeats = call.engine.repeats_in(&topic.meta.name);
+    let incoming = Incoming { batch, messages: header.messages_count, sender: call.peer.sender(), repeats };
+    let append = || partition.append(&call.engine.store, incoming);
     let (accepted, era) =
         if batch.len() >= LARGE_BYTES { tokio::task::block_in_place(append) } else { append() }?;
     if topic.options.append_durability() == AppendDurability::Synced {

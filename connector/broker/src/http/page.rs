@@ -52,7 +52,7 @@ fn body(page: &mut String, report: &Report) -> fmt::Result {
         trouble(page, topic, partition)?;
     }
     page.push_str("<h2>Topics</h2><table><tr><th>stream</th><th class=t>topic</th><th>partitions</th>");
-    page.push_str("<th>messages</th><th>bytes</th></tr>");
+    page.push_str("<th>messages</th><th>bytes</th><th>sent again</th><th>missing</th></tr>");
     report.topics.iter().try_for_each(|topic| topic_row(page, topic))?;
     page.push_str("</table><h2>Groups</h2><table><tr><th>stream</th><th class=t>topic</th>");
     page.push_str("<th class=t>group</th><th>members</th><th>lag</th></tr>");
@@ -73,12 +73,14 @@ fn trouble(page: &mut String, topic: &TopicReport, partition: &PartitionReport) 
 fn topic_row(page: &mut String, topic: &TopicReport) -> fmt::Result {
     write!(
         page,
-        "<tr><td>{}</td><td class=t>{}</td><td>{}</td><td>{}</td><td>{}</td></tr>",
+        "<tr><td>{}</td><td class=t>{}</td><td>{}</td><td>{}</td><td>{}</td><td>{}</td><td>{}</td></tr>",
         Escaped(&topic.stream),
         Escaped(&topic.name),
         topic.partitions.len(),
         topic.messages,
         topic.bytes,
+        topic.repeats,
+        topic.missing_offsets,
     )
 }
 

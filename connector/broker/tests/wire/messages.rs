@@ -223,3 +223,23 @@ async fn purging_empties_a_topic_and_offsets_go_on() {
     assert_eq!(raw.contents(T).await, [(2, "a".to_owned())]);
     shut(broker).await;
 }
+
+#[tokio::test]
+async fn a_topic_that_asks_for_it_stores_what_other_connections_repeat() {
+    let house = House::new();
+    for (stored_in, payloads) in [("other", 1), ("t", 2), ("*", 3)] {
+        let repeats_stored_in = vec![stored_in.to_owned()];
+        let config = guesthouse_broker::BrokerConfig { repeats_stored_in, ..house.config() };
+        let broker = guesthouse_broker::Broker::start(config).await.unwrap();
+        let mut raw = Raw::enter(&broker).await;
+        if payloads == 1 {
+            raw.create_stream("s").await;
+            raw.create_topic("s", "t", 1).await;
+            raw.send(T, &[(1, "a")]).await.ok();
+        }
+        let mut again = Raw::enter(&broker).await;
+        again.send(T, &[(1, "a")]).await.ok();
+        assert_eq!(raw.contents(T).await.len(), payloads, "{stored_in}");
+        shut(broker).await;
+    }
+}
