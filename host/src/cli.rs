@@ -29,6 +29,7 @@ use guesthouse_broker::{ExamineError, StartError};
 
 use crate::config::{Config, ConfigError};
 use crate::host::BuildError;
+use crate::open_files;
 
 /// Runs sandboxed WebAssembly event handlers on events from Apache Iggy.
 #[derive(Debug, Parser)]
@@ -198,6 +199,9 @@ pub fn report(error: &anyhow::Error) -> String {
     let mut text = format!("error: {error}");
     for cause in error.chain().skip(1) {
         text.push_str(&format!("\n  because: {cause}"));
+    }
+    if let Some(advice) = open_files::explain(error.as_ref()) {
+        text.push_str(&format!("\n  {advice}"));
     }
     text
 }

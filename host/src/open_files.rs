@@ -3,7 +3,7 @@
 //! The program raises its limit at its start. A library does not touch a limit of the whole process unasked: a program
 //! that embeds a host calls [`raise`] where that suits it.
 
-pub use guesthouse_broker::open_files::{FileLimit, limit, raise};
+pub use guesthouse_broker::open_files::{FileLimit, explain, limit, raise};
 
 use guesthouse_connector::ConnectorMode;
 

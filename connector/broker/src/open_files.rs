@@ -51,7 +51,7 @@ fn explain_code(code: i32, limit: FileLimit) -> Option<String> {
             let soft = limit.soft.map_or("no limit".to_owned(), |soft| soft.to_string());
             Some(format!(
                 "this process may have {soft} open files and has that many; raise the limit (`ulimit -n`, or \
-                 `LimitNOFILE=` in a unit of systemd), or use fewer partitions"
+                 `LimitNOFILE=` in a unit of systemd), or use fewer partitions or components"
             ))
         }
         Errno::NFILE => Some("the machine has as many open files as it may; raise `fs.file-max`".to_owned()),

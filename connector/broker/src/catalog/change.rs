@@ -2,6 +2,7 @@
 //! was told survives a crash. All calls block on file I/O.
 
 use std::io::ErrorKind;
+use std::ops::Range;
 use std::path::Path;
 use std::sync::{Arc, MutexGuard, PoisonError};
 
@@ -12,7 +13,7 @@ use super::options::{TopicOptions, entries_of};
 use super::unknown::set_aside;
 use super::{Catalog, Named, PARTITIONS_MAX, Stream, Topic};
 use crate::clock::steady_micros;
-use crate::log::LogError;
+use crate::log::{LogError, PartitionLog};
 use crate::partition::Partition;
 use crate::store::{GroupMeta, PartitionKey, StreamMeta, TopicMeta};
 use crate::wire::Refusal;
@@ -250,28 +251,61 @@ impl Catalog {
         if present.saturating_add(more) > self.layout.quotas.partitions_max {
             return Err(Code::TooManyPartitions.into());
         }
+        if let Err(error) = self.make_partitions(topic, first..end) {
+            self.take_back_partitions(topic, first);
+            return Err(error.into());
+        }
+        topic.meta.partitions_count = end;
+        Ok(())
+    }
+
+    fn make_partitions(&self, topic: &mut Topic, ids: Range<u32>) -> Result<(), LogError> {
         let settings = topic.options.log_settings(self.layout.segment_bytes_default);
-        for partition_id in first..end {
+        for partition_id in ids {
             let key = PartitionKey { stream_id: topic.meta.stream_id, topic_id: topic.meta.id, partition_id };
             let dir = self.layout.partition_dir(key);
             set_aside(&dir).map_err(LogError::io("move aside the messages in", &dir))?;
             let partition = Partition::create(key, &dir, settings)?;
             topic.partitions.push(Arc::new(partition));
         }
-        topic.meta.partitions_count = end;
         Ok(())
+    }
+
+    /// Removes what was made of partitions from number `first` on when one of them could not be made. Nobody has heard of
+    /// them, and closing them gives back the files that they held open.
+    fn take_back_partitions(&self, topic: &mut Topic, first: u32) {
+        let failed = u32::try_from(topic.partitions.len()).unwrap_or(first);
+        let key =
+            PartitionKey { stream_id: topic.meta.stream_id, topic_id: topic.meta.id, partition_id: failed };
+        delete_partitions(topic, first);
+        topic.partitions.truncate(first as usize);
+        let dir = self.layout.partition_dir(key);
+        // What could not be moved aside is not ours.
+        if dir.is_dir()
+            && PartitionLog::bytes_in(&dir) == 0
+            && let Err(error) = PartitionLog::remove(&dir)
+        {
+            tracing::warn!(dir = %dir.display(), %error, "the directory of a partition that could not be made remains");
+        }
+        if first == 0 {
+            remove_empty(&self.layout.topic_dir(topic.meta.stream_id, topic.meta.id));
+        }
     }
 
     /// Removes the files of partitions from number `first` on. The catalog has forgotten them already, so a
     /// failure leaves only garbage behind.
     fn delete_files(&self, topic: &Topic, first: u32) {
-        for partition in topic.partitions.iter().skip(first as usize) {
-            if let Err(error) = partition.delete() {
-                tracing::warn!(topic = topic.meta.name, %error, "files of a deleted partition remain");
-            }
-        }
+        delete_partitions(topic, first);
         if first == 0 {
             remove_empty(&self.layout.topic_dir(topic.meta.stream_id, topic.meta.id));
+        }
+    }
+}
+
+fn delete_partitions(topic: &Topic, first: u32) {
+    for partition in topic.partitions.iter().skip(first as usize) {
+        if let Err(error) = partition.delete() {
+            tracing::warn!(topic = topic.meta.name, %error, "files of a deleted partition remain");
         }
     }
 }

@@ -114,6 +114,8 @@ impl Refusal {
             Self::Append(AppendError::LargePayload(_)) => Code::TooBigMessagePayload,
             Self::Append(AppendError::LargeHeaders(_)) => Code::TooBigUserHeaders,
             Self::Append(_) | Self::DataDirGone(_) => Code::CannotAppendMessage,
+            // The code is all that a client gets, and it may not have asked for messages.
+            Self::Log(error) if open_files::explain(error).is_some() => Code::CannotOpenPartitionLogFile,
             Self::Log(_) => Code::CannotReadMessage,
             Self::Offline { .. } => Code::CannotOpenPartitionLogFile,
             Self::Hash(_) | Self::Store(_) => Code::IoError,

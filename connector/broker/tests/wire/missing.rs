@@ -9,7 +9,10 @@ use guesthouse_broker::{Broker, BrokerConfig, Severity, examine};
 use iggy_binary_protocol::requests::consumer_offsets::StoreConsumerOffsetRequest;
 use iggy_binary_protocol::requests::partitions::CreatePartitionsRequest;
 use iggy_binary_protocol::requests::segments::DeleteSegmentsRequest;
-use iggy_binary_protocol::{AckLevel, Operation, WireConsumer, WireEncode, WirePollingStrategy};
+use iggy_binary_protocol::requests::topics::CreateTopicRequest;
+use iggy_binary_protocol::{
+    AckLevel, Operation, WireConsumer, WireEncode, WireName, WireOptions, WirePollingStrategy,
+};
 
 use crate::http;
 use crate::kit::{House, Raw, named, poll, shut};
@@ -90,6 +93,38 @@ async fn a_catalog_that_was_emptied_does_not_let_new_topics_be_written_over_what
     let broker = start(&house).await;
     assert_eq!(health(&broker).await.0, 200, "it begins without them when it is told to");
     shut(broker).await;
+}
+
+/// As when files or the disk run out in the middle of it.
+#[tokio::test]
+async fn a_topic_that_cannot_be_made_leaves_no_partitions_behind() {
+    let house = House::new();
+    let dir = furnish(&house).await;
+    let broker = start(&house).await;
+    let mut raw = Raw::enter(&broker).await;
+    // Where the next topic keeps its partitions there is something in the way of the fourth.
+    let topic = dir.parent().unwrap().with_file_name("1");
+    fs::create_dir(&topic).unwrap();
+    fs::write(topic.join("3"), "in the way").unwrap();
+    let partitions = || -> Vec<std::ffi::OsString> {
+        let names =
+            fs::read_dir(&topic).map(|entries| entries.map(|entry| entry.unwrap().file_name()).collect());
+        names.unwrap_or_else(|_| Vec::new())
+    };
+    let request = CreateTopicRequest {
+        stream_id: named("s"),
+        partitions_count: 6,
+        name: WireName::new("u").unwrap(),
+        options: WireOptions::empty(),
+    };
+    let refused = raw.ask(Operation::CreateTopic, &request.to_bytes()).await;
+    assert_ne!(refused.status(), 0, "{refused:?}");
+    assert_eq!(partitions(), ["3"], "what was made is taken back");
+    fs::remove_file(topic.join("3")).unwrap();
+    raw.create_topic("s", "u", 6).await;
+    assert_eq!(partitions().len(), 6);
+    raw.send(("s", "u", 5), &[(1, "new")]).await.ok();
+    assert_eq!(raw.contents(("s", "u", 5)).await, [(0, "new".to_owned())]);
 }
 
 #[tokio::test]
