@@ -81,7 +81,7 @@ pub(crate) use text::reason as shown_text;
 
 use admission::Admission;
 use code::Codes;
-use engine::Clock;
+use engine::{Clock, Engines};
 use http::Courier;
 use queue::CallQueue;
 use room::GuestRoom;
@@ -216,15 +216,15 @@ impl Sandbox {
 
     /// The same, with this room for idle guests.
     fn start_with_room(settings: &SandboxSettings, room: GuestRoom) -> Result<Self, SandboxError> {
-        let engine = engine::engine().map_err(engine_error)?;
+        let engines = Engines::new().map_err(engine_error)?;
         let courier = Arc::new(Courier::start().map_err(SandboxError::Thread)?);
-        let admission = Admission::new(&engine, settings, Arc::clone(&courier)).map_err(engine_error)?;
+        let admission = Admission::new(&engines, settings, Arc::clone(&courier)).map_err(engine_error)?;
         let known = settings.journal_dir.as_deref().map(KnownStores::new);
         let surroundings = Surroundings { troubles: Troubles::default(), known };
-        let codes = Codes::new(&engine, settings, &surroundings.troubles);
+        let codes = Codes::new(&engines, settings, &surroundings.troubles);
         let workers = worker_count(settings.workers);
         let workers_known = Workers::default();
-        let (clock, clock_thread) = Clock::start(engine, &workers_known).map_err(SandboxError::Thread)?;
+        let (clock, clock_thread) = Clock::start(engines, &workers_known).map_err(SandboxError::Thread)?;
         let threads = PerPool { computing: workers, waiting: settings.waiting_workers.max(1) };
         let tenancies = Arc::new(Tenancies::new(room));
         let (state, journal) = (OnceLock::new(), OnceLock::new());

@@ -19,6 +19,7 @@ use crate::outcome::Outcome;
 use crate::sandbox::code::{Code, CodeSource};
 use crate::sandbox::component::{ComponentFacts, ComponentId, StateUse, TrialStart};
 use crate::sandbox::contract::{self, LogLevel};
+use crate::sandbox::engine::{ByInit, Engines};
 use crate::sandbox::guest::Guest;
 use crate::sandbox::http::{self, Courier, HttpAccess};
 use crate::sandbox::state::GuestState;
@@ -39,7 +40,7 @@ const NAMES_SHOWN_MAX: usize = 16;
 
 /// Checks components and links them.
 pub(super) struct Admission {
-    linker: Linker<GuestState>,
+    linkers: ByInit<Linker<GuestState>>,
     ceilings: GuestLimits,
     courier: Arc<Courier>,
 }
@@ -47,13 +48,17 @@ pub(super) struct Admission {
 impl Admission {
     /// Links what every component may import.
     pub(super) fn new(
-        engine: &Engine,
+        engines: &Engines,
         settings: &SandboxSettings,
         courier: Arc<Courier>,
     ) -> wasmtime::Result<Self> {
-        let mut linker = Linker::new(engine);
-        wasi::link(&mut linker)?;
-        Ok(Self { linker, ceilings: settings.ceilings.clone(), courier })
+        let linker = |engine: &Engine| -> wasmtime::Result<_> {
+            let mut linker = Linker::new(engine);
+            wasi::link(&mut linker)?;
+            Ok(linker)
+        };
+        let linkers = ByInit { copied: linker(&engines.copied)?, mapped: linker(&engines.mapped)? };
+        Ok(Self { linkers, ceilings: settings.ceilings.clone(), courier })
     }
 
     /// Checks a compiled component against its grants and limits. Takes as long as the guest's trial start may; the
@@ -72,7 +77,7 @@ impl Admission {
         imports::check(component, &spec.grants)?;
         let (world, entry) = exports::entry(component, contract::VERSION)?;
         let init = exports::init(component, contract::VERSION)?;
-        let linker = self.linker(component, &spec.grants);
+        let linker = self.linker(&code, &spec.grants);
         let template = linker
             .and_then(|linker| linker.instantiate_pre(component))
             .map_err(|error| AdmissionError::OtherImportType { reason: reason(&error) })?;
@@ -103,8 +108,9 @@ impl Admission {
         }
     }
 
-    fn linker(&self, component: &Component, grants: &Grants) -> wasmtime::Result<Linker<GuestState>> {
-        let mut linker = self.linker.clone();
+    fn linker(&self, code: &Code, grants: &Grants) -> wasmtime::Result<Linker<GuestState>> {
+        let component = &code.component;
+        let mut linker = self.linkers.of(code.memory_init()).clone();
         denied::link(&mut linker, component)?;
         module::link(&mut linker)?;
         if grants.state {

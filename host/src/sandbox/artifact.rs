@@ -4,11 +4,12 @@
 //! this process, in a compiling process of ours, or in the cache that holds what these made.
 
 use serde::{Deserialize, Serialize};
+use wasmtime::Error;
 use wasmtime::component::Component;
-use wasmtime::{Engine, Error};
 
 use crate::sandbox::admission::{Structure, StructureError};
-use crate::sandbox::{engine, text};
+use crate::sandbox::engine::{self, Engines, MemoryInit};
+use crate::sandbox::text;
 
 /// What stands before the counts in the bytes of an artifact.
 const LENGTH_BYTES: usize = size_of::<u32>();
@@ -47,7 +48,8 @@ impl Artifact {
     /// When it is made of too much, not valid, or there is no memory.
     pub(crate) fn make(component: &[u8]) -> Result<Self, ArtifactRefusal> {
         let structure = Structure::of(component).map_err(ArtifactRefusal::Structure)?;
-        let compiled = engine::engine().and_then(|engine| engine.precompile_component(component));
+        let engine = engine::engine(MemoryInit::of(structure.data_bytes));
+        let compiled = engine.and_then(|engine| engine.precompile_component(component));
         let code = compiled.map_err(|error| match is_out_of_memory(&error) {
             true => ArtifactRefusal::OutOfMemory,
             false => ArtifactRefusal::Invalid { reason: text::reason(&format!("{error:#}")) },
@@ -82,7 +84,8 @@ impl Artifact {
     /// # Errors
     /// When it was made by another version of the engine, or for another kind of machine.
     #[expect(unsafe_code, reason = "machine code cannot be checked; it is our own compiler's")]
-    pub(super) fn load(&self, engine: &Engine) -> wasmtime::Result<Component> {
+    pub(super) fn load(&self, engines: &Engines) -> wasmtime::Result<Component> {
+        let engine = engines.of(MemoryInit::of(self.structure.data_bytes));
         // SAFETY: the bytes are what `Engine::precompile_component` returned: in this process, in a compiling
         // process that we started, or before they were put into the cache, whose keyed hash was checked since.
         unsafe { Component::deserialize(engine, &self.code) }

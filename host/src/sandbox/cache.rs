@@ -15,9 +15,8 @@ use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 use std::time::SystemTime;
 
-use wasmtime::Engine;
-
 use crate::sandbox::artifact::Artifact;
+use crate::sandbox::engine::Engines;
 
 use file::{Header, Mismatch};
 use key::Key;
@@ -62,14 +61,14 @@ impl Cache {
     ///
     /// # Errors
     /// When the directory cannot be made, is another user's, or cannot be written.
-    pub(super) fn open(settings: &CacheSettings, engine: &Engine) -> io::Result<Self> {
+    pub(super) fn open(settings: &CacheSettings, engines: &Engines) -> io::Result<Self> {
         let CacheSettings { dir, bytes_max } = settings.clone();
         DirBuilder::new().recursive(true).mode(0o700).create(&dir)?;
         if fs::metadata(&dir)?.mode() & 0o077 != 0 {
             fs::set_permissions(&dir, Permissions::from_mode(0o700))?;
         }
         let key = Key::open(&dir)?;
-        let cache = Self { dir, bytes_max, key, engine: file::fingerprint(engine), writing: Mutex::new(()) };
+        let cache = Self { dir, bytes_max, key, engine: file::fingerprint(engines), writing: Mutex::new(()) };
         cache.sweep()?;
         Ok(cache)
     }

@@ -6,7 +6,6 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
 use bytes::Bytes;
 use tokio::sync::Semaphore;
-use wasmtime::Engine;
 use wasmtime::component::Component;
 
 use crate::compiler::{self, CompileError, CompileSettings};
@@ -14,6 +13,7 @@ use crate::mender::Mend;
 use crate::sandbox::admission::{self, AdmissionError, Structure};
 use crate::sandbox::artifact::Artifact;
 use crate::sandbox::cache::{Cache, CacheSettings, CodeFor};
+use crate::sandbox::engine::{Engines, MemoryInit};
 use crate::sandbox::{GuestSpec, SandboxSettings};
 use crate::trouble::{About, Troubles, Watch};
 
@@ -44,7 +44,7 @@ pub(super) struct Codes {
 }
 
 struct Inner {
-    engine: Engine,
+    engines: Engines,
     component_bytes_max: u64,
     compile: CompileSettings,
     cache_settings: Option<CacheSettings>,
@@ -58,13 +58,20 @@ impl Code {
     /// Compiles a component in this process.
     #[cfg(test)]
     pub(super) fn compiled_here(
-        engine: &Engine,
+        engines: &Engines,
         bytes: &[u8],
     ) -> Result<Self, crate::sandbox::ArtifactRefusal> {
         let artifact = Artifact::make(bytes)?;
-        let component = artifact.load(engine).expect("it was made just now, by the same engine");
+        let component = artifact.load(engines).expect("it was made just now, by the same engine");
         let (structure, size_bytes) = (artifact.structure().clone(), bytes.len() as u64);
         Ok(Self { component, structure, digest: blake3::hash(bytes), size_bytes })
+    }
+}
+
+impl Code {
+    /// How memories of its guests get their data.
+    pub(super) const fn memory_init(&self) -> MemoryInit {
+        MemoryInit::of(self.structure.data_bytes)
     }
 }
 
@@ -81,7 +88,7 @@ impl CodeSource {
 
 impl Codes {
     /// Nothing loaded yet. Without a cache that can be used, everything is compiled.
-    pub(super) fn new(engine: &Engine, settings: &SandboxSettings, troubles: &Troubles) -> Self {
+    pub(super) fn new(engines: &Engines, settings: &SandboxSettings, troubles: &Troubles) -> Self {
         let dir = settings.cache.as_ref().map(|cache| cache.dir.display().to_string()).unwrap_or_default();
         let about = About {
             cause: "cache_unwritable",
@@ -89,7 +96,7 @@ impl Codes {
             consequence: "components are compiled at every start until it can be written",
         };
         let inner = Inner {
-            engine: engine.clone(),
+            engines: engines.clone(),
             component_bytes_max: settings.component_bytes_max,
             compile: settings.compile.clone(),
             cache_settings: settings.cache.clone(),
@@ -168,7 +175,7 @@ impl Inner {
             return Some((code, CodeSource::Shared));
         }
         let artifact = self.cache()?.read(&wanted.code_for())?;
-        match artifact.load(&self.engine) {
+        match artifact.load(&self.engines) {
             Ok(component) => Some((self.share(wanted.code(component, &artifact)), CodeSource::Cache)),
             Err(error) => {
                 tracing::warn!(handler = %wanted.spec.handler, error = format!("{error:#}"), "compiled code of the cache does not load and is made again");
@@ -180,7 +187,7 @@ impl Inner {
     /// Loads what was compiled, and keeps it for others and for the next start.
     fn keep(&self, wanted: &Wanted, artifact: &Artifact) -> Result<Arc<Code>, CompileError> {
         let component = artifact
-            .load(&self.engine)
+            .load(&self.engines)
             .map_err(|error| CompileError::OtherEngine { reason: format!("{error:#}") })?;
         if let Some(cache) = self.cache() {
             match cache.write(&wanted.code_for(), artifact) {
@@ -203,7 +210,7 @@ impl Inner {
         let settings = self.cache_settings.as_ref()?;
         let mut cache = self.lock_cache();
         if cache.is_none() {
-            match Cache::open(settings, &self.engine) {
+            match Cache::open(settings, &self.engines) {
                 Ok(opened) => *cache = Some(Arc::new(opened)),
                 Err(error) => self.watch.fails(&error),
             }

@@ -2,6 +2,8 @@
 
 use wasmtime::ResourceLimiter;
 
+use super::engine::MemoryInit;
+
 /// What one table element is charged.
 const TABLE_ELEMENT_BYTES: usize = size_of::<usize>();
 /// Core instances of one guest. Runtimes of Python are linked at their start from some forty modules.
@@ -19,18 +21,21 @@ pub(super) struct MemoryMeter {
     table_bytes: u64,
     /// Memories that came to be.
     memories: usize,
+    /// How they get their data.
+    init: MemoryInit,
     refused_bytes: Option<u64>,
     host_failed: bool,
 }
 
 impl MemoryMeter {
-    /// A meter that allows `allowed_bytes` in all.
-    pub(super) fn new(allowed_bytes: u64) -> Self {
+    /// A meter that allows `allowed_bytes` in all, of memories that get their data so.
+    pub(super) fn new(allowed_bytes: u64, init: MemoryInit) -> Self {
         Self {
             allowed_bytes,
             memory_bytes: 0,
             table_bytes: 0,
             memories: 0,
+            init,
             refused_bytes: None,
             host_failed: false,
         }
@@ -46,9 +51,9 @@ impl MemoryMeter {
         self.memory_bytes
     }
 
-    /// Mappings of the kernel that the guest takes: four with one memory, as was counted.
+    /// Mappings of the kernel that the guest takes.
     pub(super) fn mappings(&self) -> usize {
-        1 + 3 * self.memories
+        1 + self.init.mappings() * self.memories
     }
 
     /// What the guest asked for in all when it was last refused memory in this call.

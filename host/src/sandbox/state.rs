@@ -38,7 +38,7 @@ impl GuestState {
         Self {
             spec: Arc::clone(spec),
             began: Instant::now(),
-            memory: MemoryMeter::new(spec.limits.memory_bytes_max),
+            memory: MemoryMeter::new(spec.limits.memory_bytes_max, component.code.memory_init()),
             output: Output::new(spec, tenant),
             http: component.http.as_ref().map(|access| Box::new(Desk::new(access))),
             clock: GuestClock::new(&spec.grants),

@@ -23,7 +23,7 @@ struct Kit {
 }
 
 /// Kernel mappings of a guest with one memory.
-const MAPPINGS: usize = 4;
+const MAPPINGS: usize = 3;
 
 impl Kit {
     fn new() -> Self {

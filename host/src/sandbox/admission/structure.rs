@@ -40,6 +40,8 @@ pub(crate) struct Structure {
     pub(crate) functions: u64,
     /// Local variables of the function that has most of them.
     pub(crate) locals: u64,
+    /// Bytes of the sections that fill memories.
+    pub(crate) data_bytes: u64,
     /// Bytes of the sections that name functions.
     pub(crate) name_bytes: u64,
     /// Bytes of all sections that are not code, such as names and debug information.
@@ -201,6 +203,7 @@ impl Structure {
                 count(&mut self.memories, memories.count().into(), Part::Memories)?;
             }
             Payload::TableSection(tables) => count(&mut self.tables, tables.count().into(), Part::Tables)?,
+            Payload::DataSection(data) => self.data_bytes += data.range().len() as u64,
             Payload::CustomSection(section) => {
                 let bytes = section.data().len() as u64;
                 self.custom_bytes += bytes;

@@ -11,10 +11,10 @@ use crate::sandbox::fixtures::{EXPORT_BATCH, EXPORT_HANDLER, actor, component, s
 
 fn admit(grants: Grants, bytes: &Bytes) -> Result<AdmittedComponent, AdmissionError> {
     check_form(bytes, 1 << 20)?;
-    let engine = crate::sandbox::engine::engine().unwrap();
+    let engines = Engines::new().unwrap();
     let courier = Arc::new(Courier::start().unwrap());
-    let admission = Admission::new(&engine, &SandboxSettings::default(), courier).unwrap();
-    let code = Code::compiled_here(&engine, bytes).map_err(CompileError::Refused)?;
+    let admission = Admission::new(&engines, &SandboxSettings::default(), courier).unwrap();
+    let code = Code::compiled_here(&engines, bytes).map_err(CompileError::Refused)?;
     admission.admit(GuestSpec { grants, ..spec() }, (code.into(), CodeSource::Compiler), &Arc::default())
 }
 
@@ -53,7 +53,7 @@ fn what_is_no_component_is_named() {
 
 #[test]
 fn machine_code_is_never_accepted() {
-    let engine = crate::sandbox::engine::engine().unwrap();
+    let engine = Engines::new().unwrap().copied;
     let compiled = Component::from_binary(&engine, &actor(&[EXPORT_BATCH])).unwrap().serialize().unwrap();
     assert!(refusal(compiled).starts_with("the file is precompiled machine code"));
 }
@@ -110,7 +110,7 @@ fn another_version_of_the_contract_is_named() {
 
 #[test]
 fn a_component_of_an_earlier_version_is_served_by_a_later_host() {
-    let engine = crate::sandbox::engine::engine().unwrap();
+    let engine = Engines::new().unwrap().copied;
     let component = Component::from_binary(&engine, &actor(&[EXPORT_HANDLER])).unwrap();
     assert_eq!(exports::entry(&component, "0.1.9").unwrap().0, World::Event);
     assert!(matches!(exports::entry(&component, "0.2.0"), Err(AdmissionError::OtherVersion { .. })));

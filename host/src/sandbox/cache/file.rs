@@ -6,12 +6,11 @@ use std::io::{self, Read, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 
-use wasmtime::Engine;
-
 use super::key::Key;
 use crate::handler::HandlerName;
 use crate::route::TenantScope;
 use crate::sandbox::artifact::Artifact;
+use crate::sandbox::engine::Engines;
 
 /// The context of the keyed hash. It changes with the form of the file.
 const FILES: &[u8] = b"guesthouse cache: file 1";
@@ -115,9 +114,10 @@ pub(super) fn open(
 }
 
 /// What tells engines apart that cannot run each other's code.
-pub(super) fn fingerprint(engine: &Engine) -> Digest {
+pub(super) fn fingerprint(engines: &Engines) -> Digest {
     let mut hasher = Fingerprint(blake3::Hasher::new());
-    engine.precompile_compatibility_hash().hash(&mut hasher);
+    engines.copied.precompile_compatibility_hash().hash(&mut hasher);
+    engines.mapped.precompile_compatibility_hash().hash(&mut hasher);
     env!("CARGO_PKG_VERSION").hash(&mut hasher);
     *hasher.0.finalize().as_bytes()
 }

@@ -7,7 +7,6 @@ use tempfile::TempDir;
 use super::*;
 use crate::handler::HandlerName;
 use crate::route::TenantScope;
-use crate::sandbox::engine;
 use crate::sandbox::fixtures::{EXPORT_BATCH, EXPORT_HANDLER, actor};
 
 struct Kit {
@@ -46,7 +45,7 @@ impl Kit {
 }
 
 fn open(dir: &Path, bytes_max: u64) -> Cache {
-    Cache::open(&CacheSettings { dir: dir.to_owned(), bytes_max }, &engine::engine().unwrap()).unwrap()
+    Cache::open(&CacheSettings { dir: dir.to_owned(), bytes_max }, &Engines::new().unwrap()).unwrap()
 }
 
 fn mode(path: &Path) -> u32 {
@@ -62,7 +61,7 @@ fn what_is_kept_comes_back_and_loads_also_after_a_restart() {
     for cache in [&kit.cache, &again] {
         let artifact = cache.read(&kit.code(0)).unwrap();
         assert_eq!(artifact.to_bytes(), kit.artifact.to_bytes());
-        artifact.load(&engine::engine().unwrap()).unwrap();
+        artifact.load(&Engines::new().unwrap()).unwrap();
     }
     assert_eq!((mode(kit.dir.path()), mode(&path), mode(&kit.dir.path().join("key"))), (0o700, 0o600, 0o600));
 }
