@@ -5,14 +5,16 @@
 //! runs, and what is released runs in the order of the source.
 
 mod lane;
+mod queue;
 
 use std::cmp::Reverse;
-use std::collections::{BTreeSet, BinaryHeap, VecDeque};
+use std::collections::{BTreeSet, BinaryHeap};
 
 use foldhash::{HashMap, HashMapExt};
 use guesthouse_connector::Offset;
 
 use self::lane::LiveLane;
+use self::queue::LaneQueue;
 use super::partitions::{AssignmentId, PartitionKey};
 use crate::identity::LaneName;
 use crate::parked::{Applied, Content, Control, Fetch, Owner, ParkedLanes, Record, Standing};
@@ -93,7 +95,7 @@ pub(super) struct Parking {
     /// Lanes whose released events are being read or are in the queues.
     active: BTreeSet<(PartitionKey, LaneName)>,
     /// Released lanes that wait for others to be done.
-    queue: VecDeque<(PartitionKey, LaneName)>,
+    queue: LaneQueue,
     wakes: BinaryHeap<Reverse<(u64, PartitionKey, LaneName)>>,
     /// Partitions that another host has claimed after this one.
     contested: BTreeSet<PartitionKey>,
@@ -108,7 +110,7 @@ impl Parking {
             shelves: HashMap::new(),
             stirred: BTreeSet::new(),
             active: BTreeSet::new(),
-            queue: VecDeque::new(),
+            queue: LaneQueue::default(),
             wakes: BinaryHeap::new(),
             contested: BTreeSet::new(),
             numbers: 0,
@@ -134,7 +136,7 @@ impl Parking {
         self.shelves.remove(&partition);
         self.stirred.retain(|(other, _)| *other != partition);
         self.active.retain(|(other, _)| *other != partition);
-        self.queue.retain(|(other, _)| *other != partition);
+        self.queue.revoke(partition);
         self.contested.remove(&partition);
     }
 
@@ -310,13 +312,13 @@ impl Parking {
         for key in &stirred {
             notes.extend(self.note(*key));
             if self.active.len() >= FETCHING_LANES_MAX && !self.active.contains(key) {
-                self.queue.push_back(*key);
+                self.queue.push(*key);
             } else {
                 fetches.extend(self.fetch(*key));
             }
         }
         while self.active.len() < FETCHING_LANES_MAX
-            && let Some(key) = self.queue.pop_front()
+            && let Some(key) = self.queue.pop()
         {
             fetches.extend(self.fetch(key));
         }

@@ -6,8 +6,8 @@ use std::path::Path;
 use std::process::{Child, Command, Output, Stdio};
 
 use guesthouse_tests::client::{DLQ, DOMAIN};
-use guesthouse_tests::envelope::{order, picky, tenant};
-use guesthouse_tests::house::{PARTITIONS, handler, with};
+use guesthouse_tests::envelope::{message, order, picky, tenant};
+use guesthouse_tests::house::{GROUP, PARTITIONS, handler, with};
 use guesthouse_tests::{Client, House, builds, eventually};
 use serde_json::{Value, json};
 
@@ -178,6 +178,34 @@ async fn a_dead_letter_that_was_dealt_with_is_left_alone() {
     let shown = said(&dlq(&file, "show", &[&replayed[0]]));
     assert!(shown.contains("state:        replayed\n"), "{shown}");
     host.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_topic_that_is_gone_keeps_only_its_own_dead_letters_from_going_back() {
+    let house = House::beside_a_broker().await;
+    let picky_of_both = with(handler("picky", "picky"), &[("/events", json!(["demo.*"]))]);
+    let mut config = house.config(&[picky_of_both]);
+    config["subscriptions"] = json!([{ "name": "default", "group": GROUP, "topics": [DOMAIN, "system"] }]);
+    let file = house.write("host", &config);
+    let mut host = house.start("host", &config);
+    host.until_reading(2 * PARTITIONS).await;
+    let client = house.client().await;
+    client.publish(&[picky(&tenant(1), "reject"), picky(&tenant(2), "reject")]).await;
+    client.publish_messages("system", vec![message(&picky(&tenant(3), "reject"))]).await;
+    host.until("all are dead", |counters| counters.settled == 3).await;
+    host.stop().await;
+    client.delete("system").await;
+
+    let all = dlq(&file, "replay", &["--all"]);
+    let (out, err) = (String::from_utf8_lossy(&all.stdout), String::from_utf8_lossy(&all.stderr));
+    assert_eq!(out, "3 dead letters, 2 published, 1 cannot be\n", "{err}");
+    assert_eq!(all.status.code(), Some(1));
+    assert!(
+        err.contains("left where they are: dead letters of") && err.contains("1 dead letters stay open"),
+        "{err}"
+    );
+    let left = dlq(&file, "replay", &["--all", "--dry-run"]);
+    assert_eq!(said(&left), "1 dead letters, 0 published, 0 cannot be\n");
 }
 
 fn dlq(config: &Path, verb: &str, arguments: &[&str]) -> Output {

@@ -1,10 +1,10 @@
 //! `guesthouse dlq replay`: brings events that were given up on back to the handlers that gave them up.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
-use anyhow::Context as _;
+use anyhow::{Context as _, bail};
 use clap::Args;
-use guesthouse_connector::{IggyConnector, OutgoingMessage, TopicAddress};
+use guesthouse_connector::{IggyConnector, OutgoingMessage, PublishBatchError, TopicAddress};
 
 use super::letters::FoundLetter;
 use super::selection::{SelectedLetters, Selection};
@@ -29,9 +29,23 @@ pub(in crate::cli) struct ReplayArgs {
 #[derive(Debug, Default)]
 struct Tally {
     published: u64,
+    /// Letters that cannot go back, whoever asks.
     stays: u64,
+    /// Letters whose topic does not take them now.
+    refused: u64,
+    /// Topics that refused some, which is told once.
+    refusing: BTreeSet<String>,
     /// Headers that found no room beside those of a replay.
     headers_dropped: u64,
+}
+
+/// Events that go back to one topic.
+#[derive(Debug)]
+struct Batch {
+    topic: TopicAddress,
+    messages: Vec<OutgoingMessage>,
+    /// The letters that they are from, by the ids of the messages.
+    letters: BTreeMap<u128, u128>,
 }
 
 pub(super) async fn replay(
@@ -57,45 +71,99 @@ async fn replay_all(
     let mut selected = SelectedLetters::open(connector, config, selection, usual).await?;
     let mut tally = Tally::default();
     while let Some(page) = selected.next_page().await? {
-        let mut batches: BTreeMap<String, (TopicAddress, Vec<OutgoingMessage>)> = BTreeMap::new();
-        let mut replayed = Vec::with_capacity(page.len());
-        for FoundLetter { message, letter } in page {
-            let replays_before = selected.letters.states.known.replays(message.id);
-            match again(&message, &letter.summary, replays_before) {
-                Ok(EventAgain { topic, message: outgoing, headers_dropped }) => {
-                    let batch = batches.entry(topic.to_string()).or_insert_with(|| (topic, Vec::new()));
-                    batch.1.push(outgoing);
-                    replayed.push(message.id);
-                    tally.headers_dropped += u64::from(headers_dropped);
-                }
-                Err(error) => {
-                    if tally.stays < SHOWN_MAX {
-                        writeln!(console.err, "left where it is: {}: {error}", letter.summary.id)?;
-                    }
-                    tally.stays += 1;
-                }
-            }
-        }
-        if dry_run || replayed.is_empty() {
+        let batches = batches(page, &selected, &mut tally, console)?;
+        if dry_run {
             continue;
         }
-        for (topic, messages) in batches.into_values() {
-            let count = messages.len();
-            if let Err(error) = connector.publish_batch(&topic, messages).await {
-                tally.published += (count - error.unpublished.len()) as u64;
-                let so_far =
-                    format!("cannot publish to {topic}; {} events were published before", tally.published);
-                return Err(anyhow::Error::new(error.source).context(so_far));
-            }
-            tally.published += count as u64;
+        let (mut replayed, mut failure) = (Vec::new(), None);
+        for batch in batches.into_values() {
+            let published = publish(connector, batch, &mut tally, console).await?;
+            replayed.extend(published.letters);
+            failure = failure.or(published.failure);
         }
-        let written = selected.letters.states.write(LetterState::Replayed, replayed).await;
-        written.with_context(|| {
-            format!("{} events were published, and some of their dead letters stay open", tally.published)
-        })?;
+        if !replayed.is_empty() {
+            let written = selected.letters.states.write(LetterState::Replayed, replayed).await;
+            written.with_context(|| {
+                format!("{} events were published, and some of their dead letters stay open", tally.published)
+            })?;
+        }
+        if let Some(error) = failure {
+            return Err(error.context(format!("{} events were published before", tally.published)));
+        }
     }
-    let (found, Tally { published, stays, headers_dropped }) = (selected.found, tally);
-    writeln!(console.out, "{found} dead letters, {published} published, {stays} cannot be")?;
+    let (found, Tally { published, stays, refused, headers_dropped, .. }) = (selected.found, tally);
+    writeln!(console.out, "{found} dead letters, {published} published, {} cannot be", stays + refused)?;
     tell_dropped(headers_dropped, dry_run, console)?;
-    selected.finish(console)
+    selected.finish(console)?;
+    if refused > 0 {
+        bail!("{refused} dead letters stay open, because their topics do not take them; see above");
+    }
+    Ok(())
+}
+
+/// The events of a page of letters, by the topics they go back to. Tells which cannot.
+fn batches(
+    page: Vec<FoundLetter>,
+    selected: &SelectedLetters<'_>,
+    tally: &mut Tally,
+    console: &mut Console<'_>,
+) -> anyhow::Result<BTreeMap<String, Batch>> {
+    let mut batches = BTreeMap::new();
+    for FoundLetter { message, letter } in page {
+        let replays_before = selected.letters.states.known.replays(message.id);
+        match again(&message, &letter.summary, replays_before) {
+            Ok(EventAgain { topic, message: outgoing, headers_dropped }) => {
+                let batch = batches.entry(topic.to_string()).or_insert_with(|| Batch {
+                    topic,
+                    messages: Vec::new(),
+                    letters: BTreeMap::new(),
+                });
+                batch.letters.insert(outgoing.id, message.id);
+                batch.messages.push(outgoing);
+                tally.headers_dropped += u64::from(headers_dropped);
+            }
+            Err(error) => {
+                if tally.stays < SHOWN_MAX {
+                    writeln!(console.err, "left where it is: {}: {error}", letter.summary.id)?;
+                }
+                tally.stays += 1;
+            }
+        }
+    }
+    Ok(batches)
+}
+
+/// What became of a batch.
+struct Published {
+    /// The letters whose events are confirmed.
+    letters: Vec<u128>,
+    /// Why nothing more can be published now.
+    failure: Option<anyhow::Error>,
+}
+
+/// Publishes a batch. A topic that does not take it, because it or the partition is gone or the user may not, keeps no other
+/// topic's letters from going back.
+async fn publish(
+    connector: &dyn IggyConnector,
+    batch: Batch,
+    tally: &mut Tally,
+    console: &mut Console<'_>,
+) -> anyhow::Result<Published> {
+    let Batch { topic, messages, mut letters } = batch;
+    let mut failure = None;
+    if let Err(PublishBatchError { unpublished, source }) = connector.publish_batch(&topic, messages).await {
+        for message in &unpublished {
+            letters.remove(&message.id);
+        }
+        if source.is_transient() {
+            failure = Some(anyhow::Error::new(source).context(format!("cannot publish to {topic}")));
+        } else {
+            tally.refused += unpublished.len() as u64;
+            if tally.refusing.insert(topic.to_string()) {
+                writeln!(console.err, "left where they are: dead letters of {topic}: {source}")?;
+            }
+        }
+    }
+    tally.published += letters.len() as u64;
+    Ok(Published { letters: letters.into_values().collect(), failure })
 }
