@@ -4,9 +4,9 @@ use crate::memory::{self, MemoryLimit};
 
 /// Mappings that are taken for granted where the system does not tell.
 const MAPPINGS: usize = 65_530;
-/// Mappings of idle guests, however many there may be: with four of them a guest reserves some 4 GiB of 128 TiB of
+/// Mappings of idle guests, however many there may be: with three of them a guest reserves some 4 GiB of 128 TiB of
 /// addresses.
-const MAPPINGS_MAX: usize = 96_000;
+const MAPPINGS_MAX: usize = 72_000;
 /// Mappings of idle guests that there is always room for, in all and of one tenant.
 const MAPPINGS_MIN: usize = 256;
 /// Linear memory of one tenant's idle guests, touched or not, that there is always room for.
