@@ -49,6 +49,12 @@ pub trait IggyConnector: Send + Sync + fmt::Debug + 'static {
     /// How the way to the broker is doing: where it goes, since when it is lost and why.
     fn connection_status(&self) -> ConnectionStatus;
 
+    /// What the embedded broker cannot do at the moment, a line for each trouble and five at most: its data directory is
+    /// gone, or a partition does not serve. Empty for brokers elsewhere. Blocks on a look at two inodes for each partition.
+    fn broker_troubles(&self) -> Vec<String> {
+        Vec::new()
+    }
+
     /// Publishes one message and waits until it is confirmed. The configured topic is created if it does not exist.
     ///
     /// # Errors

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
+use guesthouse_broker::Troubles;
 use guesthouse_broker::workers::Workers;
 use secrecy::{ExposeSecret, SecretString};
 
@@ -34,6 +35,8 @@ pub(crate) struct Endpoint {
     status: SharedStatus,
     /// The tasks of all connections, and those of the broker where that is ours.
     pub(crate) workers: Workers,
+    /// What the broker cannot do, where that is ours.
+    troubles: Option<Troubles>,
 }
 
 /// As whom connections log in.
@@ -65,6 +68,7 @@ impl Endpoint {
             answering: AtomicBool::new(false),
             status: SharedStatus::default(),
             workers: Workers::default(),
+            troubles: None,
         }
     }
 
@@ -85,6 +89,11 @@ impl Endpoint {
     /// Watches the tasks of the connections together with the workers of a broker.
     pub(crate) fn with_workers(self, workers: Workers) -> Self {
         Self { workers, ..self }
+    }
+
+    /// Knows the troubles of a broker.
+    pub(crate) fn with_troubles(self, troubles: Troubles) -> Self {
+        Self { troubles: Some(troubles), ..self }
     }
 
     /// Checks the remote part of a configuration.
@@ -123,6 +132,10 @@ impl Endpoint {
 
     pub(crate) fn status(&self) -> ConnectionStatus {
         ConnectionStatus { workers_died: self.workers.died(), ..self.status.get() }
+    }
+
+    pub(crate) fn broker_troubles(&self) -> Vec<String> {
+        self.troubles.as_ref().map(Troubles::now).unwrap_or_default()
     }
 
     /// A connection was opened to the address at this place.

@@ -47,6 +47,7 @@ mod log;
 mod machine;
 pub mod open_files;
 mod store;
+mod troubles;
 #[doc(hidden)]
 pub mod workers;
 
@@ -56,6 +57,7 @@ pub use data_dir::{DataDirError, RunningBroker, running};
 pub use doctor::{Diagnosis, ExamineError, Finding, Severity, examine};
 pub use password::HashError;
 pub use server::{Broker, ShutdownError, StartError, TlsError};
+pub use troubles::Troubles;
 
 /// The examples of the README are compiled.
 #[cfg(doctest)]

@@ -30,6 +30,7 @@ use crate::password::{Cost, Gate};
 use crate::root::Root;
 use crate::server::acceptor::{Acceptor, Encryption};
 use crate::store::Store;
+use crate::troubles::Troubles;
 use crate::user::Users;
 use crate::workers::Workers;
 
@@ -152,6 +153,11 @@ impl Broker {
     #[doc(hidden)]
     pub fn workers(&self) -> &Workers {
         &self.workers
+    }
+
+    /// A view of what the broker cannot do at the moment.
+    pub fn troubles(&self) -> Troubles {
+        Troubles::of(Arc::downgrade(&self.engine))
     }
 
     /// How the embedding program logs in, as of the start. [`Broker::root_password_file`] says what holds later.

@@ -65,7 +65,8 @@ impl Home for EmbeddedConnector {
         let root = broker.root_credentials();
         let endpoint = Endpoint::local(address.to_string(), root.username.clone(), root.password.clone())
             .with_password_file(broker.root_password_file().map(Path::to_owned))
-            .with_workers(broker.workers().clone());
+            .with_workers(broker.workers().clone())
+            .with_troubles(broker.troubles());
         *self.running.lock().await = Some(Running { broker, patience: config.timeouts.shutdown, scratch });
         Ok(endpoint)
     }

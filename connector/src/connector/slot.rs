@@ -85,6 +85,10 @@ impl<H: Home> IggyConnector for H {
         self.slot().current().map(|link| link.endpoint().status()).unwrap_or_default()
     }
 
+    fn broker_troubles(&self) -> Vec<String> {
+        self.slot().current().map(|link| link.endpoint().broker_troubles()).unwrap_or_default()
+    }
+
     async fn publish(&self, request: PublishRequest) -> Result<(), ConnectorError> {
         self.slot().connected()?.publish(request).await
     }

@@ -9,7 +9,7 @@ use guesthouse_connector::{
     IggyConnector, RemoteConnector, TopicSpec, TopologyManager, connector, health_check,
 };
 
-use crate::kit::{House, PATIENCE, batch, both_kinds, remote_config, spec, start_broker};
+use crate::kit::{House, PATIENCE, batch, both_kinds, embedded_config, remote_config, spec, start_broker};
 use crate::proxy::Proxy;
 
 both_kinds!(a_broker_that_answers_is_healthy, drift_and_lag_are_worth_a_look);
@@ -95,4 +95,28 @@ fn results_have_the_platforms_shape() {
 
 fn code(health: &HealthCheckResult) -> String {
     health.details.as_ref().unwrap()["error_code"].as_str().unwrap_or_default().to_owned()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_the_embedded_broker_cannot_do_is_told_by_its_connector() {
+    let dir = tempfile::tempdir().unwrap();
+    let embedded = connector(ConnectorMode::Embedded);
+    embedded.connect(&embedded_config(dir.path())).await.unwrap();
+    embedded.ensure_topics("stream", &[spec("topic", 6)]).await.unwrap();
+    assert_eq!(embedded.broker_troubles(), [""; 0]);
+    let (topic, aside) = (dir.path().join("streams/0/0"), dir.path().join("aside"));
+    std::fs::rename(topic.join("3"), &aside).unwrap();
+    let [trouble] = &embedded.broker_troubles()[..] else { panic!("{:?}", embedded.broker_troubles()) };
+    assert!(
+        trouble.starts_with("partition 3 of stream/topic takes no messages: somebody removed"),
+        "{trouble}"
+    );
+    std::fs::rename(&aside, topic.join("3")).unwrap();
+    assert_eq!(embedded.broker_troubles(), [""; 0]);
+    std::fs::rename(&topic, &aside).unwrap();
+    let troubles = embedded.broker_troubles();
+    assert_eq!((troubles.len(), troubles[4].as_str()), (5, "2 more"), "{troubles:?}");
+    std::fs::rename(&aside, &topic).unwrap();
+    embedded.shutdown().await.unwrap();
+    assert_eq!(embedded.broker_troubles(), [""; 0]);
 }

@@ -24,6 +24,8 @@ pub(crate) struct Facts<'a> {
     pub(crate) settings: &'a HealthSettings,
     /// Threads and tasks of the host that ended in a panic; those of the connection are with its status.
     pub(crate) workers_died: Vec<String>,
+    /// What the embedded broker cannot do.
+    pub(crate) broker_troubles: Vec<String>,
     pub(crate) log: LogState,
 }
 
@@ -39,7 +41,7 @@ pub(crate) struct SubscriptionFacts<'a> {
 }
 
 /// The names of all causes there are, worst first.
-pub(crate) const CAUSES: [&str; 28] = [
+pub(crate) const CAUSES: [&str; 29] = [
     "stopped",
     STARTING,
     "worker_died",
@@ -52,6 +54,7 @@ pub(crate) const CAUSES: [&str; 28] = [
     "state_lost",
     "commits_refused",
     "messages_lost",
+    "broker_damaged",
     "group_went_back",
     "topic_made_again",
     "topic_unwritable",
@@ -134,6 +137,9 @@ impl Facts<'_> {
         if connection.state != ConnectionState::Connected {
             let why = connection.last_error.as_ref().map(|error| format!(": {error}")).unwrap_or_default();
             findings.unhealthy("broker_unreachable", format!("the broker does not answer{why}"));
+        }
+        for trouble in &self.broker_troubles {
+            findings.degraded("broker_damaged", format!("the broker: {trouble}"));
         }
         if let Some(error) = &self.observation.error {
             findings.degraded("not_observed", format!("the broker could not be asked everything: {error}"));

@@ -97,6 +97,7 @@ impl HostHandle {
             observation: &self.observation.borrow(),
             settings: &self.health,
             workers_died: self.workers.died(),
+            broker_troubles: self.connector.upgrade().map(|one| one.broker_troubles()).unwrap_or_default(),
             log: crate::telemetry::state(),
         })
     }

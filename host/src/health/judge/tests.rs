@@ -43,6 +43,7 @@ fn judge(
         observation: &observation,
         settings: &HealthSettings::default(),
         workers_died: Vec::new(),
+        broker_troubles: Vec::new(),
         log: LogState::default(),
     };
     told(&facts.judge())
@@ -58,6 +59,7 @@ fn judge_process(workers_died: &[&str], log: LogState) -> (HealthStatus, Vec<Str
         observation: &observation,
         settings: &HealthSettings::default(),
         workers_died: workers_died.iter().map(|name| (*name).to_owned()).collect(),
+        broker_troubles: Vec::new(),
         log,
     };
     told(&facts.judge())
@@ -134,6 +136,26 @@ fn each_cause_is_told_by_its_name() {
     assert!(wanted.iter().all(|(_, cause)| CAUSES.contains(cause)));
 }
 
+#[test]
+fn what_the_embedded_broker_cannot_do_is_told() {
+    let (subscription, observation, connection) = fine();
+    let facts = Facts {
+        is_finished: false,
+        connection: Some(connection),
+        subscriptions: vec![subscription],
+        troubles: Vec::new(),
+        observation: &observation,
+        settings: &HealthSettings::default(),
+        workers_died: Vec::new(),
+        broker_troubles: vec!["partition 0 of s/t is offline: gone".to_owned()],
+        log: LogState::default(),
+    };
+    let health = facts.judge();
+    assert_eq!(told(&health), (HealthStatus::Degraded, vec!["broker_damaged".to_owned()]));
+    assert!(health.message.contains("the broker: partition 0 of s/t is offline: gone"), "{health:?}");
+    assert!(CAUSES.contains(&"broker_damaged"));
+}
+
 fn judge_troubles(
     troubles: &[&'static str],
     change: impl FnOnce(&mut SubscriptionFacts<'_>),
@@ -148,6 +170,7 @@ fn judge_troubles(
         observation: &observation,
         settings: &HealthSettings::default(),
         workers_died: Vec::new(),
+        broker_troubles: Vec::new(),
         log: LogState::default(),
     };
     told(&facts.judge())
